@@ -564,6 +564,9 @@ BRANCHES_COMPARED = 8
 """Branches of a remote with which code is compared whose commit it does not have."""
 PUSH_ROUNDS = 6
 """Times that a push is tried while others are faster; then it says so."""
+SENDING_QUIET, SENDING_PATIENCE, SENDING_PAUSE = 2.0, 60.0, 0.02
+"""Seconds to wait for another push or fetch that merges tags until that is said, and until it is an error; between two
+looks."""
 NOTE_ATTEMPTS = 10
 """Times that the copies of a remote's refs are written while another push or fetch writes them."""
 MAX_NOTICES = 20

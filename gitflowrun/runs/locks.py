@@ -102,7 +102,7 @@ class FileLock:
         while not self.try_acquire():
             if time.monotonic() > deadline:
                 raise RepositoryError(
-                    f"{self.path} has been locked for {patience:.0f} s by process {self._holder()}",
+                    f"{self.path} has been locked for {patience:.0f} s by process {self.holder()}",
                     hint="wait for that process, or end it",
                 )
             from gitflowrun.git.ref_locks import jittered
@@ -174,7 +174,8 @@ class FileLock:
         share_file(self.path)
         return fd
 
-    def _holder(self) -> str:
+    def holder(self) -> str:
+        """The process that took it last, for people."""
         with contextlib.suppress(OSError):
             return self.path.read_text().strip() or "?"
         return "?"

@@ -61,6 +61,7 @@ from gitflowrun.porcelain.transfer.sync import (
     some,
     tags_of,
 )
+from gitflowrun.porcelain.transfer.tags_in_trash import tags_in_trash
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import RunState, Status, parse_message
 from gitflowrun.runs.ids import RunIds
@@ -72,7 +73,7 @@ from gitflowrun.runs.vouched import vouches_for_any
 from gitflowrun.settings import Durability
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from gitflowrun.git.repository import Repository
     from gitflowrun.names import RunId
@@ -83,19 +84,27 @@ _FAR = "far above the numbers here"
 _GONE = "it came whole, twice, and objects of it are gone from this repository"
 
 
-def fetch(repo: Repository, remote: str | None = None, runs: Collection[str] = ()) -> SyncReport:
+def fetch(
+    repo: Repository,
+    remote: str | None = None,
+    runs: Collection[str] = (),
+    *,
+    on_wait: Callable[[str], object] | None = None,
+) -> SyncReport:
     """Get the runs and tags of a remote.
 
     Args:
         repo: The repository.
         remote: A configured remote, a URL or a path; what git would fetch from when None.
         runs: `Flow/id` or id, there, of runs that are to come also if they were removed here.
+        on_wait: Is told of another push or fetch that is waited for, if that takes long.
 
     Raises:
         NotFound: the remote has no such run.
         RepositoryError: the remote can't be reached. What was fetched before stays.
     """
-    report = _Fetch(repo, Remote(repo, remote or default_remote(repo)), runs).receive()
+    place = Remote(repo, remote or default_remote(repo))
+    report = _Fetch(repo, place, runs, on_wait).receive()
     tidy(repo)  # each batch came as a pack
     return report
 
@@ -111,15 +120,23 @@ class _Move(NamedTuple):
 
 
 class _Fetch(Transfer):
-    def __init__(self, repo: Repository, remote: Remote, asked_for: Collection[str] = ()) -> None:
-        super().__init__(repo, remote)
+    def __init__(
+        self,
+        repo: Repository,
+        remote: Remote,
+        asked_for: Collection[str] = (),
+        on_wait: Callable[[str], object] | None = None,
+    ) -> None:
+        super().__init__(repo, remote, on_wait)
         self._asked_for = asked_for
         self._wanted: set[str] = set()
         listed = RemovedRuns(repo).read()
         self._listed = {it.uid for it in listed}
+        trashed = Trash(repo).runs()
+        self._trashed = {it.uid for it in trashed}
         self._removed = [
             *listed,
-            *(RemovedRun(str(it.uid), str(it.tip), it.pathspec) for it in Trash(repo).runs()),
+            *(RemovedRun(str(it.uid), str(it.tip), it.pathspec) for it in trashed),
         ]
         self._locks = Locks(repo.state_dir)
         self._aside = repo.common_dir / "gitflowrun-aside"
@@ -159,11 +176,10 @@ class _Fetch(Transfer):
     def receive(self) -> SyncReport:
         """Fetch all runs and tags."""
         view = RemoteView.of(self.remote)  # 1
-        self.note_sent(view)
         aside = self._set_aside(view)
         away = self._stay_away(view)
         self.forget_lost_tags(view)
-        self.forget_tags(lambda key: key.uid not in self._here)
+        self.forget_tags(lambda key: key.uid not in self._here and key.uid not in self._trashed)
         self.up_to_date = {ref for ref, oid in self._tips.items() if view.refs.get(ref) == oid}
         known = {(run.flow, run.tip): (uid, run) for uid, run in self._here.items()}
         crowded = self._crowded(view)
@@ -192,11 +208,13 @@ class _Fetch(Transfer):
         self._restore_tags()
         self._note_back()
         reached("fetch.moved")
-        added, removed = self._fetch_tags(view)  # 5
+        with self.merging(view) as now:  # 5
+            added, removed = self._fetch_tags(now)
         reached("fetch.tagged")
         self._note_trusted(view)
         Tags(self.repo).mirror()  # which a plain `git fetch` with fetch.pruneTags has deleted
-        gone = [name for name in copies if name not in view.refs and layout.parse_run_ref(name)]
+        left = view.refs.keys() | now.refs.keys()
+        gone = [name for name in copies if name not in left and layout.parse_run_ref(name)]
         self.tracking.note(dict.fromkeys(gone))
         runs = {run.ref for run in others} | self.up_to_date | crowded | away
         foreign = [name for name in view.refs if not (name in runs or layout.is_reserved(name))]
@@ -475,8 +493,10 @@ class _Fetch(Transfer):
                 updates += tag_updates(self.repo, run, remove=[tag])
             transact(self.repo.refs, updates)
         notes: dict[str, Oid | None] = {key.ref(have[key]): key.uid for key in have}
-        notes |= {key.ref(base[key]): None for key in base.keys() - have.keys()}
-        self.tracking.note(notes)
+        left = base.keys() - have.keys()
+        left -= {key for key in left & theirs.keys() if key.uid not in self._here}
+        left -= tags_in_trash(self.repo, left, lambda: self._here)
+        self.tracking.note(notes | {key.ref(base[key]): None for key in left})
         return len(added), removed
 
     def _history(self, runs: Sequence[RunTip]) -> History:
@@ -554,6 +574,8 @@ class _Fetch(Transfer):
                         later.append((run, uid))
                     elif move := self._plan(run, uid, history):
                         moves[uid] = move
+                new = {uid for uid, move in moves.items() if move.outcome is Outcome.NEW}
+                self.forget_tags_of(new)
                 self._apply(list(moves.values()))
                 examined = later
         return wrong

@@ -14,8 +14,8 @@ who fetches from one remote and pushes to another does not spread what anybody h
    was made here and that somebody else went on with there.
 4. Push, expecting every ref to be as seen. Where somebody was faster, begin again at 1.
 5. Note in the tracking copies what the remote now has.
-6. Merge the tags of these runs, with it noted what is being sent (`sending`); begin again there, too, where somebody
-   was faster. What is left then is told, and counts as failed.
+6. Merge the tags of these runs, one push or fetch of this clone at a time (`sending`); begin again there, too, where
+   somebody was faster. What is left then is told, and counts as failed.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ from gitflowrun.porcelain.transfer.sync import (
     some,
     tags_of,
 )
+from gitflowrun.porcelain.transfer.tags_in_trash import tags_in_trash
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import parse_message
 from gitflowrun.runs.locks import Locks
@@ -56,7 +57,7 @@ from gitflowrun.runs.lookup.listing import damaged_runs, told_damaged, uids_of
 from gitflowrun.values import frozen, replace
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from gitflowrun.git.repository import Repository
     from gitflowrun.git.transport import PushResult
@@ -76,6 +77,7 @@ def push(
     *,
     of_all: bool = False,
     allow_secrets: bool = False,
+    on_wait: Callable[[str], object] | None = None,
 ) -> list[SyncReport]:
     """Send runs and their tags to a remote, to each of its push URLs.
 
@@ -85,6 +87,7 @@ def push(
         runs: Which runs; those made here or trusted when None.
         of_all: Whether None means all runs, whoever made them.
         allow_secrets: Whether runs go that may hold secrets.
+        on_wait: Is told of another push or fetch that is waited for, if that takes long.
 
     Returns:
         A report for each place.
@@ -97,7 +100,9 @@ def push(
     failures: list[RepositoryError] = []
     for place in Remote(repo, remote or default_remote(repo, push=True)).for_push():
         try:
-            pushed = push_to(repo, place, runs, of_all=of_all, allow_secrets=allow_secrets)
+            pushed = push_to(
+                repo, place, runs, of_all=of_all, allow_secrets=allow_secrets, on_wait=on_wait
+            )
             reports.append(pushed)
         except RepositoryError as error:
             failures.append(error)
@@ -114,6 +119,7 @@ def push_to(
     of_all: bool = False,
     verify: bool = True,
     allow_secrets: bool = False,
+    on_wait: Callable[[str], object] | None = None,
 ) -> SyncReport:
     """Send runs and their tags to one place; see `push`.
 
@@ -124,6 +130,7 @@ def push_to(
         of_all: Whether None means all runs, whoever made them.
         verify: Whether the user's pre-push hook is asked.
         allow_secrets: Whether runs go that may hold secrets.
+        on_wait: Is told of another push or fetch that is waited for, if that takes long.
     """
     if runs is None:
         refs = repo.refs.below(layout.RUNS)
@@ -132,7 +139,7 @@ def push_to(
         tips = {layout.run_ref(run.flow, run.id): str(run.commit) for run in runs}
     search = repo.settings.push_scan and not allow_secrets
     chooses = runs is None and not of_all
-    pushing = _Push(repo, place, verify=verify, search=search, chooses=chooses)
+    pushing = _Push(repo, place, on_wait, verify=verify, search=search, chooses=chooses)
     return pushing.send(tips, is_all=runs is None)
 
 
@@ -182,9 +189,16 @@ class _TagPlan:
 
 class _Push(Transfer):
     def __init__(
-        self, repo: Repository, remote: Remote, *, verify: bool, search: bool, chooses: bool
+        self,
+        repo: Repository,
+        remote: Remote,
+        on_wait: Callable[[str], object] | None,
+        *,
+        verify: bool,
+        search: bool,
+        chooses: bool,
     ) -> None:
-        super().__init__(repo, remote)
+        super().__init__(repo, remote, on_wait)
         self._verify = verify
         self._search = search
         self._chooses = chooses
@@ -214,13 +228,14 @@ class _Push(Transfer):
             else:
                 view = self._look()
             waiting = list(slower)
-        for attempt in range(PUSH_ROUNDS):
-            plan = self._plan_tags(view)  # 6
-            failed = self._push_tags(plan, atomic=attempt < PUSH_ROUNDS // 2)
-            if not any(result.stale for result in failed):
-                break
-            view = RemoteView.of(self.remote)
-            self.note_sent(view)
+        with self.merging(view) as now:  # 6
+            view = now
+            for attempt in range(PUSH_ROUNDS):
+                plan = self._plan_tags(view)
+                failed = self._push_tags(plan, atomic=attempt < PUSH_ROUNDS // 2)
+                if not any(result.stale for result in failed):
+                    break
+                view = RemoteView.of(self.remote)
         self._held_back.update(self._not_sent(view, None if is_all else tips))
         return self._full_report(view, plan, failed)
 
@@ -239,7 +254,6 @@ class _Push(Transfer):
     def _look(self) -> RemoteView:
         look = RemoteView.with_branches if self._search else RemoteView.of
         view = look(self.remote)  # 1
-        self.note_sent(view)
         self.forget_lost_tags(view)
         return view
 
@@ -274,7 +288,7 @@ class _Push(Transfer):
         plans = self._without_secrets(plans, view, history)
         changes = [plan.change for plan in plans if plan.change]
         new = {plan.result.uid for plan in plans if plan.result.outcome is Outcome.NEW}
-        self.forget_tags(lambda key: key.uid in new)  # before the runs are there, lest we be killed
+        self.forget_tags_of(new)  # before the runs are there, lest we be killed
         reached("push.planned")
         pushed = self.remote.push(changes, verify=self._verify)  # 4
         reached("push.sent")
@@ -377,13 +391,19 @@ class _Push(Transfer):
         common: dict[str, Oid | None] = {
             key.ref(have[key]): key.uid for key in ours.keys() & have.keys()
         }
-        common |= {key.ref(base[key]): None for key in base.keys() - ours.keys() - have.keys()}
+        dropped = base.keys() - ours.keys() - have.keys()
+        dropped -= tags_in_trash(self.repo, dropped, self._uids_here)
+        common |= {key.ref(base[key]): None for key in dropped}
         return _TagPlan(
             added=[change for change in wanted if change.name not in squatted],
             removed=[RefUpdate(key.ref(have[key]), None, key.uid) for key in self._dropped(gone)],
             squatted=squatted,
             common=common,
         )
+
+    def _uids_here(self) -> set[Oid]:
+        names = map(layout.parse_run_ref, self.repo.refs.below(layout.RUNS))
+        return {*uids_of(self.repo, {name for name in names if name}).values()}
 
     def _push_tags(self, plan: _TagPlan, *, atomic: bool) -> list[PushResult]:
         """Bring our changes to tags to the remote.

@@ -1,101 +1,148 @@
-"""The tags that pushes of ours are just sending: files in `.git/gitflowrun/sending/`, one for each push.
+"""Merging the tags of this clone with those of a place: one push or fetch at a time, in `.git/gitflowrun/sending/`.
 
 A remote has a tag, or has it no longer, a moment before our copies of its refs say so. Whoever merges tags in between,
-or after a push that was killed there, would take what we sent for what somebody else did: a tag that was removed here
-meanwhile would come back, one that was made again would go.
+or notes then what it saw before, would take what we sent for what somebody else did: a tag that was removed here
+meanwhile would come back, one that was made again would go. So whoever merges tags with a place
 
-1. The push locks a file of its own and writes into it what it is about to send.
-2. It sends that, and notes in the copies what the remote took.
-3. It removes the file. One that is there and not locked is of a push that died, or failed in 2.
+1. locks `<label>`, and looks at the place again where `<label>.turn` says that somebody merged since it looked;
+2. writes into `<label>-removed` which tags it is about to remove there;
+3. sends that, and notes in the copies what the place took;
+4. removes the file, and gives the lock back.
 
-Whoever looks at the remote reads the files afterwards: what they say and the remote shows was sent, and is noted then.
-What they say and it does not show was not sent yet, or never, and counts for nothing; so the files of those who were
-dead before the look may go.
+Whoever finds the file, with the lock, knows that a push died, or failed in 3. Those tags that the place has no longer
+leave what is common: one that has been made again here meanwhile is sent, not taken for one that somebody removed
+there. Of tags that such a push was to add nothing is noted: what is here and there is common in any case, and one that
+is there alone may be somebody else's, so it comes back.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import time
 from typing import TYPE_CHECKING
 
-from gitflowrun.errors import GitflowrunError
-from gitflowrun.git.objects import Oid
-from gitflowrun.git.permissions import not_writable, read_file
-from gitflowrun.limits import MAX_SENDING
+from gitflowrun.errors import GitflowrunError, RepositoryError
+from gitflowrun.git.pack.writer import sync_directory, sync_file
+from gitflowrun.git.permissions import (
+    make_directory,
+    not_writable,
+    read_file,
+    replace_file,
+)
+from gitflowrun.limits import (
+    MAX_SENDING,
+    SENDING_PATIENCE,
+    SENDING_PAUSE,
+    SENDING_QUIET,
+)
 from gitflowrun.runs.locks import FileLock, LockState
+from gitflowrun.settings import Durability
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from gitflowrun.git.refs import RefUpdate
+    from gitflowrun.git.repository import Repository
 
-_NONE = "-"
+_TURN = 100
+"""Bytes that are read of whose turn it was; it has fewer."""
 
 
 class Sending:
-    """What is being sent to one remote.
+    """What merges tags with one place.
 
     Args:
-        state_dir: `gitflowrun/` in the common git directory.
-        label: What the copies of the remote's refs lie under.
+        repo: The repository.
+        label: What the copies of the place's refs lie under.
     """
 
-    def __init__(self, state_dir: Path, label: str) -> None:
-        self._directory = state_dir / "sending"
+    def __init__(self, repo: Repository, label: str) -> None:
+        self._repo = repo
+        self._directory = repo.state_dir / "sending"
+        self._lock = self._directory / label
+        self._turn = self._directory / f"{label}.turn"
         self._start = f"{label}-"
+
+    def turn(self) -> object:
+        """What is equal as long as nobody merges tags; never while somebody does."""
+        found = self._read_turn()  # first: who has ended since has written another
+        return object() if FileLock(self._lock).state() is LockState.HELD else found
+
+    @contextlib.contextmanager
+    def alone(self, title: str, on_wait: Callable[[str], object] | None) -> Iterator[object]:
+        """Let nobody else merge tags; gives what `turn` said before.
+
+        Args:
+            title: The place's name, for people.
+            on_wait: Is told who is waited for, if that takes long.
+
+        Raises:
+            RepositoryError: somebody else does for too long, or the files can't be written.
+        """
+        lock = FileLock(self._lock)
+        self._wait(lock, title, on_wait)
+        try:
+            before = self._read_turn()
+            self._write(self._turn, f"{os.urandom(8).hex()}\n")
+            yield before
+        finally:
+            lock.release()
+
+    def _wait(self, lock: FileLock, title: str, on_wait: Callable[[str], object] | None) -> None:
+        begun, told = time.monotonic(), False
+        while not lock.try_acquire():
+            waited = time.monotonic() - begun
+            if waited > SENDING_PATIENCE:
+                raise RepositoryError(
+                    f"tags were not exchanged with {title}: another push or fetch of this repository, process "
+                    f"{lock.holder()}, has done that for more than {SENDING_PATIENCE:.0f} s",
+                    hint=f"wait for it, or end it; if it is stopped, `kill -CONT {lock.holder()}` lets it go on. "
+                    "Then do this again",
+                )
+            if waited > SENDING_QUIET and not told and on_wait:
+                told = True
+                on_wait(f"waiting for process {lock.holder()}, which exchanges tags with {title}")
+            time.sleep(SENDING_PAUSE)
 
     @contextlib.contextmanager
     def of(self, changes: Sequence[RefUpdate]) -> Iterator[None]:
-        """Have it noted while changes are sent, and until the copies say so.
+        """Have it noted which tags are to go there, until the copies say so.
 
         Raises:
             RepositoryError: the file can't be written; nothing was sent.
         """
-        if not changes:
+        names = [change.name for change in changes if change.new is None]
+        if not names:
             yield
             return
-        lock = FileLock(self._directory / f"{self._start}{os.getpid()}-{os.urandom(4).hex()}")
-        lock.try_acquire()  # 1
-        try:
-            self._write(lock.path, changes)
-            yield  # 2
-        except BaseException:
-            lock.release()  # what the remote took is not known, or not noted
-            raise
-        lock.release(remove=True)  # 3
+        path = self._directory / f"{self._start}removed"
+        self._write(path, "".join(f"- {name}\n" for name in names))
+        if self._repo.settings.durability is Durability.SAFE:
+            try:
+                sync_file(path)
+                sync_directory(self._directory)
+                sync_directory(self._directory.parent)
+            except OSError as error:
+                raise not_writable(path, f"cannot write {path}", error) from error
+        yield
+        with contextlib.suppress(OSError):
+            path.unlink()
 
-    def _write(self, path: Path, changes: Sequence[RefUpdate]) -> None:
-        text = "".join(f"{change.new or _NONE} {change.name}\n" for change in changes)
-        try:
-            with contextlib.suppress(FileNotFoundError), path.open("r+b") as file:
-                file.seek(0, os.SEEK_END)
-                file.write(os.fsencode(text))
-        except OSError as error:
-            raise not_writable(path, f"cannot write {path}", error) from error
-
-    def read(self) -> dict[str, set[Oid | None]]:
-        """The refs that were about to be changed, and to what; None where they were to go."""
-        found: dict[str, set[Oid | None]] = {}
+    def left(self) -> list[str]:
+        """The tags that pushes were to remove there which died or failed; for who is alone."""
+        found = []
         for path in self._files():
             with contextlib.suppress(GitflowrunError):
                 data = read_file(path, "tags that are being sent", limit=MAX_SENDING) or b""
-                for line in os.fsdecode(data).split("\n")[:-1]:
-                    new, _, name = line.partition(" ")
-                    with contextlib.suppress(ValueError):  # the first line says who writes it
-                        oid = None if new == _NONE else Oid.from_hex(new)
-                        if name:
-                            found.setdefault(name, set()).add(oid)
+                lines = os.fsdecode(data).split("\n")[:-1]
+                found += [line[2:] for line in lines if line.startswith("- ")]
         return found
 
-    def of_the_dead(self) -> list[Path]:
-        """The files of pushes that died or failed."""
-        return [path for path in self._files() if FileLock(path).state() is LockState.FREE]
-
-    def forget(self, files: Iterable[Path]) -> None:
-        """Remove files of pushes that died."""
-        for path in files:
+    def forget(self) -> None:
+        """Remove what such pushes have left."""
+        for path in self._files():
             with contextlib.suppress(OSError):
                 path.unlink()
 
@@ -105,3 +152,15 @@ class Sending:
         except OSError:
             return []
         return [self._directory / name for name in names if name.startswith(self._start)]
+
+    def _read_turn(self) -> bytes:
+        with contextlib.suppress(GitflowrunError):
+            return read_file(self._turn, "whose turn it is", limit=_TURN) or b""
+        return b""
+
+    def _write(self, path: Path, text: str) -> None:
+        try:
+            make_directory(self._directory)  # `.git/gitflowrun` may be deleted at any time
+            replace_file(path, os.fsencode(text), self._repo.shared_mode)
+        except OSError as error:
+            raise not_writable(path, f"cannot write {path}", error) from error

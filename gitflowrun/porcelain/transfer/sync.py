@@ -403,14 +403,18 @@ class Transfer:
     Args:
         repo: Our repository.
         remote: The other one.
+        on_wait: Is told of another push or fetch that is waited for, if that takes long.
     """
 
-    def __init__(self, repo: Repository, remote: Remote) -> None:
+    def __init__(
+        self, repo: Repository, remote: Remote, on_wait: Callable[[str], object] | None = None
+    ) -> None:
         self.repo = repo
         self.remote = remote
         self.tracking = Tracking(repo.refs, remote)
-        self.sending = Sending(repo.state_dir, self.tracking.label)
-        self._dead = self.sending.of_the_dead()
+        self.sending = Sending(repo, self.tracking.label)
+        self._turn = self.sending.turn()  # before anybody looks at the remote
+        self._on_wait = on_wait
         self.done: list[SyncedRun] = []
         self._lost = 0
         self._lost_in_a_row = 0
@@ -528,23 +532,28 @@ class Transfer:
         """The tags of our runs, and the ids of these."""
         return tags_of(self.repo.refs.below(layout.TAGS).items())
 
-    def note_sent(self, view: RemoteView) -> None:
-        """Note in the copies the tags that pushes of ours have sent and not noted, as the remote shows.
+    @contextlib.contextmanager
+    def merging(self, view: RemoteView) -> Iterator[RemoteView]:
+        """Let no other push or fetch of this clone merge tags with the remote.
 
         Args:
-            view: The remote as it is: who died before it was looked at sends nothing any more.
+            view: The remote as it was since this one began.
+
+        Yields:
+            The remote as it is: as no other has changed it since.
+
+        Raises:
+            RepositoryError: another one does for too long; or the remote can't be reached any more.
         """
-        if sent := self.sending.read():
-            there = {name: view.refs.get(name) for name in sent}
-            self.tracking.note(
-                {
-                    name: new
-                    for name, wanted in sent.items()
-                    for new in wanted
-                    if there[name] == (str(new) if new else None)
-                }
-            )
-        self.sending.forget(self._dead)
+        with self.sending.alone(self.remote.title, self._on_wait) as turn:
+            if turn != self._turn:
+                self.tracking = Tracking(self.repo.refs, self.remote)
+                view = RemoteView.of(self.remote)
+                self.forget_lost_tags(view)
+            gone = [name for name in self.sending.left() if name not in view.refs]
+            self.tracking.note(dict.fromkeys(gone))
+            self.sending.forget()
+            yield view
 
     def leave_meanwhile(self, *sides: dict[TagKey, RunId]) -> None:
         """Take out of what is merged the tags of which another push or fetch of ours has noted something else since.
@@ -570,6 +579,11 @@ class Transfer:
         """Take tags from the common base."""
         base = tags_of(self.tracking.seen.items())
         self.tracking.note({key.ref(run): None for key, run in base.items() if is_lost(key)})
+
+    def forget_tags_of(self, uids: Collection[Oid | None]) -> None:
+        """Take the tags of runs that are about to come to one side from the common base: it has removed none."""
+        if uids:
+            self.forget_tags(lambda key: key.uid in uids)
 
     def report(
         self, tags_added: int, tags_removed: int, notices: Iterable[str], *, failed: int = 0

@@ -136,7 +136,8 @@ class Place:
 
     def fetch(self, there: Place, runs: Mapping[str, Run], asked_for: Collection[str] = ()) -> None:
         """Get the runs and tags of another place."""
-        base = self._base(there) & {tag for tag in self._base(there) if tag[0] in self.runs}
+        common = self._base(there)
+        base = {tag for tag in common if tag[0] in self.runs}
         away = self.gone | {it.uid for it in self.trash}
         present = set[str]()
         for uid, state in there.runs.items():
@@ -156,7 +157,13 @@ class Place:
         removed = {tag for tag in base - have if tag[0] in present}
         self.tags |= have - base
         self.tags -= removed
-        self.base[there.name] = have
+        back = {(it.uid, tag) for it in self.trash for tag in it.tags}  # with their runs
+        self.base[there.name] = have | {
+            tag
+            for tag in common
+            if tag[0] not in self.runs
+            and (tag in back or (tag in there.tags and tag[0] in self.has_somewhere()))
+        }
         if there.name in self.sources:
             for uid, state in self.runs.items():
                 if there.runs.get(uid) == state and runs[uid].home != self.name:
@@ -175,7 +182,9 @@ class Place:
         added = {tag for tag in self.tags - there.tags - base if tag[0] in common}
         removed = {tag for tag in (base - self.tags) & there.tags if tag[0] in common}
         self.base[there.name] = (base | added | (self.tags & there.tags)) - removed
-        self.base[there.name] -= base - self.tags - there.tags
+        dropped = base - self.tags - there.tags
+        back = {(it.uid, tag) for it in self.trash for tag in it.tags if it.uid not in self.runs}
+        self.base[there.name] -= dropped - back
         there.tags |= added
         there.tags -= removed
 

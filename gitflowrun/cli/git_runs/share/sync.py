@@ -39,6 +39,10 @@ def _tell(report: SyncReport) -> int:
     return REFUSED if report.failed or report.with_outcome(Outcome.REFUSED) else 0
 
 
+def _tell_wait(words: str) -> None:
+    sys.stderr.write(f"{printable(words)}\n")
+
+
 def report_lines(report: SyncReport, verb: str, screen: Screen) -> Iterator[str]:
     """A line for each run that moved or was refused, and a summary."""
     yield f"{verb} {printable(report.remote)}"
@@ -114,7 +118,9 @@ def push_runs(
     if remote is not None:
         _check_remote(repo, remote)
     chosen = _chosen(repo, runs) if runs else None
-    reports = push(repo, remote, chosen, of_all=of_all, allow_secrets=allow_secrets)
+    reports = push(
+        repo, remote, chosen, of_all=of_all, allow_secrets=allow_secrets, on_wait=_tell_wait
+    )
 
     def lines(screen: Screen) -> Iterator[str]:
         return chain.from_iterable(report_lines(report, "To", screen) for report in reports)
@@ -152,7 +158,7 @@ def fetch_runs(remote: str | None, runs: tuple[str, ...] = (), *, as_json_: bool
 
     repo = Repository.discover()
     warn_of_settings(repo)
-    report = fetch(repo, remote, runs)
+    report = fetch(repo, remote, runs, on_wait=_tell_wait)
     value = _for_json(report) if as_json_ else None
     show(repo, value, lambda screen: report_lines(report, "From", screen), json=as_json_)
     return _tell(report)
