@@ -167,6 +167,36 @@ class Refs(RefReader):
         Raises:
             RepositoryError: somebody holds its lock, or the file can't be removed or lies elsewhere.
         """
+        what = f"{new}\n" if new else None
+        self._replace_file(name, what, lambda held: held is not None and not _holds_id(held))
+        self.damaged.discard(name)
+
+    def put_damaged(self, name: str, held: Oid | None) -> None:
+        """Make a ref as it was: with the id of an object that is gone, or empty. git makes no such one.
+
+        Args:
+            name: The ref. Nothing happens where it is there.
+            held: What it held; None for no id.
+
+        Raises:
+            RepositoryError: somebody holds its lock, or it can't be made or lies elsewhere.
+        """
+        if self._syncs:
+            self._unsynced.update(self._touched([RefUpdate(name, None, None)]))
+        try:
+            make_directory((self._root / RefName(name)).parent)
+        except OSError as error:
+            raise RepositoryError(f"can't make {name}: {error.strerror}") from error
+        content = f"{held}\n" if held else ""
+        self._replace_file(
+            name, content, lambda loose: loose is None and self._packed(name) is None
+        )
+        self.damaged.add(name)
+
+    def _replace_file(
+        self, name: str, content: str | None, is_due: Callable[[bytes | None], bool]
+    ) -> None:
+        """Replace the file of a ref, or remove it where there is no content, if its lock shows that this is due."""
         path = self._root / RefName(name)
         if not is_in_place(self._root, path):
             there = os.path.realpath(path.parent)
@@ -176,16 +206,15 @@ class Refs(RefReader):
         try:
             make_directory(self._stale_locks)
             scratch.touch(exist_ok=False)
-            if new is not None:
-                self._write_ref(instead, new, like=path)
+            if content is not None:
+                self._write_ref(instead, content, like=path)
             with self._locked(name, scratch):
-                held = self._loose(name)  # somebody may have mended it meanwhile
-                if held is not None and not _holds_id(held):
-                    if new is None:
+                if is_due(self._loose(name)):  # somebody may have mended it meanwhile
+                    if content is None:
                         path.unlink(missing_ok=True)
                     else:
                         instead.replace(path)
-            if new is not None:
+            if content is not None:
                 self.sync(name)
         except OSError as error:
             raise RepositoryError(f"can't lock {name}: {error.strerror}") from error
@@ -193,12 +222,12 @@ class Refs(RefReader):
             for left in (instead, scratch):
                 with contextlib.suppress(OSError):
                     left.unlink()
-        self.damaged.discard(name)
 
-    def _write_ref(self, path: Path, oid: Oid, *, like: Path) -> None:
+    def _write_ref(self, path: Path, content: str, *, like: Path) -> None:
         from gitflowrun.git.pack.writer import sync_file
 
-        path.write_text(f"{oid}\n", encoding="ascii")
+        path.write_text(content, encoding="ascii")
+        share_file(path)
         with contextlib.suppress(FileNotFoundError):  # it was removed meanwhile
             allow(path, stat.S_IMODE(like.stat().st_mode))
         if self._syncs:

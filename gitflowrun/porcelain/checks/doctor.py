@@ -35,6 +35,7 @@ from gitflowrun.porcelain.checkout import (
 )
 from gitflowrun.porcelain.checks.fsck import RunsCheck
 from gitflowrun.porcelain.deletion.free import free, has_unfinished
+from gitflowrun.porcelain.transfer.damaged import giving_up
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import parse_message
 from gitflowrun.runs.ids import RunIds
@@ -46,7 +47,7 @@ from gitflowrun.runs.trust import Trust
 from gitflowrun.values import frozen, replace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from gitflowrun.git.repository import Repository
     from gitflowrun.names import RunId
@@ -412,17 +413,37 @@ def _runs(repo: Repository) -> Iterator[Ailment]:
         fix = (
             f"`git runs fsck {fault.run}` says all of it, {cure_of(fault.run)}"
             if fault.run
-            else f"`git runs fsck` says all of it, `{_giving_up(repo, copy)}` gives it up"
+            else f"`git runs fsck` says all of it, {_cure(repo, copy, told)}"
         )
         what = f"{fault.where}: {fault.why}" if fault.where != where else fault.why
         yield Ailment(AilmentKind.RUN, where, what, fix, can_be_mended=False)
 
 
-def _giving_up(repo: Repository, ref: str) -> str:
-    """The command that removes a ref in which something is wrong."""
-    if ref in repo.refs.damaged and not repo.refs.rows(ref):
-        return f"rm {shlex.quote(str(repo.common_dir / ref))}"
-    return f"git update-ref -d {shlex.quote(ref)}"
+def _cure(repo: Repository, ref: str, damaged: Collection[str]) -> str:
+    """What to do about a ref in which something is wrong, and which is not that of a run here.
+
+    What belongs to a run that may come back, from a remote or a backup, is given up last or not at all. Of `damaged`
+    runs something was found before.
+    """
+    words = giving_up(repo, ref, is_id=ref not in repo.refs.damaged or bool(repo.refs.rows(ref)))
+    if ref.startswith(layout.TRASH):
+        return (
+            "`git runs fetch` mends it where a remote has its run in that state, a backup of .git may; "
+            f"where nothing has it any more, `{words}` gives it up for good"
+        )
+    tag = layout.parse_tag_ref(ref)
+    if tag is None or not tag[0].isidentifier():
+        return f"`{words}` gives it up"
+    if f"{tag[0]}/{tag[2]}" in damaged:
+        return f"it is mended with its run: {cure_of(f'{tag[0]}/{tag[2]}')}"
+    with contextlib.suppress(RepositoryError):
+        uid = repo.refs.get(ref)
+        run = next((it for it in RunStore(repo).summaries() if it.uid == uid), None)
+        if run and run.flow == tag[0] and run.id != tag[2]:
+            end = "-- " if tag[1].startswith("-") else ""
+            again = f"git runs tag {run.pathspec} {end}{shlex.quote(tag[1])}"
+            return f"its run is {run.pathspec}: `{again}` gives it the tag, then `{words}` removes this one"
+    return f"`{words}` gives it up"
 
 
 def _forget(repo: Repository, finding: Ailment) -> None:

@@ -189,6 +189,8 @@ class RunsCheck:
         assert parsed is not None  # or nobody would ask
         flow, _, run = parsed
         tip = tips.get((flow, run))
+        if tip is None and f"{layout.RUNS}{flow}/{run}" in self._repo.refs.damaged:
+            return  # its run is there, and comes back with it
         if tip is None:
             yield self._ref_fault(ref, f"there is no run {flow}/{run}", FaultKind.TAG)
             return

@@ -1,8 +1,7 @@
 """Fetching runs: first into tracking copies, then create-only into refs of our own.
 
-1. List the remote's refs below refs/runs. Runs of ours that are damaged and are there make way: git fetches nothing
-   beside refs whose commits are gone. Their tags are in `.git/gitflowrun-aside` (lines of uid and ref) until they have
-   them again, in this fetch or in a later one.
+1. List the remote's refs below refs/runs. Runs of ours that are damaged and are there make way until they have come,
+   see `damaged`.
 2. Fetch what is new into refs/runs-remotes/<remote>/, in batches; what has come before, and is none of our runs yet, is
    fetched again unless it is whole. Where git refuses a batch (a malformed
    object, a ref that was deleted meanwhile), halve it until the culprits are alone.
@@ -24,7 +23,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shlex
 from functools import cached_property
 from heapq import nsmallest
@@ -35,8 +33,6 @@ from gitflowrun.errors import CorruptRecord, GitflowrunError, NotFound, Reposito
 from gitflowrun.failpoints import reached
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.odb import History, named
-from gitflowrun.git.pack.writer import sync_directory
-from gitflowrun.git.permissions import not_writable, read_file, replace_file
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.transport import Remote, default_remote
 from gitflowrun.limits import (
@@ -44,11 +40,11 @@ from gitflowrun.limits import (
     LISTED_COMMIT,
     MAX_NAMED,
     MAX_NOTICES,
-    MAX_SENDING,
     MAX_STATES,
     RECORD_SIZE,
 )
 from gitflowrun.porcelain.deletion.trash import RemovedRun, RemovedRuns, Trash
+from gitflowrun.porcelain.transfer.damaged import DamagedRuns
 from gitflowrun.porcelain.transfer.sync import (
     Outcome,
     RemoteView,
@@ -70,7 +66,6 @@ from gitflowrun.runs.maintenance import tidy
 from gitflowrun.runs.records import INFO, RunIdentity, RunInfo
 from gitflowrun.runs.tags import Tags, tag_updates, transact
 from gitflowrun.runs.vouched import vouches_for_any
-from gitflowrun.settings import Durability
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -130,6 +125,8 @@ class _Fetch(Transfer):
         super().__init__(repo, remote, on_wait)
         self._asked_for = asked_for
         self._wanted: set[str] = set()
+        self._damaged = DamagedRuns(repo, self.tracking, self._made)
+        self._damaged.settle({})
         listed = RemovedRuns(repo).read()
         self._listed = {it.uid for it in listed}
         trashed = Trash(repo).runs()
@@ -137,19 +134,23 @@ class _Fetch(Transfer):
         self._removed = [
             *listed,
             *(RemovedRun(str(it.uid), str(it.tip), it.pathspec) for it in trashed),
+            *self._damaged.trashed(),
         ]
         self._locks = Locks(repo.state_dir)
-        self._aside = repo.common_dir / "gitflowrun-aside"
         self._rows: list[tuple[str, ...]] = []
         self._tips: dict[str, str] = {}
         self._here: dict[Oid, RunTip] = {}
         self._ids: set[RunId] = set()
+        self._own_ids: dict[tuple[str, Oid], RunId] = {}
         self._infos: dict[str, Oid] = {}
         self._reserved: set[str] = set()
         self._highest = 0
         self._ended: set[Oid] = set()
         self._crowds: list[str] = []
         self._look()
+
+    def _made(self, commit: Oid) -> bool:
+        return self.trust.made(commit)
 
     def _look(self) -> None:
         """See our runs, by ref and by uid, and the ids that are taken."""
@@ -176,7 +177,15 @@ class _Fetch(Transfer):
     def receive(self) -> SyncReport:
         """Fetch all runs and tags."""
         view = RemoteView.of(self.remote)  # 1
-        aside = self._set_aside(view)
+        trashed = self._damaged.make_way(view, self._here, self._removed_uids)
+        try:
+            return self._receive(view, trashed)
+        except BaseException:
+            with contextlib.suppress(GitflowrunError):  # what that leaves the next fetch does
+                self._damaged.settle(self._here)
+            raise
+
+    def _receive(self, view: RemoteView, trashed: Sequence[RunTip]) -> SyncReport:
         away = self._stay_away(view)
         self.forget_lost_tags(view)
         self.forget_tags(lambda key: key.uid not in self._here and key.uid not in self._trashed)
@@ -196,6 +205,7 @@ class _Fetch(Transfer):
                 self._leave_out(run, _told_uid(run, found[0]))
             else:
                 self._note(run, found[0], Outcome.CURRENT)
+        self.fetch_copies(trashed)
         copies = self.tracking.seen
         self._drop_broken([run for run in news if copies.get(run.ref) == str(run.tip)])
         copied = {name for name, oid in copies.items() if view.refs.get(name) == oid}
@@ -205,7 +215,7 @@ class _Fetch(Transfer):
         reached("fetch.received")
         self._give_up(lost)
         self._bring([run for run in news if run not in lost])  # 3, 4
-        self._restore_tags()
+        self._damaged.settle(self._here)
         self._note_back()
         reached("fetch.moved")
         with self.merging(view) as now:  # 5
@@ -219,7 +229,7 @@ class _Fetch(Transfer):
         runs = {run.ref for run in others} | self.up_to_date | crowded | away
         foreign = [name for name in view.refs if not (name in runs or layout.is_reserved(name))]
         notices = [
-            *self._told_damage(aside),
+            *self._damaged.told(),
             *self._told_left_out(),
             *some(
                 [f"{name} is not the ref of a run" for name in nsmallest(MAX_NOTICES, foreign)],
@@ -284,7 +294,7 @@ class _Fetch(Transfer):
         names = [f"{layout.RUNS}{word}"] if "/" in word else []
         names = names or [name for name in view.refs if name.rpartition("/")[2] == word]
         found = [name for name in names if name in view.refs and layout.is_run_ref(name)]
-        if not found:
+        if not found and not self._damaged.is_away(word):  # which may have another name there
             hint = f"`git ls-remote {shlex.quote(self.remote.name)} 'refs/runs/*'` lists its runs"
             raise NotFound(f"{self.remote.title} has no run {word!r}", hint=hint)
         return found
@@ -352,115 +362,6 @@ class _Fetch(Transfer):
         states = {run.tip: uid for uid, run in self._here.items() if str(run.tip) in there}
         if self.trust.note_fetched(self.remote.place, states):
             self.trusted = len(states)
-
-    def _set_aside(self, view: RemoteView) -> dict[str, Oid | None]:
-        """Remove refs whose commits are gone here and which the remote has: beside them git fetches nothing.
-
-        Of our runs only those that we have seen there under that name, or that are there in the same state.
-
-        Returns:
-            The refs of ours, and what they held; None for one that held no id. The tags among them are in a file.
-        """
-        copies, refs = self.tracking.seen, self.repo.refs
-        damaged = {name: self._held(name) for name in refs.damaged if name.startswith(layout.RUNS)}
-        known = {Oid.from_hex(oid) for oid in {*copies.values()} - {*self._tips.values()}}
-        gone = {None, *self.repo.objects.missing(known | {*filter(None, damaged.values())})}
-        aside = {
-            name: oid
-            for name, oid in damaged.items()
-            if layout.is_run_ref(name)
-            and oid in gone
-            and name in view.refs
-            and (name in copies or view.refs[name] == str(oid))
-        }
-        runs = {layout.parse_run_ref(name) for name in aside}
-        tags = {
-            name: oid
-            for name, oid in damaged.items()
-            if (tag := layout.parse_tag_ref(name)) and (tag[0], tag[2]) in runs and oid in gone
-        }
-        mirrors = refs.rows(layout.TAG_MIRROR) if tags else []
-        shown = {name: Oid.from_hex(oid) for name, oid in mirrors}
-        tags |= {name: oid for name, oid in shown.items() if oid in {*tags.values()}}
-        self.tracking.note(
-            {name: None for name, oid in copies.items() if Oid.from_hex(oid) in gone}
-        )
-        with self._locks.tags():  # or they would be lost with us
-            self._write_aside(self._read_aside() | {it: oid for it, oid in tags.items() if oid})
-        for name, oid in {**aside, **tags}.items():
-            if oid is None:
-                refs.drop_damaged(name)
-        refs.transaction(
-            [RefUpdate(name, None, oid) for name, oid in {**aside, **tags}.items() if oid]
-        )
-        return aside | tags
-
-    def _held(self, name: str) -> Oid | None:
-        """The id in a damaged ref; None when it holds none."""
-        try:
-            return self.repo.refs.get(name)
-        except RepositoryError:
-            return None
-
-    def _restore_tags(self) -> None:
-        """Give the runs that are here again the tags that they had, also before a fetch that did not come so far."""
-        if not self._read_aside():
-            return
-        with self._locks.tags():
-            left = self._read_aside()
-            for name, uid in [*left.items()]:
-                tag = layout.parse_tag_ref(name)
-                if tag and uid in self._here:
-                    run = RunIdentity(tag[0], self._here[uid].id, uid)
-                    transact(self.repo.refs, tag_updates(self.repo, run, add=[tag[1]]))
-                if tag is None or uid in self._here:
-                    del left[name]
-            self._write_aside(left)
-
-    def _read_aside(self) -> dict[str, Oid]:
-        """The tags that were taken from damaged runs and not given back yet."""
-        data = read_file(self._aside, "tags of damaged runs", limit=MAX_SENDING) or b""
-        found = {}
-        for line in os.fsdecode(data).splitlines():
-            oid, _, name = line.partition(" ")
-            with contextlib.suppress(ValueError):
-                found[name] = Oid.from_hex(oid)
-        return found
-
-    def _write_aside(self, tags: Mapping[str, Oid]) -> None:
-        if tags == self._read_aside():
-            return
-        content = "".join(f"{oid} {name}\n" for name, oid in tags.items())
-        try:
-            if not tags:
-                self._aside.unlink(missing_ok=True)
-                return
-            replace_file(self._aside, os.fsencode(content), self.repo.shared_mode)
-            if self.repo.settings.durability is Durability.SAFE:
-                sync_directory(self._aside.parent)  # before the refs of these tags go
-        except OSError as error:
-            raise not_writable(self._aside, f"cannot write {self._aside}", error) from error
-
-    def _told_damage(self, aside: Mapping[str, Oid | None]) -> list[str]:
-        """What became of damaged runs, and what can be done about those that are still damaged."""
-        told = []
-        for name, oid in aside.items():
-            if layout.is_run_ref(name):
-                run, held = name.removeprefix(layout.RUNS), f"commit {oid}" if oid else "nothing"
-                told.append(f"{run} was damaged here (its ref held {held}), and was fetched anew")
-        left = {
-            name: self._held(name)
-            for name in self.repo.refs.damaged - aside.keys()
-            if name.startswith(layout.RUNS)
-        }
-        for name, oid in sorted(left.items()):
-            run = name.removeprefix(layout.RUNS)
-            file = shlex.quote(str(self.repo.common_dir / name))
-            words = f"git update-ref -d {shlex.quote(name)}" if oid else f"rm {file}"
-            told.append(
-                f"{run} is damaged here, and may keep git from fetching; `{words}` gives it up"
-            )
-        return some(told, "runs are or were damaged here")
 
     def _fetch_tags(self, view: RemoteView) -> tuple[int, list[tuple[RunIdentity, str]]]:
         """Bring the remote's changes to the tags of our runs here; how many were added, and which removed."""
@@ -564,6 +465,8 @@ class _Fetch(Transfer):
         with self._locks.ids():
             self._look()  # another fetch may have created some of them
             self._reserved = self._locks.runs()
+            self._ids |= self._damaged.ids()
+            self._own_ids = self._damaged.own_ids()
             self._highest = RunIds(self.repo).highest_fetched(self._ids)
             reached("fetch.planned")
             while examined:
@@ -615,7 +518,8 @@ class _Fetch(Transfer):
             # Just given to a process here, or once, to one that died; or too high.
             if run.id in self._reserved or run.id.number > self._highest:
                 self._ids.add(run.id)
-            new = RunTip(run.flow, free_id(run.id, uid, self._ids), run.tip)
+            own = self._own_ids.get((run.flow, uid))
+            new = RunTip(run.flow, own or free_id(run.id, uid, self._ids), run.tip)
             self._ids.add(new.id)
             return _Move(run, new, uid, RefUpdate(new.ref, new.tip, None), Outcome.NEW)
         if history.leads_to(here.tip, run.tip):
@@ -643,7 +547,8 @@ class _Fetch(Transfer):
     def _apply(self, moves: Sequence[_Move]) -> None:
         left: list[_Move] = []
         try:
-            self.repo.refs.transaction([move.change for move in moves])
+            changes = [move.change for move in moves]
+            self._damaged.transact(changes, [(move.here, move.uid) for move in moves])
         except GitflowrunError as error:
             # It may have failed after its last step, or in the middle of it: the refs tell.
             there = self.repo.refs.many(move.change.name for move in moves)

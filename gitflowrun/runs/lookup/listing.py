@@ -241,7 +241,8 @@ def cure_of(run: str) -> str:
     """What to do about a damaged run that a remote has. git says itself to have what its commits should reach."""
     return (
         "`git runs fetch` brings a lost ref or commit from a remote that has it, "
-        f"`git fetch --refetch REMOTE {layout.RUNS}{run}` what else is missing"
+        f"`git fetch --refetch REMOTE {layout.RUNS}{run}` what else is missing, "
+        "and a backup of .git what no remote has"
     )
 
 

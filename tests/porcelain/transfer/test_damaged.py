@@ -1,0 +1,298 @@
+"""Damaged runs make way only for themselves, keep their names, and are put back where nothing came."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gitflowrun.errors import NotFound, RepositoryError
+from gitflowrun.porcelain.transfer.damaged import DamagedRuns
+from gitflowrun.porcelain.transfer.fetch import fetch
+from gitflowrun.porcelain.transfer.sync import Outcome
+from gitflowrun.runs.runs import Status
+from tests.helpers.clones import add_tag, get, ids, outcomes, refs, send, tags
+from tests.helpers.packs import objects_dir
+from tests.helpers.runs import finished_task, make_run, open_repo, start_run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.helpers.repos import GitRepo
+
+RUN = "refs/runs/MyFlow/1"
+TAG = "refs/runs/@tags/MyFlow/own/1"
+
+
+class Loss:
+    """Objects that are gone from a repository, and may come back as from a backup."""
+
+    def __init__(self, repo: GitRepo, *commits: str) -> None:
+        self._moved: list[tuple[Path, Path]] = []
+        backup = repo.path / ".git/backup"
+        backup.mkdir(exist_ok=True)
+        for index in objects_dir(repo).glob("pack/*.idx"):
+            listed = repo.git("show-index", stdin=index.read_bytes())
+            if any(oid in listed for oid in commits):
+                for path in [*index.parent.glob(f"{index.stem}.*")]:
+                    self._moved.append((path.rename(backup / path.name), path))
+        assert self._moved
+
+    def end(self) -> None:
+        """Put them back."""
+        for backup, path in self._moved:
+            backup.rename(path)
+
+
+def lose(repo: GitRepo, ref: str = RUN, count: int = 1) -> Loss:
+    """Lose the newest commits of a run."""
+    return Loss(repo, *repo.git("rev-list", f"-{count}", ref).split())
+
+
+def loose(repo: GitRepo, prefix: str = "refs/runs/") -> dict[str, str]:
+    """What the files of refs hold, whatever that is; mirrors of tags included."""
+    top = repo.path / ".git"
+    places = [top / prefix, top / "refs/tags/runs"]
+    files = [path for place in places for path in place.rglob("*") if path.is_file()]
+    return {str(path.relative_to(top)): path.read_text() for path in files}
+
+
+@pytest.fixture
+def uids(ada: GitRepo, bob: GitRepo) -> tuple[str, str]:
+    """Two runs with one number: Bob's has it on the server, Ada's is not there yet."""
+    theirs = make_run(bob)
+    send(bob)
+    return make_run(ada).uid.short, theirs.uid.short
+
+
+@pytest.mark.parametrize("count", [1, 9])
+@pytest.mark.parametrize("has_theirs", [False, True])
+def test_a_damaged_run_keeps_its_name_and_tags(
+    ada: GitRepo, uids: tuple[str, str], has_theirs: bool, count: int
+) -> None:
+    """The remote has it under another name, and another run under its own: nobody else gets its number here."""
+    ours, theirs = uids
+    add_tag(ada, "1", "own", "sent")
+    send(ada)
+    add_tag(ada, "1", "later")
+    if has_theirs:
+        get(ada)
+    lose(ada, count=count)
+    report = get(ada)
+    (notice,) = report.notices
+    assert notice.startswith("MyFlow/1 was damaged here")
+    assert notice.endswith(" and was fetched anew")
+    assert ids(ada) == {"MyFlow/1": ours, f"MyFlow/1-{theirs}": theirs}
+    assert tags(ada) == {"MyFlow/1": ("later", "own", "sent")}
+    assert ada.call("doctor").code == 0
+    assert ada.call("push").code == 0
+    ada.fsck()
+
+
+@pytest.mark.parametrize("held", ["lost", "emptied"])
+@pytest.mark.parametrize("is_tagged", [True, False])
+def test_no_damaged_run_gives_way_to_another(
+    ada: GitRepo, uids: tuple[str, str], is_tagged: bool, held: str
+) -> None:
+    """What the remote has under its name is another run, as its copy here shows: it stays, and a backup mends it."""
+    get(ada)
+    if is_tagged:
+        add_tag(ada, "1", "own")
+    whole = loose(ada)
+    if held == "lost":
+        loss = lose(ada)
+    else:
+        (ada.path / f".git/{RUN}").write_text("")
+    before = loose(ada)
+    (notice,) = get(ada).notices
+    assert loose(ada) == before
+    assert "a backup of .git may have what is lost" in notice
+    assert "anew" not in notice
+    if held == "lost":
+        loss.end()
+    else:
+        (ada.path / f".git/{RUN}").write_text(whole[RUN])
+    assert ids(ada) == {"MyFlow/1": uids[0], f"MyFlow/1-{uids[1]}": uids[1]}
+    assert loose(ada) == whole
+    ada.fsck()
+
+
+def test_a_ref_that_holds_nothing_of_a_run_made_here(ada: GitRepo) -> None:
+    """No tag tells its uid: a commit made in this clone, under a number that this clone gave, is of that run."""
+    run = make_run(ada)
+    send(ada)
+    (ada.path / f".git/{RUN}").write_text("")
+    assert outcomes(get(ada)) == [Outcome.NEW]
+    assert ids(ada) == {"MyFlow/1": run.uid.short}
+
+
+def _fail(repo: GitRepo, patch: pytest.MonkeyPatch, *, kill: bool = False) -> None:
+    """Fetch without a network, after damaged runs have made way."""
+
+    def refuse(*_args: object) -> None:
+        raise RepositoryError("the network is down")
+
+    repository = open_repo(repo)
+    with patch.context() as patched:
+        patched.setattr("gitflowrun.porcelain.transfer.fetch._Fetch.fetch_copies", refuse)
+        if kill:
+            patched.setattr(DamagedRuns, "settle", lambda *_: None)
+        with pytest.raises(RepositoryError, match="the network"):
+            fetch(repository, "origin")
+
+
+@pytest.mark.parametrize("held", ["lost", "lost, packed", "emptied", "emptied, packed"])
+def test_a_fetch_that_fails_puts_damaged_runs_back(
+    ada: GitRepo, monkeypatch: pytest.MonkeyPatch, held: str
+) -> None:
+    """As they were, with all tags: the next fetch may bring them, or a backup."""
+    make_run(ada, tags=["own"])
+    send(ada)
+    whole = refs(ada)
+    if "packed" in held:
+        ada.git("pack-refs", "--all")
+    if "lost" in held:
+        loss = lose(ada, count=9)
+    else:
+        file = ada.path / f".git/{RUN}"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("")
+    _fail(ada, monkeypatch)
+    assert {RUN, TAG} <= loose(ada).keys()
+    assert not (ada.path / ".git/gitflowrun-aside").exists()
+    if "lost" in held:
+        assert "damaged" in ada.call("list").out
+        loss.end()
+    else:
+        get(ada)
+    assert refs(ada) == whole
+    assert tags(ada) == {"MyFlow/1": ("own",)}
+    ada.fsck()
+
+
+@pytest.mark.parametrize("has_it", [True, False])
+def test_a_fetch_that_is_killed(
+    ada: GitRepo, server: GitRepo, monkeypatch: pytest.MonkeyPatch, has_it: bool
+) -> None:
+    """The next one brings the run, or puts it back where the remote has it no more."""
+    run = make_run(ada, tags=["own"])
+    send(ada)
+    loss = lose(ada, count=9)
+    _fail(ada, monkeypatch, kill=True)
+    assert loose(ada).keys().isdisjoint([RUN, TAG])
+    if not has_it:
+        server.git("update-ref", "-d", RUN)
+    get(ada)
+    assert {RUN, TAG} <= loose(ada).keys()
+    assert not (ada.path / ".git/gitflowrun-aside").exists()
+    if not has_it:
+        loss.end()
+    assert ids(ada) == {"MyFlow/1": run.uid.short}
+    assert tags(ada) == {"MyFlow/1": ("own",)}
+
+
+def test_a_run_that_comes_in_an_earlier_state(ada: GitRepo) -> None:
+    """Its later one was not sent: that is said, and how to go there when a backup has brought it."""
+    with start_run(ada) as writer:
+        send(ada)
+        writer.commit([finished_task(writer.identity, "start/1")], status=Status.DONE)
+    tip = refs(ada)[RUN]
+    loss = lose(ada)
+    (notice,) = get(ada).notices
+    assert refs(ada)[RUN] != tip
+    assert "fetched anew as the remote has it, at " in notice
+    loss.end()
+    (command,) = re.findall("`git ([^`]*)`", notice)
+    ada.git(*shlex.split(command))
+    assert refs(ada)[RUN] == tip
+    assert get(ada).notices == ()
+
+
+@pytest.mark.usefixtures("uids")
+def test_a_damaged_run_that_is_asked_for_by_name(ada: GitRepo, server: GitRepo) -> None:
+    """By the name that it has here, also where the remote has it under another one alone."""
+    send(ada)
+    server.git("update-ref", "-d", RUN)
+    whole = refs(ada)
+    lose(ada)
+    report = fetch(open_repo(ada), "origin", ["MyFlow/1"])
+    assert outcomes(report) == [Outcome.NEW]
+    assert refs(ada) == whole
+    with pytest.raises(NotFound):
+        fetch(open_repo(ada), "origin", ["MyFlow/1"])
+
+
+def test_a_damaged_run_whose_uid_is_that_of_another_ref(ada: GitRepo) -> None:
+    """The run is here under another name: the ref of that name that leads nowhere is not taken for it."""
+    run = make_run(ada, tags=["own"])
+    send(ada)
+    ada.git("update-ref", f"{RUN}-{run.uid.short}", RUN)
+    (ada.path / f".git/{RUN}").write_text("1" * 40 + "\n")
+    before = loose(ada)
+    (notice,) = get(ada).notices
+    assert loose(ada) == before
+    assert notice.startswith("MyFlow/1 is damaged here")
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_damaged_run_in_the_trash(ada: GitRepo, server: GitRepo, is_there: bool) -> None:
+    """It does not come back by itself; what the remote has of it mends the trash, and nothing else gives it up."""
+    run = make_run(ada, tags=["own"])
+    send(ada)
+    assert ada.call("rm", "--force", "1").code == 0
+    (trashed,) = (it for it in loose(ada, "refs/runs-trash") if "@" not in it)
+    before = loose(ada, "refs/runs-trash")
+    loss = lose(ada, trashed, 9)
+    if not is_there:
+        server.git("update-ref", "-d", RUN)
+    report = get(ada)
+    assert ids(ada) == {}
+    assert loose(ada, "refs/runs-trash") == before
+    if not is_there:
+        (notice,) = report.notices
+        assert notice.startswith("MyFlow/1 in the trash is damaged here")
+        assert "a backup of .git may have what is lost" in notice
+        found = ada.call("doctor").out
+        assert "a backup of .git may" in found
+        loss.end()
+    assert ada.call("restore", "1").code == 0
+    assert ids(ada) == {"MyFlow/1": run.uid.short}
+    assert tags(ada) == {"MyFlow/1": ("own",)}
+    ada.fsck()
+
+
+def test_nobody_advises_to_remove_what_a_damaged_run_has(ada: GitRepo) -> None:
+    """Its ref and its tags come back with it, from a remote or a backup."""
+    make_run(ada, tags=["own"])
+    whole = loose(ada)
+    loss = lose(ada, count=9)
+    for command in ("doctor", "fsck", "list"):
+        said = ada.call(command)
+        assert "update-ref" not in said.out + said.err
+    assert "a backup of .git" in ada.call("doctor").out
+    loss.end()
+    assert loose(ada) == whole
+    assert ada.call("doctor").code == 0
+
+
+def test_a_tag_under_a_name_that_its_run_no_longer_has(server: GitRepo, ada: GitRepo) -> None:
+    """The doctor names the run and what gives it the tag: without it, a push would take it for removed."""
+    run = make_run(ada, tags=["own"])
+    send(ada)
+    ada.git("update-ref", f"{RUN}-{run.uid.short}", RUN)
+    ada.git("update-ref", "-d", RUN)
+    found = ada.call("doctor").out
+    commands = re.findall("`([^`]*)`", found)[1:]
+    assert len(commands) == 2
+    for command in commands:
+        words = shlex.split(command)[1:]
+        if words[0] == "runs":
+            assert ada.call(*words[1:]).code == 0
+        else:
+            ada.git(*words)
+    assert tags(ada) == {f"MyFlow/1-{run.uid.short}": ("own",)}
+    assert ada.call("doctor").code == 0
+    assert ada.call("push").code == 0
+    assert tags(server) == {"MyFlow/1": ("own",)}
