@@ -10,7 +10,8 @@ Our copies of a remote's refs tell what it had when we last looked. To remove ru
    of there. Forget our copies of what is gone.
 
 A copy lies under the place that it is of, and a remote may have several: one that is fetched from, others that are
-pushed to. Each is asked by itself. Who is killed between 2 and 3 leaves copies of tags, and does 3 the next time.
+pushed to. Each is asked by itself, while no push or fetch of this clone merges tags with it: one that had begun would
+make tags there of runs that are gone. Who is killed between 2 and 3 leaves copies of tags, and does 3 the next time.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from gitflowrun.failpoints import reached
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.transport import STALE, Remote
+from gitflowrun.porcelain.transfer.sending import Sending
 from gitflowrun.porcelain.transfer.sync import Tracking
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import parse_message
@@ -135,7 +137,8 @@ def remove_there(repo: Repository, copies: Iterable[RemoteCopy]) -> list[RemoteR
     done: list[RemoteRemoval] = []
     for label, there in by_place.items():
         try:
-            done += _RemoteRuns(repo, places[label]).remove(there)
+            with Sending(repo, label).alone(places[label].title, None):
+                done += _RemoteRuns(repo, places[label]).remove(there)
         except RepositoryError as error:  # it can't be reached, or only in part
             done += [RemoteRemoval(copy, error.message) for copy in there]
     return done

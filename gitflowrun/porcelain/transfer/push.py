@@ -207,6 +207,7 @@ class _Push(Transfer):
         self._uids: dict[Oid, Oid] = {}
         self._failed: Counter[str] = Counter()
         self._held_back: set[object] = set()
+        self._gone_there: set[str] = set()
         self._tags_added = self._tags_removed = 0
 
     def send(self, tips: Mapping[str, str], *, is_all: bool) -> SyncReport:
@@ -229,6 +230,8 @@ class _Push(Transfer):
                 view = self._look()
             waiting = list(slower)
         with self.merging(view) as now:  # 6
+            if now is not view:
+                self._gone_there = self._places() - now.refs.keys()
             view = now
             for attempt in range(PUSH_ROUNDS):
                 plan = self._plan_tags(view)
@@ -238,6 +241,11 @@ class _Push(Transfer):
                 view = RemoteView.of(self.remote)
         self._held_back.update(self._not_sent(view, None if is_all else tips))
         return self._full_report(view, plan, failed)
+
+    def _places(self) -> set[str]:
+        """The refs there of the runs that are there, as far as this push has seen or sent them."""
+        sent = {layout.run_ref(run.flow, run.target) for run in self.done if run.target}
+        return self.up_to_date | sent
 
     def _not_sent(self, view: RemoteView, tips: Mapping[str, str] | None) -> list[str]:
         """The damaged runs among some or all, but for those that the remote has as they were here."""
@@ -360,13 +368,19 @@ class _Push(Transfer):
         base = tags_of(self.tracking.seen.items())
         have = tags_of(view.refs.items())
         ours = self.our_tags()
-        there = {(run.flow, run.source): run.target for run in self.done if run.target}
-        targets = {(run.flow, run.target) for run in self.done if run.target}
+        done = [
+            run
+            for run in self.done
+            if run.target and layout.run_ref(run.flow, run.target) not in self._gone_there
+        ]
+        there = {(run.flow, run.source): run.target for run in done if run.target}
+        targets = {(run.flow, run.target) for run in done}
         if base.keys() != ours.keys() or base.keys() != have.keys():
             self.leave_meanwhile(base, have, ours)
 
         def is_same(flow: str, run: RunId) -> bool:
-            return layout.run_ref(flow, run) in self.up_to_date
+            ref = layout.run_ref(flow, run)
+            return ref in self.up_to_date and ref not in self._gone_there
 
         new = sorted(ours.keys() - have.keys() - base.keys())
         uids = uids_of(self.repo, {(key.flow, ours[key]) for key in new})

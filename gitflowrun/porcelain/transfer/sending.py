@@ -96,8 +96,8 @@ class Sending:
             waited = time.monotonic() - begun
             if waited > SENDING_PATIENCE:
                 raise RepositoryError(
-                    f"tags were not exchanged with {title}: another push or fetch of this repository, process "
-                    f"{lock.holder()}, has done that for more than {SENDING_PATIENCE:.0f} s",
+                    f"another push or fetch of this repository, process {lock.holder()}, has been exchanging tags "
+                    f"with {title} for more than {SENDING_PATIENCE:.0f} s",
                     hint=f"wait for it, or end it; if it is stopped, `kill -CONT {lock.holder()}` lets it go on. "
                     "Then do this again",
                 )

@@ -10,14 +10,16 @@ import pytest
 
 from gitflowrun.errors import RepositoryError
 from gitflowrun.git.transport import Remote
+from gitflowrun.names import RunId
+from gitflowrun.porcelain.deletion.copies import Copies, remove_there
 from gitflowrun.porcelain.deletion.trash import Trash
 from gitflowrun.porcelain.transfer import fetch as fetching
 from gitflowrun.porcelain.transfer import push as pushing
 from gitflowrun.porcelain.transfer import sending
 from gitflowrun.runs.runs import RunStore
-from tests.helpers.clones import add_tag, get, send, tags
+from tests.helpers.clones import add_tag, get, ids, refs, send, tags
 from tests.helpers.repos import GitRepo
-from tests.helpers.runs import make_run, open_repo
+from tests.helpers.runs import make_run, open_repo, store_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,7 +101,7 @@ def test_another_that_merges_tags_meanwhile(
 
     def meanwhile() -> None:
         add_tag(ada, "MyFlow/1", "good", remove=True)
-        with pytest.raises(RepositoryError, match="tags were not exchanged with origin") as error:
+        with pytest.raises(RepositoryError, match="has been exchanging tags with origin") as error:
             exchange(ada)
         said.append(error.value)
 
@@ -111,6 +113,45 @@ def test_another_that_merges_tags_meanwhile(
     assert tags(ada) == {"MyFlow/1": ("more",)}
     send(ada)
     assert tags(server) == {"MyFlow/1": ("more",)}
+
+
+def test_a_run_that_is_removed_there_while_a_push_sends_tags(
+    ada: GitRepo, server: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stays, and why is told: no tags are made there for a run that is gone."""
+    make_run(ada)
+    send(ada)
+    add_tag(ada, "MyFlow/1", "good")
+    _does_not_wait(monkeypatch)
+    copies = Copies(open_repo(ada)).of({store_of(ada).get("MyFlow", RunId("1")).identity.uid})
+    said: list[str] = []
+
+    def meanwhile() -> None:
+        said.extend(it.reason for it in remove_there(open_repo(ada), copies))
+
+    with _at("push.tagged", monkeypatch, meanwhile):
+        send(ada)
+    assert "has been exchanging tags with origin" in said[0]
+    assert ids(server).keys() == {"MyFlow/1"}
+
+
+def test_a_run_that_was_removed_there_before_a_push_sends_its_tags(
+    ada: GitRepo, server: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No tag is made there without its run; the next push sends both."""
+    make_run(ada)
+    send(ada)
+    add_tag(ada, "MyFlow/1", "good")
+    copies = Copies(open_repo(ada)).of({store_of(ada).get("MyFlow", RunId("1")).identity.uid})
+
+    def meanwhile() -> None:
+        assert [it.reason for it in remove_there(open_repo(ada), copies)] == [""]
+
+    with _at("push.noted", monkeypatch, meanwhile):
+        send(ada)
+    assert refs(server) == {}
+    send(ada)
+    assert tags(server) == {"MyFlow/1": ("good",)}
 
 
 def test_who_is_waited_for_is_told(ada: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
