@@ -70,6 +70,10 @@ def fetching(made: Collection[Oid] = (), **fields: Any) -> Any:
         "tracking": SimpleNamespace(ref=lambda name: f"copy of {name}", label="l", seen={}),
     }  # fmt: skip
     found.__dict__.update(known | fields)
+    found._own_ids = {}
+    found._damaged = SimpleNamespace(
+        is_away=lambda _: False, transact=lambda changes, _: found.repo.refs.transaction(changes)
+    )
     return found
 
 
