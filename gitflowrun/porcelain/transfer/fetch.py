@@ -43,6 +43,7 @@ from gitflowrun.limits import (
     MAX_STATES,
     RECORD_SIZE,
 )
+from gitflowrun.names import RunId
 from gitflowrun.porcelain.deletion.trash import RemovedRun, RemovedRuns, Trash
 from gitflowrun.porcelain.transfer.damaged import DamagedRuns
 from gitflowrun.porcelain.transfer.sync import (
@@ -71,7 +72,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from gitflowrun.git.repository import Repository
-    from gitflowrun.names import RunId
     from gitflowrun.porcelain.transfer.sync import Loss
 
 
@@ -147,6 +147,7 @@ class _Fetch(Transfer):
         self._highest = 0
         self._ended: set[Oid] = set()
         self._crowds: list[str] = []
+        self._went_on: dict[RunTip, Oid] = {}
         self._look()
 
     def _made(self, commit: Oid) -> bool:
@@ -217,6 +218,7 @@ class _Fetch(Transfer):
         self._bring([run for run in news if run not in lost])  # 3, 4
         self._damaged.settle(self._here)
         self._note_back()
+        self._note_gone()
         reached("fetch.moved")
         with self.merging(view) as now:  # 5
             added, removed = self._fetch_tags(now)
@@ -274,15 +276,12 @@ class _Fetch(Transfer):
             return set()
         here = {str(uid) for uid in self._here}
         gone = [it for it in self._removed if it.uid not in here]
-        prefix = layout.tracking_prefix(self.tracking.label)
+        # By what is there, and not by the name: somebody else's run may have it now.
         commits = {it.commit for it in gone}
-        places = {f"{layout.REMOTES}{it.place}" for it in gone}
         away = {
             name
             for name, oid in view.refs.items()
-            if layout.is_run_ref(name)
-            and name not in self._wanted
-            and (oid in commits or name.replace(layout.RUNS, prefix, 1) in places)
+            if oid in commits and layout.is_run_ref(name) and name not in self._wanted
         }
         for run in view.runs(view.refs.keys() - away):
             uid = next((it.uid for it in gone if it.commit == str(run.tip)), None)
@@ -312,6 +311,26 @@ class _Fetch(Transfer):
     @cached_property
     def _removed_uids(self) -> set[str]:
         return {it.uid for it in self._removed}
+
+    @cached_property
+    def _gone_ids(self) -> dict[RunId, str]:
+        """The ids that removed runs had here, and their uids: no other run gets them."""
+        places = ((it.place.split("/"), it.uid) for it in self._removed)
+        return {
+            RunId(parts[1]): uid
+            for parts, uid in places
+            if len(parts) == 2 and RunId.matches(parts[1])  # noqa: PLR2004
+        }
+
+    def _note_gone(self) -> None:
+        """Of runs that were purged here and went on there: know them by that state, and keep nothing of it."""
+        found = {run: uid for run, uid in self._went_on.items() if str(uid) in self._listed}
+        label = self.tracking.label
+        RemovedRuns(self.repo).add(
+            RemovedRun(str(uid), str(run.tip), f"{label}/{run.flow}/{run.id}")
+            for run, uid in found.items()
+        )
+        self.tracking.note(dict.fromkeys(run.ref for run in found))
 
     def _own_names(self, info: Oid | None, uid: Oid | None) -> set[str]:
         """The refs under which a run may be that has this INFO and uid; none where it is no run."""
@@ -514,9 +533,11 @@ class _Fetch(Transfer):
         if here is None:
             if str(uid) in self._removed_uids and run.ref not in self._wanted:
                 self._stays(run, uid)  # in a state that we had not seen
+                self._went_on[run] = uid
                 return None
-            # Just given to a process here, or once, to one that died; or too high.
-            if run.id in self._reserved or run.id.number > self._highest:
+            # Just given to a process here, or once, to one that died or a run that was removed; or too high.
+            is_anothers = self._gone_ids.get(run.id, str(uid)) != str(uid)
+            if run.id in self._reserved or is_anothers or run.id.number > self._highest:
                 self._ids.add(run.id)
             own = self._own_ids.get((run.flow, uid))
             new = RunTip(run.flow, own or free_id(run.id, uid, self._ids), run.tip)

@@ -477,3 +477,39 @@ def test_tags_of_runs_that_were_not_sent_stay(server: GitRepo, ada: GitRepo) -> 
     assert tags(server) == {"MyFlow/1": ("a",)}
     send(ada)
     assert tags(server) == {"MyFlow/1": ("a",), "MyFlow/2": ("b",)}
+
+
+def test_another_run_in_the_place_of_a_purged_one(
+    server: GitRepo, ada: GitRepo, bob: GitRepo
+) -> None:
+    """It is fetched, under a number of its own: that of a removed run is never given again."""
+    make_run(ada)
+    send(ada)
+    make_run(bob, result=b"bob's")
+    assert ada.call("purge", "--force", "1").code == 0
+    ada.git("push", "-q", "origin", "--delete", "refs/runs/MyFlow/1")
+    send(bob)
+    assert [*ids(server)] == ["MyFlow/1"]
+    get(ada)
+    (name,) = ids(ada)
+    assert name == f"MyFlow/1-{ids(bob)['MyFlow/1']}"
+    assert ids(ada)[name] == ids(bob)["MyFlow/1"]
+
+
+def test_a_purged_run_that_goes_on_elsewhere(server: GitRepo, ada: GitRepo, bob: GitRepo) -> None:
+    """It stays away in each state that it comes to, and nothing of it is kept."""
+    with start_run(ada) as writer:
+        writer.begin([])
+        send(ada, "1")
+        get(bob)
+        tip = ada.git("rev-parse", "refs/runs/MyFlow/1")
+        assert bob.call("purge", "--force", "1").code == 0
+        writer.commit([finished_task(writer.identity, "start/1", {"x": b"secret"})])
+        send(ada, "1")
+    assert server.git("rev-parse", "refs/runs/MyFlow/1") != tip
+    for _ in range(2):
+        assert outcomes(get(bob)) == [Outcome.AWAY]
+        assert ids(bob) == {}
+        assert refs(bob, "refs/runs-remotes") == {}
+    assert bob.call("fetch", "origin", "MyFlow/1").code == 0
+    assert [*ids(bob)] == ["MyFlow/1"]
