@@ -257,7 +257,9 @@ class Trash:
         restored = []
         with self._locks.ids(), self._locks.tags():
             here = _runs_here(self._repo)
-            taken = {tip.id for tip in here.values()}
+            # By their refs: a plain `git fetch` may have given one run two names.
+            refs = (name for (name,) in self._repo.refs.rows(layout.RUNS, fields=("refname",)))
+            taken = {run[1] for name in refs if (run := layout.parse_run_ref(name))}
             updates: list[RefUpdate] = []
             for run in runs:
                 updates += [RefUpdate(name, None, oid) for name, oid in run.refs().items()]
