@@ -258,8 +258,8 @@ class Trash:
         with self._locks.ids(), self._locks.tags():
             here = _runs_here(self._repo)
             # By their refs: a plain `git fetch` may have given one run two names.
-            refs = (name for (name,) in self._repo.refs.rows(layout.RUNS, fields=("refname",)))
-            taken = {run[1] for name in refs if (run := layout.parse_run_ref(name))}
+            rows = self._repo.refs.rows(layout.RUNS, fields=("refname",))
+            taken = {name[1] for row in rows if (name := layout.parse_run_ref(row[0]))}
             updates: list[RefUpdate] = []
             for run in runs:
                 updates += [RefUpdate(name, None, oid) for name, oid in run.refs().items()]
