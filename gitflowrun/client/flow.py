@@ -16,7 +16,8 @@ from gitflowrun.errors import CorruptRecord, RepositoryError
 from gitflowrun.limits import CELL_BYTES, ROWS_SHOWN
 from gitflowrun.names import PARAMETERS_STEP, Pathspec, RunId, check_tag
 from gitflowrun.runs.commit_message import Status
-from gitflowrun.runs.lookup.listing import RunSummary, no_runs_of, told_damaged
+from gitflowrun.runs.lookup.listing import no_runs_of, told_damaged
+from gitflowrun.runs.lookup.summary import RunSummary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from gitflowrun.client.task import Task
     from gitflowrun.git.objects import Oid
     from gitflowrun.runs.commit_message import RunState
-    from gitflowrun.runs.lookup.listing import DamagedRun
+    from gitflowrun.runs.lookup.summary import DamagedRun
 
 T = TypeVar("T")
 

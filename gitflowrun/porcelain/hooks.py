@@ -31,7 +31,7 @@ from gitflowrun.git.objects import NULL_OID, Oid
 from gitflowrun.git.permissions import hint_of
 from gitflowrun.limits import RECENT_RUNS
 from gitflowrun.runs import layout
-from gitflowrun.runs.lookup.listing import RunSummary, list_runs
+from gitflowrun.runs.lookup.listing import list_runs
 from gitflowrun.runs.read import StoredRun
 from gitflowrun.runs.trust import Trust
 from gitflowrun.values import frozen, replace
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from gitflowrun.git.repository import Repository
     from gitflowrun.porcelain.transfer.sync import SyncReport
+    from gitflowrun.runs.lookup.summary import RunSummary
 
 _LISTED = 10 * RECENT_RUNS  # among which those that were fetched are passed over
 _CLIENT = ("post-commit", "pre-push")

@@ -13,14 +13,8 @@ from gitflowrun.git.refs import loose_names
 from gitflowrun.names import RunId
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import Status
-from gitflowrun.runs.lookup.listing import (
-    DamagedRun,
-    RunSummary,
-    list_all,
-    list_runs,
-    no_runs_of,
-    run_names,
-)
+from gitflowrun.runs.lookup.listing import list_all, list_runs, no_runs_of, run_names
+from gitflowrun.runs.lookup.summary import DamagedRun, RunSummary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

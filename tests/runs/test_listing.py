@@ -20,7 +20,7 @@ from gitflowrun.git.ref_update import Refs
 from gitflowrun.names import RunId
 from gitflowrun.runs.commit_message import RunState, Status
 from gitflowrun.runs.lookup import listing
-from gitflowrun.runs.lookup.listing import DamagedRun, RunSummary
+from gitflowrun.runs.lookup.summary import DamagedRun, RunSummary
 from gitflowrun.runs.runs import RunStore
 from gitflowrun.runs.tags import Tags
 from tests.helpers.repos import ROOT, GitRepo

@@ -13,7 +13,8 @@ from gitflowrun.errors import CorruptRecord, RepositoryError
 from gitflowrun.porcelain.parameters import parameters_of_all
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.lookup.facts import facts_of
-from gitflowrun.runs.lookup.listing import RunSummary, list_all
+from gitflowrun.runs.lookup.listing import list_all
+from gitflowrun.runs.lookup.summary import RunSummary
 from gitflowrun.runs.read import StoredRun
 from gitflowrun.values import frozen
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from gitflowrun.artifacts.scalar import Scalar
     from gitflowrun.git.objects import Oid
     from gitflowrun.git.repository import Repository
-    from gitflowrun.runs.lookup.listing import DamagedRun
+    from gitflowrun.runs.lookup.summary import DamagedRun
 
     _Run = RunSummary | DamagedRun
 

@@ -33,10 +33,11 @@ from gitflowrun.limits import (
 )
 from gitflowrun.names import did_you_mean
 from gitflowrun.runs import layout
-from gitflowrun.runs.commit_message import RunState, Status, parse_message, parse_time
+from gitflowrun.runs.commit_message import Status, parse_message, parse_time
 from gitflowrun.runs.ids import RunIds
 from gitflowrun.runs.locks import current_status
-from gitflowrun.values import frozen, replace
+from gitflowrun.runs.lookup.summary import DamagedRun, RunSummary
+from gitflowrun.values import replace
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -52,69 +53,6 @@ _STARTED = re.compile(r"^Started: ([0-9TZ:.+-]{1,40})$", re.MULTILINE)
 _START_TIMES = "started"
 _FEW = 200
 """Up to so many runs are asked for by name, instead of reading the messages of all."""
-
-
-@frozen
-class RunSummary:
-    """A run in a list.
-
-    Attributes:
-        flow: Its flow.
-        id: Its id here.
-        commit: Its newest commit.
-        uid: Its first commit, as its message says.
-        state: What the message says.
-        status: How far it is now, which the message of a run whose process is gone can't say.
-        subject: The first line of the message.
-        author: The commit's author, as git names them.
-        email: Their e-mail address.
-        tree: The commit's tree, as git writes it: few ask for it.
-        tags: Its user tags, sorted.
-    """
-
-    flow: str
-    id: RunId
-    commit: Oid
-    uid: Oid
-    state: RunState
-    status: Status
-    subject: str
-    author: str
-    email: str
-    tree: str
-    tags: tuple[str, ...] = ()
-
-    @property
-    def pathspec(self) -> str:
-        """`Flow/id`."""
-        return f"{self.flow}/{self.id}"
-
-
-@frozen
-class DamagedRun:
-    """A run in a list of which no state can be read: its ref, its commit or that one's message is damaged.
-
-    Attributes:
-        flow: Its flow.
-        id: Its id here.
-        commit: Its newest commit; None where the ref does not say it.
-        tags: Its user tags, sorted.
-    """
-
-    flow: str
-    id: RunId
-    commit: Oid | None
-    tags: tuple[str, ...] = ()
-
-    @property
-    def pathspec(self) -> str:
-        """`Flow/id`."""
-        return f"{self.flow}/{self.id}"
-
-    @property
-    def status(self) -> Status:
-        """That it is damaged."""
-        return Status.DAMAGED
 
 
 def list_runs(

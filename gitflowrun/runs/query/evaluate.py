@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gitflowrun.errors import GitflowrunError, NotFound, UsageError
 from gitflowrun.runs.lookup.facts import NO_FACTS, facts_of
-from gitflowrun.runs.lookup.listing import RunSummary
+from gitflowrun.runs.lookup.summary import RunSummary
 from gitflowrun.runs.query import grammar
 from gitflowrun.runs.query.fields import (
     FIELDS,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from gitflowrun.git.objects import Oid
     from gitflowrun.git.repository import Repository
-    from gitflowrun.runs.lookup.listing import DamagedRun
+    from gitflowrun.runs.lookup.summary import DamagedRun
     from gitflowrun.runs.query.grammar import Condition, Expression, Value
 
 Test = Callable[[Row], bool]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from gitflowrun.errors import UsageError
 from gitflowrun.runs.commit_message import Status
-from gitflowrun.runs.lookup.listing import RunSummary
+from gitflowrun.runs.lookup.summary import RunSummary
 from gitflowrun.runs.query.grammar import Operator
 from gitflowrun.runs.query.row import Row, TextValue
 from gitflowrun.values import frozen

@@ -8,7 +8,7 @@ from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from gitflowrun.runs.lookup.facts_cache import RunFacts
-    from gitflowrun.runs.lookup.listing import DamagedRun, RunSummary
+    from gitflowrun.runs.lookup.summary import DamagedRun, RunSummary
 
 
 @frozen

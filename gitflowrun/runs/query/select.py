@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from gitflowrun.errors import CorruptRecord, UsageError
 from gitflowrun.runs.commit_message import Status
-from gitflowrun.runs.lookup.listing import RunSummary, looked_at, no_runs_of
+from gitflowrun.runs.lookup.listing import looked_at, no_runs_of
+from gitflowrun.runs.lookup.summary import RunSummary
 from gitflowrun.runs.runs import RunStore
 from gitflowrun.values import frozen, replace
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from gitflowrun.git.repository import Repository
-    from gitflowrun.runs.lookup.listing import DamagedRun
+    from gitflowrun.runs.lookup.summary import DamagedRun
 
 
 @frozen

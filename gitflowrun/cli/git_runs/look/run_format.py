@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from gitflowrun.cli.output.text import ago, stamp
 from gitflowrun.errors import UsageError
 from gitflowrun.names import did_you_mean
-from gitflowrun.runs.lookup.listing import RunSummary
+from gitflowrun.runs.lookup.summary import RunSummary
 from gitflowrun.runs.query.columns import text_of
 from gitflowrun.runs.query.fields import FIELDS, read_number
 from gitflowrun.runs.query.named import values_of

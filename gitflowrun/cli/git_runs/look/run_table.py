@@ -15,7 +15,8 @@ from gitflowrun.cli.output.text import ago_short, printable, stamp
 from gitflowrun.git.repository import Repository
 from gitflowrun.runs.commit_message import Status, duration
 from gitflowrun.runs.lookup.facts import NO_FACTS, facts_of
-from gitflowrun.runs.lookup.listing import DamagedRun, RunSummary, told_damaged
+from gitflowrun.runs.lookup.listing import told_damaged
+from gitflowrun.runs.lookup.summary import DamagedRun, RunSummary
 from gitflowrun.runs.metrics import json_scalar
 from gitflowrun.runs.query.columns import cell, changed_parameters, differing, metric_names, text_of
 from gitflowrun.runs.query.row import Row
