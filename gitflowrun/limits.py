@@ -1,7 +1,7 @@
 """All limits of the package: sizes, counts and times, by layer, each with its unit.
 
 Elsewhere: of records and messages (`msgpack`), of output (`runs.layout`, `runs.line_times`), of ids (`runs.ids`), of
-scalars and metrics (`artifacts.scalar`, `runs.metrics`).
+scalars and metrics (`artifacts.scalar`, `runs.metrics`), of the index of runs (`runs.lookup`).
 """
 
 # ---- Names, and what settings say where nobody has set them ----

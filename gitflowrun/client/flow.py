@@ -17,7 +17,7 @@ from gitflowrun.limits import CELL_BYTES, ROWS_SHOWN
 from gitflowrun.names import PARAMETERS_STEP, Pathspec, RunId, check_tag
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.lookup.listing import no_runs_of, told_damaged
-from gitflowrun.runs.lookup.summary import RunSummary
+from gitflowrun.runs.lookup.run_summary import RunSummary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from gitflowrun.client.task import Task
     from gitflowrun.git.objects import Oid
     from gitflowrun.runs.commit_message import RunState
-    from gitflowrun.runs.lookup.summary import DamagedRun
+    from gitflowrun.runs.lookup.run_summary import DamagedRun
 
 T = TypeVar("T")
 
@@ -179,7 +179,7 @@ class Flow(Container[Run]):
 
     def _repr_html_(self) -> str:
         """A table of its newest runs, with the parameters in which they differ, and their metrics."""
-        from gitflowrun.runs.lookup.facts import facts_of  # few programs show pages
+        from gitflowrun.runs.lookup.run_index import facts_of  # few programs show pages
         from gitflowrun.runs.query.columns import cell, differing
 
         runs = list(islice(self, ROWS_SHOWN + 1))

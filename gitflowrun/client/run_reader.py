@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from gitflowrun.artifacts.reference import ArtifactRef
     from gitflowrun.git.objects import Oid
     from gitflowrun.names import RunId, TaskName
-    from gitflowrun.runs.lookup.summary import DamagedRun, RunSummary
+    from gitflowrun.runs.lookup.run_summary import DamagedRun, RunSummary
     from gitflowrun.runs.read import StoredTask
     from gitflowrun.runs.records import Attempt, TaskRecord
 

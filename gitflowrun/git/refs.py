@@ -163,14 +163,22 @@ class RefReader:
         Packed ones are read here, which takes a fraction of what git does for it. Git is asked where many are loose,
         and where anything is unusual: names that it may refuse, a damaged ref, an old `packed-refs`.
         """
-        loose = self._few_loose(prefix)
+        if (plain := self.plain_below(prefix)) is not None:
+            return plain
+        found, left = self._with_left_out(prefix)
+        self.damaged.update(name for name, it in left.items() if not isinstance(it, Oid))
+        return found
+
+    def plain_below(self, prefix: str, most: int = FEW_LOOSE) -> dict[str, str] | None:
+        """As `below`, without asking git: None where more than `most` refs are loose, or anything is unusual."""
+        loose = self._few_loose(prefix, most)
         # Last: git packs, then prunes.
         packed = None if loose is None else self._packed_below(prefix)
-        if loose is None or packed is None:
-            found, left = self._with_left_out(prefix)
-            self.damaged.update(name for name, it in left.items() if not isinstance(it, Oid))
-            return found
-        return packed | loose
+        return None if loose is None or packed is None else packed | loose
+
+    def is_packed(self, prefix: str) -> bool:
+        """Whether there is a packed ref below a prefix that ends in a slash, or was one."""
+        return os.fsencode(f" {prefix}") in self._packed_refs()
 
     def every(self) -> dict[str, str]:
         """All refs and the ids that they hold, for who deletes what none of them leads to.
@@ -210,14 +218,14 @@ class RefReader:
                 left[name] = RepositoryError(f"can't read {path}")
         return found, left
 
-    def _few_loose(self, prefix: str) -> dict[str, str] | None:
-        """The loose refs below a prefix; None where they are many, or unusual."""
+    def _few_loose(self, prefix: str, most: int) -> dict[str, str] | None:
+        """The loose refs below a prefix; None where they are more than `most`, or unusual."""
         found: dict[str, str] = {}
         for name in loose_names(self._root, prefix):
             value = self._loose(name)
             if value is None and not (self._root / name).is_dir():
                 continue  # git has just packed or deleted it
-            if value is None or len(found) == FEW_LOOSE:
+            if value is None or len(found) == most:
                 return None
             plain = _plain_refs(b"%s %s" % (value.removesuffix(b"\n"), os.fsencode(name)), prefix)
             if plain is None:
@@ -341,7 +349,7 @@ class RefReader:
     def may_exist(self, prefix: str) -> bool:
         """Whether there is a ref below a prefix that ends in a slash, or was one; no process is started."""
         # Loose ones first: git removes them when it has packed them.
-        return (self._root / prefix).exists() or os.fsencode(f" {prefix}") in self._packed_refs()
+        return (self._root / prefix).exists() or self.is_packed(prefix)
 
     def _packed_refs(self) -> bytes:
         path = self._root / "packed-refs"

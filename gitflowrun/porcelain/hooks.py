@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from gitflowrun.git.repository import Repository
     from gitflowrun.porcelain.transfer.sync import SyncReport
-    from gitflowrun.runs.lookup.summary import RunSummary
+    from gitflowrun.runs.lookup.run_summary import RunSummary
 
 _LISTED = 10 * RECENT_RUNS  # among which those that were fetched are passed over
 _CLIENT = ("post-commit", "pre-push")

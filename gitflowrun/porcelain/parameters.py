@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from gitflowrun.artifacts.reference import ArtifactRef
     from gitflowrun.git.repository import Repository
-    from gitflowrun.runs.lookup.summary import DamagedRun, RunSummary
+    from gitflowrun.runs.lookup.run_summary import DamagedRun, RunSummary
     from gitflowrun.runs.read import StoredTask
 
 _SHORT = 7

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from gitflowrun.git.repository import Repository
     from gitflowrun.names import PayloadIdentity, RunId
     from gitflowrun.runs.commit_message import RunState, Status
-    from gitflowrun.runs.lookup.summary import RunSummary
+    from gitflowrun.runs.lookup.run_summary import RunSummary
 
 _DIGITS = 18  # of a task that is sorted as a number; Python refuses thousands of them
 _NUMBER = re.compile("[1-9][0-9]{0,17}")  # such a one, in its shortest form

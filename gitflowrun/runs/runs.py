@@ -14,7 +14,7 @@ from gitflowrun.names import RunId
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.lookup.listing import list_all, list_runs, no_runs_of, run_names
-from gitflowrun.runs.lookup.summary import DamagedRun, RunSummary
+from gitflowrun.runs.lookup.run_summary import DamagedRun, RunSummary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -7,6 +7,7 @@ a pipe gets every cell whole. Scripts should ask for JSON.
 from __future__ import annotations
 
 from enum import Enum
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gitflowrun.cli.output.terminal import Screen, open_screen
@@ -47,6 +48,21 @@ class Cell(NamedTuple):
     paint: Callable[[str], str] | None = None
 
 
+@frozen
+class FilledColumn:
+    """A column and what is in it.
+
+    Attributes:
+        column: How it is shown.
+        texts: A text for each row.
+        paints: The colour they get, or one for each.
+    """
+
+    column: Column
+    texts: Sequence[str]
+    paints: Callable[[str], str] | Sequence[Callable[[str], str] | None] | None = None
+
+
 def fit(text: str, columns: int) -> str:
     """The text cut to `columns` columns, with an ellipsis where something is missing."""
     if width(text) <= columns:
@@ -64,40 +80,61 @@ def table(
     indent: str = "",
 ) -> Iterator[str]:
     """The lines of a table with a heading; columns that are empty in every row are left out."""
-    # Column by column: what is plain text all the way down, as most are, is looked at once.
-    cells = [
-        (Cell(column.title, screen.style.dim), *(row[index] for row in rows))
-        for index, column in enumerate(columns)
-    ]
-    texts = [
-        _printable([cell if isinstance(cell, str) else cell.text for cell in column])
-        for column in cells
-    ]
-    used = [index for index, column in enumerate(texts) if any(column[1:])]
-    widths = {index: max(map(width, texts[index])) for index in used}
+    return table_of_columns(
+        [_filled(column, [row[place] for row in rows]) for place, column in enumerate(columns)],
+        screen,
+        indent,
+    )
+
+
+def _filled(column: Column, cells: Sequence[Cell | str]) -> FilledColumn:
+    texts = [cell if isinstance(cell, str) else cell.text for cell in cells]
+    paints = [cell.paint if isinstance(cell, Cell) else None for cell in cells]
+    return FilledColumn(column, texts, paints if any(paints) else None)
+
+
+def table_of_columns(
+    columns: Sequence[FilledColumn], screen: Screen, indent: str = ""
+) -> Iterator[str]:
+    """As `table`, of columns, which is much quicker for very many rows."""
+    columns = [it for it in columns if any(it.texts)]
+    shown = [_printable(it.texts) for it in columns]
+    heads = [printable(it.column.title) for it in columns]
+    are_ascii = [all(map(str.isascii, texts)) for texts in shown]
+    widths = {}
+    for place, texts in enumerate(shown):
+        widest = max(map(len if are_ascii[place] else width, texts))
+        widths[place] = max(width(heads[place]), widest)
+    used = [*widths]
     if screen.person:
-        used = _kept(columns, widths, screen.columns - len(indent))
-        widths = {index: widths[index] for index in used}
-        _narrow(columns, widths, screen.columns - len(indent))
-    placed = [
-        [
-            _placed(text, widths[index], columns[index].right, _paint(cell, screen))
-            for text, cell in zip(texts[index], cells[index], strict=True)
-        ]
-        for index in used
-    ]
-    for parts in zip(*placed, strict=True):
-        yield f"{indent}{_GAP.join(parts)}".rstrip()
+        kinds = [it.column for it in columns]
+        used = _kept(kinds, widths, screen.columns - len(indent))
+        widths = {place: widths[place] for place in used}
+        _narrow(kinds, widths, screen.columns - len(indent))
+    dim = screen.style.dim if screen.style.colour else None
+    head = [_placed(heads[it], widths[it], columns[it].column.right, dim) for it in used]
+    yield f"{indent}{_GAP.join(head)}".rstrip()
+    formats: list[str] = []
+    cells: list[Sequence[str]] = []
+    for place in used:
+        texts, space, right = shown[place], widths[place], columns[place].column.right
+        paints = columns[place].paints if screen.style.colour else None
+        if paints is None and are_ascii[place] and max(map(len, texts)) <= space:
+            formats.append(f"%{'' if right else '-'}{space}s")
+            cells.append(texts)
+        else:
+            formats.append("%s")
+            each = repeat(paints) if callable(paints) or paints is None else paints
+            pairs = zip(texts, each, strict=False)
+            cells.append([_placed(text, space, right, paint) for text, paint in pairs])
+    line = indent.replace("%", "%%") + _GAP.join(formats)
+    yield from map(str.rstrip, map(line.__mod__, zip(*cells, strict=True)))
 
 
 def _printable(texts: Sequence[str]) -> Sequence[str]:
     """Each text as `printable` writes it."""
     whole = "".join(texts)
     return texts if whole.isascii() and whole.isprintable() else [*map(printable, texts)]
-
-
-def _paint(cell: Cell | str, screen: Screen) -> Callable[[str], str] | None:
-    return cell.paint if screen.style.colour and isinstance(cell, Cell) else None
 
 
 def _placed(text: str, space: int, right: bool, paint: Callable[[str], str] | None) -> str:

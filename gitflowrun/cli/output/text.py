@@ -10,8 +10,12 @@ from __future__ import annotations
 
 import re
 import time
+from typing import TYPE_CHECKING
 
 from gitflowrun.unseen import JOINS, UNSAFE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # Of SGR, what changes how a text looks: colours, bold, dim, italic, underlined, reversed, struck, overlined, and the
 # end of each. Not: concealed (8), blinking, other fonts, of which one of Linux's console shows controls.
@@ -122,6 +126,39 @@ def ago_short(then: float, now: float) -> str:
 def stamp(when: float) -> str:
     """A local date and time, as `git log --date=iso` writes it, without the zone."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(when))
+
+
+_QUARTER = 900
+_MANY = 100
+
+
+def stamps(times: Sequence[float | None]) -> list[str]:
+    """As `stamp`, of many times; nothing of those that nobody knows."""
+    if len(times) < _MANY:
+        return ["" if when is None else stamp(when) for when in times]
+    quarters: dict[int, tuple[str, int] | None] = {}
+    ends = [f"{second // 60:02d}:{second % 60:02d}" for second in range(_HOUR)]
+    found = []
+    for when in times:
+        if when is None:
+            found.append("")
+            continue
+        quarter, second = divmod(int(when), _QUARTER)
+        if quarter not in quarters:
+            quarters[quarter] = _hour_of(quarter * _QUARTER)
+        known = quarters[quarter]
+        found.append(known[0] + ends[known[1] + second] if known else stamp(when))
+    return found
+
+
+def _hour_of(start: int) -> tuple[str, int] | None:
+    """The local hour, as text, and the second of it at which a quarter begins; None where it has none."""
+    here = time.localtime(start)
+    second = here.tm_min * _MINUTE + here.tm_sec
+    ends = time.localtime(start + _QUARTER - 1)
+    if second % _QUARTER or ends.tm_min * _MINUTE + ends.tm_sec != second + _QUARTER - 1:
+        return None
+    return time.strftime("%Y-%m-%d %H:", here), second
 
 
 _last_second = (-1, "")

@@ -11,7 +11,7 @@ from gitflowrun.errors import CorruptRecord, MissingObject, TooLarge
 from gitflowrun.git.diff import extent_of_change
 from gitflowrun.limits import CODE_LOG_SECONDS, INFO_ROUNDS
 from gitflowrun.runs.lookup.listing import list_runs
-from gitflowrun.runs.lookup.summary import RunSummary
+from gitflowrun.runs.lookup.run_summary import RunSummary
 from gitflowrun.runs.read import StoredRun
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from gitflowrun.git.objects import Oid
     from gitflowrun.git.repository import Repository
-    from gitflowrun.runs.lookup.summary import DamagedRun
+    from gitflowrun.runs.lookup.run_summary import DamagedRun
 
     _Pair = tuple[Oid, Oid]
 

@@ -12,9 +12,9 @@ from gitflowrun.artifacts.scalar import is_number
 from gitflowrun.errors import CorruptRecord, RepositoryError
 from gitflowrun.porcelain.parameters import parameters_of_all
 from gitflowrun.runs.commit_message import Status
-from gitflowrun.runs.lookup.facts import facts_of
 from gitflowrun.runs.lookup.listing import list_all
-from gitflowrun.runs.lookup.summary import RunSummary
+from gitflowrun.runs.lookup.run_index import facts_of
+from gitflowrun.runs.lookup.run_summary import RunSummary
 from gitflowrun.runs.read import StoredRun
 from gitflowrun.values import frozen
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gitflowrun.artifacts.scalar import Scalar
     from gitflowrun.git.objects import Oid
     from gitflowrun.git.repository import Repository
-    from gitflowrun.runs.lookup.summary import DamagedRun
+    from gitflowrun.runs.lookup.run_summary import DamagedRun
 
     _Run = RunSummary | DamagedRun
 

@@ -2,7 +2,7 @@
 
 Two small blobs a run, INFO and `data/metrics.json`, read by two processes of git for all runs together: a reader that
 walks from each commit to its blobs takes ten times as long. A run's blobs are those of its newest commit, and a commit
-never changes, so what was read is kept in the `FactsCache`.
+never changes, so what was read is kept in the index of runs (`index`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from gitflowrun.git.objects import Oid
 from gitflowrun.runs import layout
-from gitflowrun.runs.lookup.facts_cache import FactsCache, RunFacts
+from gitflowrun.runs.lookup.run_summary import RunFacts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -31,27 +31,8 @@ _PARAMETERS = 16 << 10
 _PATHS = (layout.INFO, b"%s/%s" % (layout.DATA, layout.METRICS))
 
 
-NO_FACTS = RunFacts()
-
-
-def facts_of(repo: Repository, commits: Sequence[Oid | None]) -> list[RunFacts]:
-    """What is known of the runs whose newest commits these are; nothing of those that can't be read.
-
-    Args:
-        repo: The repository.
-        commits: Their newest commits; None for a run that has none.
-    """
-    wanted = [commit for commit in dict.fromkeys(commits) if commit is not None]
-    cache = FactsCache(repo)
-    known = cache.find(wanted)
-    new = _read(repo, [commit for commit in wanted if commit not in known])
-    cache.add(new)
-    known.update(new)
-    return [known.get(commit, NO_FACTS) if commit else NO_FACTS for commit in commits]
-
-
-def _read(repo: Repository, commits: Sequence[Oid]) -> dict[Oid, RunFacts]:
-    """What the runs say whose INFO can be read."""
+def read_facts(repo: Repository, commits: Sequence[Oid]) -> dict[Oid, RunFacts]:
+    """What the runs with these newest commits say whose INFO can be read."""
     rows = _blobs(repo, commits)
     sizes = {oid: size for row in rows.values() for oid, size in row.values()}
     contents = dict(_contents(repo, sizes))

@@ -24,20 +24,16 @@ from gitflowrun.git.objects import Oid
 from gitflowrun.git.permissions import read_file, replace_file
 from gitflowrun.limits import (
     CLOCK_AHEAD,
-    INFO_LOOKS,
-    INFO_ROUNDS,
-    LISTED_INFO,
     MAX_START_TIMES,
     NAMES_IN_A_HINT,
     NUMBERS_AHEAD,
 )
 from gitflowrun.names import did_you_mean
 from gitflowrun.runs import layout
-from gitflowrun.runs.commit_message import Status, parse_message, parse_time
-from gitflowrun.runs.ids import RunIds
+from gitflowrun.runs.commit_message import parse_message, parse_time
 from gitflowrun.runs.locks import current_status
-from gitflowrun.runs.lookup.summary import DamagedRun, RunSummary
-from gitflowrun.values import replace
+from gitflowrun.runs.lookup.run_summary import DamagedRun, RunSummary
+from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -48,7 +44,7 @@ if TYPE_CHECKING:
     _TagRef = tuple[str, str]
 
 _SPECIAL = f"{layout.RUNS}@"
-_FIELDS = ("refname", "objectname", "tree", "authorname", "authoremail:trim", "contents")
+FIELDS = ("refname", "objectname", "tree", "authorname", "authoremail:trim", "contents")
 _STARTED = re.compile(r"^Started: ([0-9TZ:.+-]{1,40})$", re.MULTILINE)
 _START_TIMES = "started"
 _FEW = 200
@@ -72,82 +68,99 @@ def list_all(
         flow: Only this flow's runs.
         limit: Only so many. A few of very many runs are found by their names first.
     """
-    tags_below = layout.below(layout.TAGS, flow)
-    prefixes = {layout.below(layout.RUNS, flow), tags_below}
-    by_time = None
     if limit is not None and limit <= _FEW:
-        names, by_time = _names_in_order(repo, flow, limit)
-        prefixes = {tags_below, *(layout.run_ref(*name) for name in names)}
-    rows = repo.refs.rows(*sorted(prefixes), fields=_FIELDS)
-    tags = tag_refs_by_run((row[0], row[1]) for row in rows)
-    found = [run for row in rows if (run := _listed(repo, row, tags))]
-    found += (
-        DamagedRun(*name, _commit_of(repo, name), tags_of_run(tags.get(name, ())))
-        for name in _damaged_names(repo)
-        if flow in {None, name[0]}
-    )
-    if by_time is None:
-        by_time = _come_from_several_clones(repo, (it.id.number for it in found))
-    found.sort(key=lambda it: _place(it.flow, it.id, _started_in(it), by_time), reverse=True)
-    return found[:limit]
+        return newest_runs(repo, flow, limit).runs
+    found = _read(repo, {layout.below(layout.RUNS, flow), layout.below(layout.TAGS, flow)}, flow)
+    by_time = come_from_several_clones(repo, (it.id.number for it in found))
+    return _sorted(found, by_time)[:limit]
 
 
-def _started_in(run: RunSummary | DamagedRun) -> float:
-    return run.state.started if isinstance(run, RunSummary) else 0.0
+@frozen
+class NewestRuns:
+    """The first runs of a list.
 
-
-def looked_at(
-    repo: Repository, runs: Sequence[RunSummary | DamagedRun]
-) -> list[RunSummary | DamagedRun]:
-    """The same runs; of the first thousand those as damaged whose commit is here, and their tree or INFO is not.
-
-    That is what a lost pack or a power cut may leave, and costs one process of git. `porcelain.checks.fsck` finds
-    the rest.
+    Attributes:
+        runs: The runs.
+        by_time: Whether all runs are in the order of their times.
+        highest: The highest number of any.
     """
-    looks = [it for it in runs[:INFO_LOOKS] if isinstance(it, RunSummary)]
-    if repo.is_partial:  # git would fetch what it looks for
-        return [*runs]
-    lost: set[Oid] = set()
-    for _ in range(INFO_ROUNDS):
-        if not looks:
-            break
-        lines = "".join(f"{run.commit}:{layout.INFO.decode()}\n" for run in looks).encode("ascii")
-        batch = ("cat-file", "--batch-check=%(objectname)")
-        answers = repo.git.read(*batch, most=LISTED_INFO * len(looks), stdin=lines).out.splitlines()
-        found = zip(looks, answers, strict=False)
-        lost |= {run.commit for run, answer in found if answer.endswith(b" missing")}
-        # At a tree that is garbled, or larger than what is read of any, git has ended without an answer.
-        lost |= {run.commit for run in looks[len(answers) :][:1]}
-        looks = looks[len(answers) + 1 :]
-    return [
-        replace(it, status=Status.DAMAGED)
-        if it.commit in lost and isinstance(it, RunSummary)
-        else it
-        for it in runs
-    ]
+
+    runs: list[RunSummary | DamagedRun]
+    by_time: bool
+    highest: int
+
+
+def newest_runs(repo: Repository, flow: str | None, limit: int) -> NewestRuns:
+    """The first runs of `list_all`, found by their names among very many; arguments as there."""
+    found = _names_in_order(repo, flow, limit)
+    refs = {layout.run_ref(*name) for name in found.names}
+    runs = _read(repo, {layout.below(layout.TAGS, flow), *refs}, flow)
+    return NewestRuns(_sorted(runs, found.by_time)[:limit], found.by_time, found.highest)
+
+
+def _read(
+    repo: Repository, prefixes: Iterable[str], flow: str | None
+) -> list[RunSummary | DamagedRun]:
+    """The runs below some prefixes, and those that are damaged, in no order."""
+    rows = repo.refs.rows(*sorted(prefixes), fields=FIELDS)
+    tags = tag_refs_by_run((row[0], row[1]) for row in rows)
+    found = [run for row in rows if (run := listed(repo, row, tags))]
+    lost = (damaged_run(repo, ref, tags) for ref in repo.refs.damaged)
+    return found + [run for run in lost if run and flow in {None, run.flow}]
+
+
+def damaged_run(
+    repo: Repository, ref: str, tags: Mapping[tuple[str, RunId], Sequence[_TagRef]]
+) -> DamagedRun | None:
+    """The run of a ref that has turned out to be damaged; None for a ref that is no run's."""
+    name = layout.parse_run_ref(ref)
+    if name is None:
+        return None
+    return DamagedRun(*name, _commit_of(repo, name), tags_of_run(tags.get(name, ())))
+
+
+def _sorted(
+    runs: Iterable[RunSummary | DamagedRun], by_time: bool
+) -> list[RunSummary | DamagedRun]:
+    now = time.time()
+    return sorted(
+        runs, key=lambda it: order_key(it.flow, it.id, started_in(it), by_time, now), reverse=True
+    )
+
+
+def started_in(run: RunSummary | DamagedRun) -> float:
+    """When a run started; 1970 where nobody knows."""
+    return run.state.started if isinstance(run, RunSummary) else 0.0
 
 
 def run_names(
     repo: Repository, flow: str | None = None, limit: int | None = None
 ) -> list[tuple[str, RunId]]:
     """Flow and id of the runs of a flow, or of all, newest first, damaged ones included; no commit is read."""
-    return _names_in_order(repo, flow, limit)[0]
+    return _names_in_order(repo, flow, limit).names
 
 
-def _names_in_order(
-    repo: Repository, flow: str | None, limit: int | None
-) -> tuple[list[tuple[str, RunId]], bool]:
-    """As `run_names`, and whether the order is that of their times."""
+@frozen
+class _Names:
+    """Flow and id of runs in order, whether that is the order of their times, and the highest number of all."""
+
+    names: list[tuple[str, RunId]]
+    by_time: bool
+    highest: int
+
+
+def _names_in_order(repo: Repository, flow: str | None, limit: int | None) -> _Names:
+    """As `run_names`."""
     below = layout.below(layout.RUNS, flow)
-    rows = repo.refs.rows(below, fields=("refname",))
-    refs = [row[0] for row in rows if not row[0].startswith(_SPECIAL)]
+    refs = [ref for ref in repo.refs.below(below) if not ref.startswith(_SPECIAL)]
     refs += {it for it in repo.refs.damaged if it.startswith(below)}.difference(refs)
     numbers = [layout.run_number(ref) for ref in refs]
-    by_time = _come_from_several_clones(repo, numbers)
+    by_time = come_from_several_clones(repo, numbers)
     if limit is not None and not by_time:
         refs = _newest(refs, numbers, limit)
     names = [name for ref in refs if (name := layout.parse_run_ref(ref))]
-    return _in_order(repo, names, by_time=by_time)[:limit], by_time
+    ordered = _in_order(repo, names, by_time=by_time)[:limit]
+    return _Names(ordered, by_time, max(numbers, default=0))
 
 
 def damaged_runs(repo: Repository) -> list[str]:
@@ -195,7 +208,7 @@ def _newest(refs: list[str], numbers: list[int], limit: int) -> list[str]:
 def newest_first(repo: Repository, names: Iterable[tuple[str, RunId]]) -> list[tuple[str, RunId]]:
     """Runs in the order of lists. When they started is read only where the order depends on it."""
     found = list(names)
-    by_time = _come_from_several_clones(repo, (run.number for _, run in found))
+    by_time = come_from_several_clones(repo, (run.number for _, run in found))
     return _in_order(repo, found, by_time=by_time)
 
 
@@ -206,27 +219,38 @@ def _in_order(
     by_time = by_time and len(found) > 1
     unclear = [name for name in found if by_time or numbers[name[1].number] > 1]
     started = _started(repo, unclear) if unclear else {}
+    now = time.time()
     return sorted(
         found,
-        key=lambda name: _place(name[0], name[1], started.get(name, 0.0), by_time),
+        key=lambda name: order_key(name[0], name[1], started.get(name, 0.0), by_time, now),
         reverse=True,
     )
 
 
-def _place(flow: str, run: RunId, started: float, by_time: bool) -> tuple[object, ...]:
-    """What runs are sorted by."""
-    if started > time.time() + CLOCK_AHEAD:
+def order_key(
+    flow: str, run: RunId, started: float, by_time: bool, now: float
+) -> tuple[float, int, float, str, str]:
+    """What runs are sorted by, now; the largest is the newest."""
+    if started > now + CLOCK_AHEAD:
         started = 0.0  # or one from the year 2099 would be everybody's newest run until then
-    return (started if by_time else 0, run.number, started, run, flow)
+    return (started if by_time else 0.0, run.number, started, run, flow)
 
 
-def _come_from_several_clones(repo: Repository, numbers: Iterable[int]) -> bool:
+def come_from_several_clones(repo: Repository, numbers: Iterable[int]) -> bool:
     """Whether runs were exchanged with a remote: there are tracking copies then, or numbers that do not count here."""
     if repo.refs.may_exist(layout.REMOTES):
         return True
+    return is_ahead(repo, max(numbers, default=0))
+
+
+def is_ahead(repo: Repository, highest: int) -> bool:
+    """Whether a number does not count here."""
     # git itself may have fetched it: somebody's run is not the newest for ever by calling itself 999999999999.
-    highest = max(numbers, default=0)
-    return highest > NUMBERS_AHEAD and highest > RunIds(repo).last_given() + NUMBERS_AHEAD
+    if highest <= NUMBERS_AHEAD:
+        return False
+    from gitflowrun.runs.ids import RunIds  # which lists need for nothing else
+
+    return highest > RunIds(repo).last_given() + NUMBERS_AHEAD
 
 
 def _started(
@@ -307,7 +331,7 @@ def uids_of(repo: Repository, names: Collection[tuple[str, RunId]]) -> dict[tupl
     return {name: state.uid or Oid.from_hex(oid) for name, oid, state in states if state}
 
 
-def _listed(
+def listed(
     repo: Repository, row: tuple[str, ...], tags: Mapping[tuple[str, RunId], Sequence[_TagRef]]
 ) -> RunSummary | DamagedRun | None:
     """The run of a row; None for a tag's row, and for a ref that is no run's."""

@@ -35,7 +35,7 @@ from gitflowrun.limits import CANDIDATES
 from gitflowrun.names import RunId, nearest
 from gitflowrun.runs import layout
 from gitflowrun.runs.lookup.listing import list_all, list_runs, newest_first, no_runs_of, uids_of
-from gitflowrun.runs.lookup.summary import RunSummary
+from gitflowrun.runs.lookup.run_summary import RunSummary
 from gitflowrun.runs.read import StoredRun
 from gitflowrun.values import frozen
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
     from gitflowrun.git.repository import Repository
-    from gitflowrun.runs.lookup.summary import DamagedRun
+    from gitflowrun.runs.lookup.run_summary import DamagedRun
 
 _RunName = tuple[str, RunId]
 _NEWEST = re.compile(r"@(?:latest|\{-?(?P<back>[0-9]{1,9})\})(?::(?P<flow>.+))?\Z")

@@ -8,26 +8,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gitflowrun.runs.query.row import TextValue
+from gitflowrun.runs.lookup import run_columns
+from gitflowrun.runs.query.text_value import TextValue
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from gitflowrun.runs.query.row import Row
+    from gitflowrun.runs.lookup.run_columns import RunTable
 
 
-def changed_parameters(rows: Sequence[Row]) -> list[str]:
+def changed_parameters(table: RunTable) -> list[str]:
     """The parameters in which runs of the same flow differ, in order."""
-    return differing([(row.run.flow, row.facts.parameters) for row in rows if _is_known(row)])
-
-
-def metric_names(rows: Sequence[Row]) -> list[str]:
-    """The metrics of runs, in order."""
-    return [*dict.fromkeys(name for row in rows for name in row.facts.metrics)]
-
-
-def _is_known(row: Row) -> bool:
-    return bool(row.facts.parameters) or row.run.commit is not None
+    # Of a run whose ref is damaged nobody knows any.
+    if None in table.column("commit"):
+        known = [at for at, commit in enumerate(table.column("commit")) if commit is not None]
+        table = table.take(known)
+    names = table.parameter_names
+    flows = table.flows() if names else []
+    count = len({*flows})
+    return [
+        name for name in names if len({*zip(flows, table.parameter(name), strict=True)}) > count
+    ]
 
 
 def differing(rows: Sequence[tuple[str, Mapping[str, str]]]) -> list[str]:
@@ -49,7 +50,5 @@ def text_of(values: Sequence[Any]) -> str:
 
 
 def cell(value: Any) -> str:
-    """A value as a cell of a table: numbers with six digits, which tell runs apart and fit side by side."""
-    if isinstance(value, TextValue):
-        return value.text
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    """A value as a cell of a table."""
+    return value.text if isinstance(value, TextValue) else run_columns.cell(value)

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 from gitflowrun.errors import UsageError
 from gitflowrun.runs.commit_message import Status
-from gitflowrun.runs.lookup.summary import RunSummary
 from gitflowrun.runs.query.grammar import Operator
-from gitflowrun.runs.query.row import Row, TextValue
+from gitflowrun.runs.query.text_value import TextValue
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping, Sequence
 
     from gitflowrun.artifacts.scalar import Scalar
+    from gitflowrun.runs.lookup.run_columns import RunTable
     from gitflowrun.runs.query.grammar import Value
 
 
@@ -51,13 +51,13 @@ class QueryField:
 
     Attributes:
         kind: How it is compared.
-        of: Its value, or values; None where nobody knows it.
+        of: What each run of a table has: a value, a tuple of values, or None where nobody knows it.
         needs_facts: Whether it is read from more than the run's message.
         help: What it is.
     """
 
     kind: FieldKind
-    of: Callable[[Row], Any]
+    of: Callable[[RunTable], Sequence[Any]]
     help: str
     needs_facts: bool = False
 
@@ -240,44 +240,56 @@ FLAG = FieldKind("true or false", _flag)
 STATUS = FieldKind("a status", _status)
 
 
-def _state(name: str) -> Callable[[Row], Any]:
-    return lambda row: getattr(row.run.state, name) if isinstance(row.run, RunSummary) else None
+def _stated(name: str) -> Callable[[RunTable], Sequence[Any]]:
+    """What the messages of runs say; nothing of those that have none."""
+
+    def of(table: RunTable) -> Sequence[Any]:
+        return table.known_only(table.column(name))
+
+    return of
 
 
-def _seconds(row: Row) -> float | None:
-    if not isinstance(row.run, RunSummary):
-        return None
-    state = row.run.state
-    if state.finished is not None:
-        return state.finished - state.started
-    return time.time() - state.started if row.run.status is Status.RUNNING else None
+def _seconds(table: RunTable) -> Sequence[float | None]:
+    now = time.time()
+    columns = (_stated("started")(table), table.column("finished"), table.status())
+    return [
+        None
+        if started is None or (finished is None and status != Status.RUNNING.value)
+        else (now if finished is None else finished) - started
+        for started, finished, status in zip(*columns, strict=True)
+    ]
 
 
-def people(row: Row) -> Iterable[str]:
-    """Who a run is of: the user, and the name and the e-mail address of the author."""
-    run = row.run
-    return (run.state.user, run.author, run.email) if isinstance(run, RunSummary) else ()
+def people(table: RunTable) -> Sequence[tuple[str, ...]]:
+    """Who runs are of: the user, and the name and the e-mail address of the author."""
+    found = zip(*(table.column(name) for name in ("user", "author", "email")), strict=True)
+    return [it or () for it in table.known_only([*found])]
 
 
 FIELDS: Mapping[str, QueryField] = {
-    "id": QueryField(NUMBER, lambda row: row.run.id.number, "its number"),
-    "flow": QueryField(TEXT, lambda row: row.run.flow, "its flow"),
-    "status": QueryField(STATUS, lambda row: row.run.status.value, "done, failed, running …"),
-    "tag": QueryField(TEXT, lambda row: row.run.tags, "any of its tags"),
+    "id": QueryField(NUMBER, lambda table: table.numbers(), "its number"),
+    "flow": QueryField(TEXT, lambda table: table.flows(), "its flow"),
+    "status": QueryField(STATUS, lambda table: table.status(), "done, failed, running …"),
+    "tag": QueryField(TEXT, lambda table: [*map(tuple, table.column("tags"))], "any of its tags"),
     "user": QueryField(TEXT, people, "who ran it: user, git author or e-mail address"),
-    "started": QueryField(TIME, _state("started"), "when it started"),
-    "finished": QueryField(TIME, _state("finished"), "when it ended"),
+    "started": QueryField(TIME, _stated("started"), "when it started"),
+    "finished": QueryField(TIME, _stated("finished"), "when it ended"),
     "duration": QueryField(DURATION, _seconds, "how long it took, or has run until now"),
-    "tasks": QueryField(NUMBER, _state("tasks"), "how many tasks are done"),
-    "step": QueryField(TEXT, lambda row: _state("failed_step")(row) or None, "where it failed"),
-    "dirty": QueryField(FLAG, _state("dirty"), "whether its code differed from the commit"),
-    "code_commit": QueryField(
-        TEXT, lambda row: (it := _state("code_commit")(row)) and str(it), "the commit of its code"
+    "tasks": QueryField(NUMBER, _stated("tasks"), "how many tasks are done"),
+    "step": QueryField(
+        TEXT, lambda table: [it or None for it in table.column("failed_step")], "where it failed"
     ),
+    "dirty": QueryField(FLAG, _stated("dirty"), "whether its code differed from the commit"),
+    "code_commit": QueryField(TEXT, _stated("code_commit"), "the commit of its code"),
     "origin": QueryField(
-        TEXT, lambda row: _state("origin")(row) or None, "what it was made from: resume F/12 …"
+        TEXT,
+        lambda table: [it or None for it in table.column("origin")],
+        "what it was made from: resume F/12 …",
     ),
     "branch": QueryField(
-        TEXT, lambda row: row.facts.branch or None, "the branch it ran on", needs_facts=True
+        TEXT,
+        lambda table: [it or None for it in table.column("branch")],
+        "the branch it ran on",
+        needs_facts=True,
     ),
-}  # fmt: skip
+}

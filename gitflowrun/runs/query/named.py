@@ -6,16 +6,19 @@ written with `_` for `-`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.errors import UsageError
 from gitflowrun.names import did_you_mean
+from gitflowrun.runs.lookup.run_columns import ABSENT
 from gitflowrun.runs.query.fields import FIELDS
-from gitflowrun.runs.query.row import Row, TextValue
+from gitflowrun.runs.query.text_value import TextValue
+from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
+
+    from gitflowrun.runs.lookup.run_columns import RunTable
 
 _METRIC, _PARAMETER = "metric.", "parameter."
 _OTHER_WORDS = {
@@ -26,46 +29,69 @@ _OTHER_WORDS = {
 }
 _NAMES_IN_A_HINT = 20
 
-Values = Callable[[Row], "Sequence[Any]"]
-"""The values that a run has under a name: none, one, or several tags."""
+
+@frozen
+class NamedValues:
+    """What the runs of a table have under a name.
+
+    Attributes:
+        values: A value for each run, or `ABSENT`; a tuple where a run may have several.
+    """
+
+    values: list[Any]
+
+    def at(self, place: int) -> Sequence[Any]:
+        """What one of the runs has: nothing, one value or several."""
+        found = self.values[place]
+        if found is ABSENT:
+            return ()
+        return found if isinstance(found, tuple) else (found,)
 
 
-def values_of(name: str, rows: Sequence[Row]) -> Values:
+def values_of(name: str, table: RunTable) -> NamedValues:
     """What runs have under a name.
 
     Args:
         name: The name.
-        rows: The runs that are looked at: what none of them has is taken for a mistake.
+        table: The runs that are looked at: what none of them has is taken for a mistake.
 
     Raises:
         UsageError: none of them has such a metric or parameter, and it is no field.
     """
     field = FIELDS.get(name.lower())
     if field is not None:
-        of = field.of
-        return lambda row: _as_sequence(of(row))
+        return NamedValues([ABSENT if it is None else it for it in field.of(table)])
     for word, prefix in _OTHER_WORDS.items():
         name = prefix + name.removeprefix(word) if name.startswith(word) else name
     bare = name.removeprefix(_METRIC).removeprefix(_PARAMETER)
-    spellings = [*dict.fromkeys((bare, bare.replace("_", "-"), bare.replace("-", "_")))]
-    is_metric, is_parameter = not name.startswith(_PARAMETER), not name.startswith(_METRIC)
-
-    def found(row: Row) -> Sequence[Any]:
-        for spelling in spellings:
-            if is_metric and spelling in row.facts.metrics:
-                return (row.facts.metrics[spelling],)
-            if is_parameter and spelling in row.facts.parameters:
-                return (TextValue(row.facts.parameters[spelling]),)
-        return ()
-
-    if rows and not any(map(found, rows)):
-        names = known_names(rows)
+    found: list[Any] = []
+    for spelling in dict.fromkeys((bare, bare.replace("_", "-"), bare.replace("-", "_"))):
+        if not name.startswith(_PARAMETER) and spelling in table.metric_names:
+            found = _with(found, table.metric(spelling))
+        if not name.startswith(_METRIC) and spelling in table.parameter_names:
+            found = _with(found, _as_values(table.parameter(spelling)))
+    if not found and len(table):
+        names = known_names(table)
         some = f"there are {', '.join(names[:_NAMES_IN_A_HINT])}"
         raise UsageError(
             f"none of these runs has a metric or parameter {bare!r}",
             hint=did_you_mean(bare, names, some),
         )
-    return found
+    return NamedValues(found)
+
+
+def _with(found: list[Any], others: list[Any]) -> list[Any]:
+    """Values, and others for the runs that have none."""
+    if not found:
+        return others
+    pairs = zip(found, others, strict=True)
+    return [other if value is ABSENT else value for value, other in pairs]
+
+
+def _as_values(texts: Sequence[str | None]) -> list[Any]:
+    made: dict[str | None, Any] = {text: TextValue(text) for text in {*texts} if text is not None}
+    made[None] = ABSENT
+    return [made[text] for text in texts]
 
 
 def needs_facts(name: str) -> bool:
@@ -74,14 +100,10 @@ def needs_facts(name: str) -> bool:
     return field is None or field.needs_facts
 
 
-def known_names(rows: Iterable[Row]) -> list[str]:
+def known_names(table: RunTable) -> list[str]:
     """All names that mean something for some of the runs: metrics and parameters first."""
     names: dict[str, None] = {}
-    for row in rows:
-        names.update(dict.fromkeys(row.facts.metrics))
-        names.update(dict.fromkeys(row.facts.parameters))
+    for parameters, metrics in table.shapes():
+        names.update(dict.fromkeys(metrics))
+        names.update(dict.fromkeys(parameters))
     return [*dict.fromkeys([*names, *FIELDS])]
-
-
-def _as_sequence(found: Any) -> Sequence[Any]:
-    return () if found is None else found if isinstance(found, tuple) else (found,)

@@ -5,38 +5,41 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from gitflowrun.runs.query.columns import metric_names, text_of
+from gitflowrun.runs.query.columns import text_of
 from gitflowrun.runs.query.fields import read_number
 from gitflowrun.runs.query.named import values_of
-from gitflowrun.runs.query.row import TextValue
+from gitflowrun.runs.query.text_value import TextValue
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from gitflowrun.runs.query.row import Row
+    from gitflowrun.runs.lookup.run_columns import RunTable
 
 
-def ordered(rows: Sequence[Row], keys: Sequence[str]) -> list[Row]:
+def ordered(table: RunTable, keys: Sequence[str]) -> RunTable:
     """Runs by what they have under some names.
 
     Numbers come before texts, and what has no value, or NaN, comes last in either direction.
 
     Args:
-        rows: The runs.
+        table: The runs.
         keys: The names, the first one first; with `-` in front the largest value comes first.
 
     Raises:
         UsageError: none of the runs has a value of such a name.
     """
-    found = list(rows)
+    return table.take(_places_in_order(table, keys))
+
+
+def _places_in_order(table: RunTable, keys: Sequence[str]) -> Sequence[int]:
+    found: Sequence[int] = range(len(table))
     for key in reversed(keys):
-        descending = key.startswith("-")
-        values = values_of(key.removeprefix("-"), rows)
-        ranked = [(_rank(values(row)), row) for row in found]
-        known = [it for it in ranked if it[0] is not None]
-        known.sort(key=lambda it: it[0], reverse=descending)
-        found = [row for _, row in known] + [row for rank, row in ranked if rank is None]
+        values = values_of(key.removeprefix("-"), table)
+        ranks = [_rank(values.at(place)) for place in range(len(table))]
+        known = [it for it in found if ranks[it] is not None]
+        known.sort(key=ranks.__getitem__, reverse=key.startswith("-"))
+        found = known + [it for it in found if ranks[it] is None]
     return found
 
 
@@ -70,28 +73,24 @@ class Group:
     metrics: Mapping[str, tuple[float, float, float]]
 
 
-def grouped(rows: Sequence[Row], name: str) -> list[Group]:
+def grouped(table: RunTable, name: str) -> list[Group]:
     """Runs by what they have under a name, the least value first. Raises UsageError if none of them has any."""
-    values = values_of(name, rows)
-    groups: dict[str, list[Row]] = {}
-    for row in ordered(rows, [name]):
-        groups.setdefault(text_of(values(row)), []).append(row)
-    return [
-        Group(
-            value,
-            len(found),
-            sum(row.run.status.value == "done" for row in found),
-            dict(_statistics(found)),
-        )
-        for value, found in groups.items()
-    ]
+    values = values_of(name, table)
+    groups: dict[str, list[int]] = {}
+    for place in _places_in_order(table, [name]):
+        groups.setdefault(text_of(values.at(place)), []).append(place)
+    return [_group(value, table.take(places)) for value, places in groups.items()]
 
 
-def _statistics(rows: Sequence[Row]) -> Iterable[tuple[str, tuple[float, float, float]]]:
-    for name in metric_names(rows):
-        values = [row.facts.metrics.get(name) for row in rows]
+def _group(value: str, runs: RunTable) -> Group:
+    done = sum(word == "done" for word in runs.status())
+    return Group(value, len(runs), done, dict(_statistics(runs)))
+
+
+def _statistics(runs: RunTable) -> Iterable[tuple[str, tuple[float, float, float]]]:
+    for name in runs.metric_names:
         numbers = [
-            it for it in values
+            it for it in runs.metric(name)
             if isinstance(it, int | float) and not isinstance(it, bool) and not math.isnan(it)
         ]  # fmt: skip
         if numbers:

@@ -11,7 +11,7 @@ from gitflowrun.runs.read import StoredRun
 
 if TYPE_CHECKING:
     from gitflowrun.git.repository import Repository
-    from gitflowrun.runs.lookup.summary import DamagedRun, RunSummary
+    from gitflowrun.runs.lookup.run_summary import DamagedRun, RunSummary
 
 _MOST = 64 << 20
 """Bytes of output of one run that are searched."""

@@ -1,7 +1,6 @@
 """The runs that filters select.
 
-Filters look at what a listing has of each run, which comes from one `git for-each-ref`; only parameters are
-read from a run's INFO.
+Filters look at what the index has of each run, by column.
 """
 
 from __future__ import annotations
@@ -9,17 +8,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import CorruptRecord, UsageError
+from gitflowrun.git.objects import Oid
 from gitflowrun.runs.commit_message import Status
-from gitflowrun.runs.lookup.listing import looked_at, no_runs_of
-from gitflowrun.runs.lookup.summary import RunSummary
-from gitflowrun.runs.runs import RunStore
-from gitflowrun.values import frozen, replace
+from gitflowrun.runs.lookup.looks import note_lost
+from gitflowrun.runs.lookup.run_index import table_of_runs
+from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from gitflowrun.git.repository import Repository
-    from gitflowrun.runs.lookup.summary import DamagedRun
+    from gitflowrun.runs.lookup.run_columns import RunTable
+    from gitflowrun.runs.lookup.run_summary import DamagedRun, RunSummary
 
 
 @frozen
@@ -49,20 +49,6 @@ class RunQuery:
         """Whether flow and limit are all that is asked."""
         return not (self.tags or self.statuses or self.user or self.on or self.where)
 
-    def matches(self, run: RunSummary | DamagedRun) -> bool:
-        """Whether a run is one of those asked for; flow, limit and history aside."""
-        return (
-            set(self.tags).issubset(run.tags)
-            and (not self.statuses or run.status in self.statuses)
-            and (self.user is None or self.user.casefold() in _people(run))
-        )
-
-
-def _people(run: RunSummary | DamagedRun) -> set[str]:
-    if not isinstance(run, RunSummary):
-        return set()
-    return {name.casefold() for name in (run.state.user, run.author, run.email)}
-
 
 def parse_status(word: str) -> Status:
     """The status called `word`. Raises UsageError."""
@@ -74,39 +60,78 @@ def parse_status(word: str) -> Status:
 
 
 def select(repo: Repository, query: RunQuery) -> list[RunSummary | DamagedRun]:
+    """As `select_table`, run by run."""
+    return select_table(repo, query).runs()
+
+
+def select_table(repo: Repository, query: RunQuery, *, facts: bool = False) -> RunTable:
     """The runs that `query` asks for, newest first. Of what can't be read, flow, tags and status alone are known.
+
+    Args:
+        repo: The repository.
+        query: What is asked.
+        facts: Whether parameters, metrics and branch are wanted.
 
     Raises:
         NotFound: no run is of the flow asked for, and others are; there is no such revision.
         QueryError: the query can't be understood, or asks for what no run has.
     """
-    store = RunStore(repo)
-    runs = looked_at(repo, store.listed(query.flow, query.limit if query.is_plain else None))
-    flows = store.flows() if query.flow and not runs else []
-    if query.flow and flows and query.flow not in flows:
-        raise no_runs_of(query.flow, flows)
-    if query.user is not None:
-        query = replace(query, user=repo.readable(query.user))
-    found = [run for run in runs if query.matches(run)]
+    if query.where is not None and not facts:
+        from gitflowrun.runs.query.evaluate import asks_for_facts
+
+        facts = asks_for_facts(query.where)
+    limit = query.limit if query.is_plain else None
+    table = table_of_runs(repo, query.flow, limit, facts=facts)
+    note_lost(repo, table, query.flow)
+    if query.flow and not len(table):
+        _check_flow(repo, query.flow)
+    if query.is_plain:
+        return table.head(query.limit)
+    table = _matching(repo, table, query)
     if query.on is not None:
-        found = _on(repo, found, query.on)
+        table = _on(repo, table, query.on)
     if query.where is not None:
-        from gitflowrun.runs.query.evaluate import select_where
+        from gitflowrun.runs.query.evaluate import select_rows
 
-        found = select_where(repo, found, query.where)
-    return found[: query.limit]
+        table = select_rows(repo, table, query.where)
+    return table.head(query.limit)
 
 
-def _on(
-    repo: Repository, runs: Sequence[RunSummary | DamagedRun], revision: str
-) -> list[RunSummary | DamagedRun]:
+def _check_flow(repo: Repository, flow: str) -> None:
+    """Raise NotFound if no run is of a flow, and others are."""
+    from gitflowrun.runs.lookup.listing import no_runs_of
+    from gitflowrun.runs.runs import RunStore
+
+    flows = RunStore(repo).flows()
+    if flows and flow not in flows:
+        raise no_runs_of(flow, flows)
+
+
+def _matching(repo: Repository, table: RunTable, query: RunQuery) -> RunTable:
+    """The runs that a query asks for; flow, limit and history aside."""
+    places: Sequence[int] = range(len(table))
+    if query.tags:
+        wanted, tags = {*query.tags}, table.column("tags")
+        places = [it for it in places if wanted.issubset(tags[it])]
+    if query.statuses:
+        words, status = {it.value for it in query.statuses}, table.status()
+        places = [it for it in places if status[it] in words]
+    if query.user is not None:
+        person = repo.readable(query.user).casefold()
+        columns = (table.column(name) for name in ("user", "author", "email"))
+        people = table.known_only([*zip(*columns, strict=True)])
+        places = [it for it in places if person in (name.casefold() for name in people[it] or ())]
+    return table.take(places)
+
+
+def _on(repo: Repository, table: RunTable, revision: str) -> RunTable:
     """The runs whose code commit is in the history of a revision."""
     from gitflowrun.git.ancestry import commit_of, reachable
 
-    known = [run for run in runs if isinstance(run, RunSummary)]
-    commits = {run.state.code_commit for run in known if run.state.code_commit is not None}
-    there = reachable(repo, commits, commit_of(repo, revision))
-    return [run for run in known if run.state.code_commit in there]
+    code = table.column("code_commit")
+    commits = {Oid.from_hex(it) for it in {*code} if it is not None}
+    there = {str(it) for it in reachable(repo, commits, commit_of(repo, revision))}
+    return table.take([place for place, it in enumerate(code) if it in there])
 
 
 def parameters_of(repo: Repository, run: RunSummary) -> Mapping[str, str]:

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from gitflowrun.runs.commit_message import Status
-from gitflowrun.runs.lookup.summary import RunSummary
+from gitflowrun.runs.lookup.run_summary import RunSummary
 from gitflowrun.runs.query import grammar
 from gitflowrun.runs.query.evaluate import conditions, select_where
 from gitflowrun.runs.runs import RunStore

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import sqlite3
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.repository import Repository
 from gitflowrun.runs.lookup import facts
-from gitflowrun.runs.lookup.facts import NO_FACTS, facts_of
-from gitflowrun.runs.lookup.facts_cache import RunFacts
 from gitflowrun.runs.lookup.listing import list_runs
+from gitflowrun.runs.lookup.run_index import facts_of, table_of_runs
+from gitflowrun.runs.lookup.run_summary import NO_FACTS, RunFacts
 from gitflowrun.runs.runs import Status
 from tests.helpers.repos import GitRepo
 from tests.helpers.runs import make_measured_run, open_repo
@@ -26,10 +23,10 @@ def all_facts(repo: GitRepo) -> list[RunFacts]:
     return facts_of(repository, [run.commit for run in reversed(list_runs(repository))])
 
 
-def cache_of(repo: GitRepo) -> Path:
-    """The file in which they are remembered."""
-    (found,) = (repo.path / ".git" / "gitflowrun").glob("facts-*.sqlite")
-    return found
+def listed_facts(repo: GitRepo) -> list[RunFacts]:
+    """The same as lists show them, and keep them."""
+    table = table_of_runs(open_repo(repo))
+    return [table.facts(place) for place in reversed(range(len(table)))]
 
 
 def test_parameters_metrics_and_branch(repo: GitRepo) -> None:
@@ -41,7 +38,8 @@ def test_parameters_metrics_and_branch(repo: GitRepo) -> None:
         RunFacts(branch="main"),
     ]
     assert all_facts(repo) == expected
-    assert all_facts(repo) == expected  # from the cache
+    assert listed_facts(repo) == expected
+    assert all_facts(repo) == expected  # from the index
     assert facts_of(open_repo(repo), [None]) == [NO_FACTS]
 
 
@@ -50,47 +48,19 @@ def test_what_is_remembered_is_not_read_again(
 ) -> None:
     """Only of new runs objects are read."""
     make_measured_run(repo, {"n": "1"}, {})
-    all_facts(repo)
+    listed_facts(repo)
     asked: list[int] = []
-    read = facts._read
+    read = facts.read_facts
 
     def noting(repo: Repository, commits: Sequence[Oid]) -> dict[Oid, RunFacts]:
         asked.append(len(commits))
         return read(repo, commits)
 
-    monkeypatch.setattr(facts, "_read", noting)
+    monkeypatch.setattr(facts, "read_facts", noting)
     make_measured_run(repo, {"n": "2"}, {})
     assert [it.parameters["n"] for it in all_facts(repo)] == ["1", "2"]
-    assert asked == [1]
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        "UPDATE facts SET row = x'00'", "UPDATE facts SET row = 7", "UPDATE facts SET row = substr(row, 1, 9)",
-        "UPDATE facts SET oid = x'01'", "DROP TABLE facts",
-    ],
-)  # fmt: skip
-def test_a_damaged_cache_costs_nothing_but_time(repo: GitRepo, damage: str) -> None:
-    """What it says is checked, and read anew."""
-    make_measured_run(repo, {"n": "1"}, {"acc": 1})
-    before = all_facts(repo)
-    with sqlite3.connect(cache_of(repo)) as database:
-        database.execute(damage)
-    assert all_facts(repo) == before
-    cache_of(repo).write_bytes(b"garbage" * 1_000)
-    assert all_facts(repo) == before
-    assert all_facts(repo) == before
-
-
-def test_a_repository_that_can_not_be_written_to_is_read_all_the_same(repo: GitRepo) -> None:
-    """The cache is a convenience."""
-    make_measured_run(repo, {"n": "1"}, {})
-    state = repo.path / ".git" / "gitflowrun"
-    for file in state.glob("facts-*"):
-        file.unlink()
-    (state / f"facts-{os.geteuid()}.sqlite").mkdir()
-    assert [it.parameters for it in all_facts(repo)] == [{"n": "1"}]
+    assert [it.parameters["n"] for it in listed_facts(repo)] == ["1", "2"]
+    assert asked == [1, 1]
 
 
 def test_large_and_strange_blobs_are_passed_over(
@@ -110,10 +80,6 @@ def test_batches(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(5):
         make_measured_run(repo, {"n": str(number)}, {"m": number})
     monkeypatch.setattr(facts, "_BATCH", 300)
-    monkeypatch.setattr("gitflowrun.runs.lookup.facts_cache._AT_A_TIME", 2)
-    for _ in range(2):
-        assert [it.metrics["m"] for it in all_facts(repo)] == [0, 1, 2, 3, 4]
-    monkeypatch.setattr("gitflowrun.runs.lookup.facts_cache._MANY", 1)
     assert [it.metrics["m"] for it in all_facts(repo)] == [0, 1, 2, 3, 4]
 
 
@@ -134,9 +100,11 @@ def test_a_damaged_run_hides_no_other(repo: GitRepo) -> None:
         place.chmod(0o644)
         place.write_bytes(b"garbage")
     assert [it.metrics.get("m") for it in all_facts(repo)] == [0, None, 2, None]
+    assert [it.metrics.get("m") for it in listed_facts(repo)] == [0, None, 2, None]
     for place, content in zip(places, kept, strict=True):
         place.write_bytes(content)
     assert [it.metrics.get("m") for it in all_facts(repo)] == [0, 1, 2, 3]
+    assert [it.metrics.get("m") for it in listed_facts(repo)] == [0, 1, 2, 3]
 
 
 def test_long_parameters_are_cut(repo: GitRepo) -> None:

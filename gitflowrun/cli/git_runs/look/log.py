@@ -19,7 +19,7 @@ from gitflowrun.porcelain.comparison.code_history import CodeHistory
 from gitflowrun.porcelain.notes import Notes
 from gitflowrun.runs.commit_message import duration
 from gitflowrun.runs.lookup.ranges import parse_range
-from gitflowrun.runs.lookup.summary import DamagedRun, RunSummary
+from gitflowrun.runs.lookup.run_summary import DamagedRun, RunSummary
 from gitflowrun.runs.query.select import RunQuery, parameters_of, select
 from gitflowrun.runs.runs import RunStore
 from gitflowrun.values import replace

@@ -15,31 +15,30 @@ from typing import TYPE_CHECKING, Any
 from gitflowrun.cli.output.text import ago, stamp
 from gitflowrun.errors import UsageError
 from gitflowrun.names import did_you_mean
-from gitflowrun.runs.lookup.summary import RunSummary
 from gitflowrun.runs.query.columns import text_of
 from gitflowrun.runs.query.fields import FIELDS, read_number
 from gitflowrun.runs.query.named import values_of
-from gitflowrun.runs.query.row import TextValue
+from gitflowrun.runs.query.text_value import TextValue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gitflowrun.runs.query.row import Row
+    from gitflowrun.runs.lookup.run_columns import RunTable
 
 Piece = str | tuple[str, str]
 """A text, or a name and how its value is written."""
 
 _ATOM = re.compile(r"%(?:\(([^()]*)\)|([0-9a-fA-F]{2})|(%))")
-_OWN: dict[str, Callable[[Row], Any]] = {
-    "run": lambda row: row.run.pathspec,
-    "uid": lambda row: str(row.run.uid) if isinstance(row.run, RunSummary) else "",
-    "commit": lambda row: str(row.run.commit or ""),
-    "author": lambda row: getattr(row.run, "author", ""),
-    "email": lambda row: getattr(row.run, "email", ""),
-    "user": lambda row: row.run.state.user if isinstance(row.run, RunSummary) else "",
-    "tags": lambda row: ", ".join(row.run.tags),
-    "id": lambda row: str(row.run.id),
-    "subject": lambda row: getattr(row.run, "subject", ""),
+_OWN: dict[str, Callable[[RunTable], Sequence[str]]] = {
+    "run": lambda table: table.column("name"),
+    "uid": lambda table: table.uids(),
+    "commit": lambda table: [it or "" for it in table.column("commit")],
+    "author": lambda table: table.column("author"),
+    "email": lambda table: table.column("email"),
+    "user": lambda table: table.column("user"),
+    "tags": lambda table: [*map(", ".join, table.column("tags"))],
+    "id": lambda table: [name.partition("/")[2] for name in table.column("name")],
+    "subject": lambda table: table.column("subject"),
 }
 _TIMES = frozenset({"started", "finished"})
 _WIDEST = 500
@@ -54,17 +53,19 @@ def needs_facts(template: str) -> bool:
     )
 
 
-def formatted(template: str, rows: Sequence[Row], now: float) -> list[str]:
+def formatted(template: str, table: RunTable, now: float) -> list[str]:
     """What a template makes of each run.
 
     Raises:
         UsageError: it names what none of the runs has, or can't be understood.
     """
+    count = len(table)
     parts = [
-        piece if isinstance(piece, str) else _written(*piece, rows, now)
+        [piece] * count if isinstance(piece, str) else _written(*piece, table, now)
         for piece in _pieces(template)
+        if piece
     ]
-    return ["".join(part if isinstance(part, str) else part(row) for part in parts) for row in rows]
+    return [*map("".join, zip(*parts, strict=True))] if parts else [""] * count
 
 
 def _pieces(template: str) -> list[Piece]:
@@ -122,31 +123,31 @@ def _of_braces(template: str) -> list[Piece]:
     return pieces
 
 
-def _written(name: str, spec: str, rows: Sequence[Row], now: float) -> Callable[[Row], str]:
-    """A function that writes a value of a run."""
+def _written(name: str, spec: str, table: RunTable, now: float) -> Sequence[str]:
+    """What is written of each run."""
     own = _OWN.get(name)
     if own is not None:
-        return lambda row: _with(str(own(row)), spec, name)
+        return [_with(text, spec, name) for text in own(table)] if spec else own(table)
     try:
-        values = values_of(name, rows)
+        values = values_of(name, table)
     except UsageError as error:
-        if rows and error.hint and "there are" in error.hint:
+        if len(table) and error.hint and "there are" in error.hint:
             error.hint = did_you_mean(name, _OWN, error.hint)
         raise
+    places = range(len(table))
     if name in _TIMES:
-        return lambda row: _time(values(row), spec, now)
+        return [_time(values.at(place), spec, now) for place in places]
+    return [_one(values.at(place), spec, name) for place in places]
 
-    def write(row: Row) -> str:
-        found = values(row)
-        if not spec or len(found) != 1:
-            return text_of(found)
-        value = found[0]
-        if isinstance(value, TextValue):
-            number = read_number(value.text)
-            value = value.text if number is None else number
-        return _with(value, spec, name)
 
-    return write
+def _one(found: Sequence[Any], spec: str, name: str) -> str:
+    if not spec or len(found) != 1:
+        return text_of(found)
+    value = found[0]
+    if isinstance(value, TextValue):
+        number = read_number(value.text)
+        value = value.text if number is None else number
+    return _with(value, spec, name)
 
 
 def _time(values: Sequence[float], spec: str, now: float) -> str:

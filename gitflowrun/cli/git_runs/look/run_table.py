@@ -9,25 +9,23 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from gitflowrun.cli.output.tables import Cell, Column, show, table
+from gitflowrun.cli.output.tables import Column, FilledColumn, show, table, table_of_columns
 from gitflowrun.cli.output.terminal import open_screen
-from gitflowrun.cli.output.text import ago_short, printable, stamp
+from gitflowrun.cli.output.text import ago_short, printable, stamps
 from gitflowrun.git.repository import Repository
 from gitflowrun.runs.commit_message import Status, duration
-from gitflowrun.runs.lookup.facts import NO_FACTS, facts_of
-from gitflowrun.runs.lookup.listing import told_damaged
-from gitflowrun.runs.lookup.summary import DamagedRun, RunSummary
+from gitflowrun.runs.lookup.run_summary import RunSummary
 from gitflowrun.runs.metrics import json_scalar
-from gitflowrun.runs.query.columns import cell, changed_parameters, differing, metric_names, text_of
-from gitflowrun.runs.query.row import Row
-from gitflowrun.runs.query.select import RunQuery, select
-from gitflowrun.runs.runs import RunStore
+from gitflowrun.runs.query.columns import cell, changed_parameters, differing, text_of
+from gitflowrun.runs.query.select import RunQuery, select_table
 from gitflowrun.values import frozen, replace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from gitflowrun.cli.output.terminal import Screen
+    from gitflowrun.cli.output.terminal import Screen, Style
+    from gitflowrun.runs.lookup.run_columns import RunTable
+    from gitflowrun.runs.lookup.run_summary import DamagedRun, RunFacts
 
 _COLUMNS = (
     Column("RUN"),
@@ -87,40 +85,36 @@ def list_runs(query: RunQuery | None = None, view: ListView | None = None) -> No
     """
     repo = Repository.discover()
     query, view = query or RunQuery(), view or ListView()
-    limit = query.limit
-    runs = select(repo, replace(query, limit=None) if view.sort else query)
-    facts = (
-        facts_of(repo, [it.commit for it in runs]) if view.needs_facts else [NO_FACTS] * len(runs)
-    )
-    rows = [Row(run, it) for run, it in zip(runs, facts, strict=True)]
-    if view.sort and rows:
+    asked = replace(query, limit=None) if view.sort else query
+    table = select_table(repo, asked, facts=view.needs_facts)
+    if view.sort and len(table):
         from gitflowrun.runs.query.order import ordered  # `git runs` alone does without
 
-        rows = ordered(rows, view.sort)[:limit]
+        table = ordered(table, view.sort).head(query.limit)
     if view.group_by is not None:
-        _print_groups(repo, rows, view)
+        _print_groups(repo, table, view)
     elif view.template is not None or view.nul:
-        _print_formatted(repo, rows, view)
+        _print_formatted(repo, table, view)
     else:
-        _print_table(repo, rows, view)
-    warn_of_damage([row.run for row in rows])
+        _print_table(repo, table, view)
+    _warn(table)
 
 
-def _print_formatted(repo: Repository, rows: Sequence[Row], view: ListView) -> None:
+def _print_formatted(repo: Repository, runs: RunTable, view: ListView) -> None:
     from gitflowrun.cli.git_runs.look.run_format import formatted
 
     with open_screen(repo, page=not view.nul) as screen:
-        for text in formatted(view.template or _NAME, rows, screen.now):
+        for text in formatted(view.template or _NAME, runs, screen.now):
             # For a person nothing that was recorded commands the terminal; a program gets what it asked for.
             shown = printable(text) if screen.person and not view.nul else text
             screen.out.write(shown + ("\0" if view.nul else "\n"))
 
 
-def _print_groups(repo: Repository, rows: Sequence[Row], view: ListView) -> None:
+def _print_groups(repo: Repository, runs: RunTable, view: ListView) -> None:
     from gitflowrun.runs.query.order import grouped
 
     assert view.group_by is not None
-    groups = grouped(rows, view.group_by) if rows else []
+    groups = grouped(runs, view.group_by) if len(runs) else []
     names = list(dict.fromkeys(name for group in groups for name in group.metrics))
 
     def lines(screen: Screen) -> Iterator[str]:
@@ -153,27 +147,42 @@ def _span(found: tuple[float, float, float] | None) -> str:
     return mean if least == most else f"{mean} ({least} … {most})"
 
 
-def _print_table(repo: Repository, rows: Sequence[Row], view: ListView) -> None:
-    parameters = _parameters(repo, [row.run for row in rows]) if view.params else None
+def _print_table(repo: Repository, runs: RunTable, view: ListView) -> None:
+    parameters = _parameters(repo, runs.runs()) if view.params else None
 
     def lines(screen: Screen) -> Iterator[str]:
-        return _lines(rows, parameters, view, screen) if rows else _none(repo)
+        return _lines(runs, parameters, view, screen) if len(runs) else _none(repo)
 
-    maps = _maps(repo, rows, parameters) if view.json else []
+    maps = _maps(repo, runs, parameters) if view.json else []
     show(repo, maps, lines, json=view.json, page=True)
 
 
 def json_rows(repo: Repository, runs: Sequence[RunSummary | DamagedRun]) -> list[dict[str, Any]]:
     """Runs as `--json` shows them, with their parameters."""
-    facts = facts_of(repo, [run.commit for run in runs])
-    rows = [Row(run, it) for run, it in zip(runs, facts, strict=True)]
-    return _maps(repo, rows, _parameters(repo, runs))
+    from gitflowrun.runs.lookup.run_index import facts_of, table_of
+
+    table = table_of(runs, facts_of(repo, [run.commit for run in runs]))
+    return _maps(repo, table, _parameters(repo, runs))
+
+
+def _warn(runs: RunTable) -> None:
+    damaged = Status.DAMAGED.value
+    if damaged in (words := runs.status()):
+        _say_damaged(
+            [it for it, word in zip(runs.column("name"), words, strict=True) if word == damaged]
+        )
 
 
 def warn_of_damage(runs: Sequence[RunSummary | DamagedRun]) -> None:
     """Say on standard error which runs of a list are damaged, and what to do."""
     if damaged := [run.pathspec for run in runs if run.status is Status.DAMAGED]:
-        sys.stderr.write(f"warning: {printable(told_damaged(damaged))}\n")
+        _say_damaged(damaged)
+
+
+def _say_damaged(names: Sequence[str]) -> None:
+    from gitflowrun.runs.lookup.listing import told_damaged
+
+    sys.stderr.write(f"warning: {printable(told_damaged(names))}\n")
 
 
 def _parameters(
@@ -185,113 +194,113 @@ def _parameters(
 
 
 def _lines(
-    rows: Sequence[Row],
-    parameters: Sequence[Mapping[str, str]] | None,
-    view: ListView,
-    screen: Screen,
+    runs: RunTable, parameters: Sequence[Mapping[str, str]] | None, view: ListView, screen: Screen
 ) -> Iterator[str]:
-    if view.columns:
-        columns, cells = _chosen(rows, view.columns, screen)
-    else:
-        columns, cells = _usual(rows, parameters, view, screen)
+    columns = _chosen(runs, view.columns, screen) if view.columns else None
+    if columns is None:
+        columns = _usual(runs, parameters, view, screen)
     if view.only_changed:
-        kept = [
-            0,
-            *(n for n in range(1, len(columns)) if len({_text(row[n]) for row in cells}) > 1),
-        ]
-        columns = [columns[n] for n in kept]
-        cells = [[row[n] for n in kept] for row in cells]
-    return table(columns, cells, screen)
-
-
-def _text(cell: Cell | str) -> str:
-    return cell if isinstance(cell, str) else cell.text
+        first, *others = columns
+        columns = [first, *(it for it in others if len({*it.texts}) > 1)]
+    return table_of_columns(columns, screen)
 
 
 def _usual(
-    rows: Sequence[Row],
-    parameters: Sequence[Mapping[str, str]] | None,
-    view: ListView,
-    screen: Screen,
-) -> tuple[list[Column], list[list[Cell | str]]]:
+    runs: RunTable, parameters: Sequence[Mapping[str, str]] | None, view: ListView, screen: Screen
+) -> list[FilledColumn]:
     """The columns of every list, then parameters and metrics."""
-    columns, cells = [*_COLUMNS], [_cells(row.run, screen) for row in rows]
+    columns = _every(runs, screen)
     if parameters is not None:
-        names = differing([(row.run.flow, it) for row, it in zip(rows, parameters, strict=True)])
-    else:
-        parameters = [row.facts.parameters for row in rows]
-        names = [] if view.metrics else changed_parameters(rows)
-    metrics = metric_names(rows) if view.metrics or not view.params else []
-    columns += [Column(name, shrinks=True, leaves=1) for name in names]
-    columns += [
-        Column(name, right=_is_numeric(rows, name), shrinks=True, leaves=2) for name in metrics
-    ]
-    for row, it, line in zip(rows, parameters, cells, strict=True):
-        line += [it.get(name, "") for name in names]
-        line += [
-            cell(row.facts.metrics[name]) if name in row.facts.metrics else "" for name in metrics
-        ]
-    return columns, cells
+        flows = runs.flows()
+        for name in differing([*zip(flows, parameters, strict=True)]):
+            texts = [it.get(name, "") for it in parameters]
+            columns.append(FilledColumn(Column(name, shrinks=True, leaves=1), texts))
+    elif not view.metrics:
+        for name in changed_parameters(runs):
+            texts = [it or "" for it in runs.parameter(name)]
+            columns.append(FilledColumn(Column(name, shrinks=True, leaves=1), texts))
+    for name in runs.metric_names if view.metrics or not view.params else ():
+        column = Column(name, right=runs.is_numeric(name), shrinks=True, leaves=2)
+        columns.append(FilledColumn(column, runs.metric_texts(name)))
+    return columns
 
 
-def _is_numeric(rows: Sequence[Row], metric: str) -> bool:
-    return all(isinstance(row.facts.metrics.get(metric, 0), int | float) for row in rows)
-
-
-def _chosen(
-    rows: Sequence[Row], names: Sequence[str], screen: Screen
-) -> tuple[list[Column], list[list[Cell | str]]]:
+def _chosen(runs: RunTable, names: Sequence[str], screen: Screen) -> list[FilledColumn]:
     """The columns that somebody wants, with the run in front."""
     from gitflowrun.runs.query.named import values_of
 
     usual = {column.title.lower(): n for n, column in enumerate(_COLUMNS)}
     usual |= {"started": usual["when"], "duration": usual["took"], "tag": usual["tags"]}
-    wanted = [name for name in names if name.lower() != "run"]
-    known = [_cells(row.run, screen) for row in rows]
-    columns = [_COLUMNS[0]]
-    cells: list[list[Cell | str]] = [[line[0]] for line in known]
-    for name in wanted:
+    known = _every(runs, screen)
+    columns = [known[0]]
+    for name in names:
+        if name.lower() == "run":
+            continue
         place = usual.get(name.lower())
         if place is not None:
-            columns.append(_COLUMNS[place])
-            for line, all_of_it in zip(cells, known, strict=True):
-                line.append(all_of_it[place])
+            columns.append(known[place])
             continue
-        values = values_of(name, rows)
-        columns.append(Column(name, shrinks=True))
-        for line, row in zip(cells, rows, strict=True):
-            line.append(text_of(values(row)))
-    return columns, cells
+        values = values_of(name, runs)
+        texts = [text_of(values.at(it)) for it in range(len(runs))]
+        columns.append(FilledColumn(Column(name, shrinks=True), texts))
+    return columns
 
 
-def _cells(run: RunSummary | DamagedRun, screen: Screen) -> list[Cell | str]:
+def _every(runs: RunTable, screen: Screen) -> list[FilledColumn]:
+    """The columns of `_COLUMNS`."""
     style = screen.style
-    word = run.status.value
-    tags = Cell(", ".join(run.tags), style.cyan)
-    if isinstance(run, DamagedRun):
-        return [Cell(run.pathspec, style.yellow), Cell(word, style.red), "", "", "", "", tags]
-    step = f" in {run.state.failed_step}" if run.state.failed_step else ""
-    when = ago_short(run.state.started, screen.now) if screen.person else stamp(run.state.started)
-    took = _took(run, screen.now)
-    return [
-        Cell(run.pathspec, style.yellow),
-        Cell(word + step, lambda text: style.status(word, text)),
-        when,
-        took,
-        str(run.state.tasks),
-        run.author or run.state.user,
-        tags,
+    words, steps = runs.status(), runs.column("failed_step")
+    shown = [f"{word} in {step}" if step else word for word, step in zip(words, steps, strict=True)]
+    started = runs.known_only(runs.column("started"))
+    authors = zip(runs.column("author"), runs.column("user"), strict=True)
+    tasks = runs.known_only(runs.column("tasks"))
+    texts = (
+        runs.column("name"),
+        shown,
+        [ago_short(it, screen.now) if it is not None else "" for it in started]
+        if screen.person
+        else stamps(started),
+        _took(started, runs.column("finished"), words, screen.now),
+        ["" if it is None else str(it) for it in tasks],
+        [author or user for author, user in authors],
+        [*map(", ".join, runs.column("tags"))],
+    )
+    paints = {0: style.yellow, 6: style.cyan}
+    columns = [
+        FilledColumn(column, it, paints.get(n))
+        for n, (column, it) in enumerate(zip(_COLUMNS, texts, strict=True))
     ]
+    columns[1] = FilledColumn(_COLUMNS[1], shown, _status_paint(style, words))
+    return columns
 
 
-def _took(run: RunSummary, now: float) -> str:
-    if run.state.finished is not None:
-        return duration(run.state.finished - run.state.started)
-    return duration(now - run.state.started) if run.status.value == "running" else ""
+def _status_paint(style: Style, words: Sequence[str]) -> Sequence[Callable[[str], str]]:
+    paints = {word: lambda text, word=word: style.status(word, text) for word in {*words}}
+    return [paints[word] for word in words]
+
+
+def _took(
+    started: Sequence[float | None],
+    finished: Sequence[float | None],
+    words: Sequence[str],
+    now: float,
+) -> list[str]:
+    """How long each run took, or has run until now."""
+    running = Status.RUNNING.value
+    spans = [
+        None
+        if start is None or (end is None and word != running)
+        else (now if end is None else end) - start
+        for start, end, word in zip(started, finished, words, strict=True)
+    ]
+    texts = {span: "" if span is None else duration(span) for span in {*spans}}
+    return [texts[span] for span in spans]
 
 
 def _none(repo: Repository) -> Iterator[str]:
-    names = RunStore(repo).names()
+    from gitflowrun.runs.lookup.listing import run_names
+
+    names = run_names(repo)
     if names:
         yield "No run matches."
     else:
@@ -300,32 +309,34 @@ def _none(repo: Repository) -> Iterator[str]:
 
 
 def _maps(
-    repo: Repository, rows: Sequence[Row], parameters: Sequence[Mapping[str, str]] | None
+    repo: Repository, runs: RunTable, parameters: Sequence[Mapping[str, str]] | None
 ) -> list[dict[str, Any]]:
     from gitflowrun.porcelain.notes import Notes
 
     notes = Notes(repo)
     maps = []
-    for number, row in enumerate(rows):
-        shown = row.facts.parameters if parameters is None else parameters[number]
-        found = _as_map(row, shown)
+    for place in range(len(runs)):
+        facts = runs.facts(place)
+        shown = facts.parameters if parameters is None else parameters[place]
+        found = _as_map(runs.run(place), facts, shown)
         found["note"] = notes.shown(found["uid"]) if found["uid"] else None
         maps.append(found)
     return maps
 
 
-def _as_map(row: Row, parameters: Mapping[str, str]) -> dict[str, Any]:
+def _as_map(
+    run: RunSummary | DamagedRun, facts: RunFacts, parameters: Mapping[str, str]
+) -> dict[str, Any]:
     """The run as `--json` shows it; what can't be read is null."""
-    run = row.run
     state = run.state if isinstance(run, RunSummary) else None
     found = {name: getattr(run, name, None) for name in ("flow", "id", "uid", "commit", "status")}
     found |= {name: getattr(state, name, None) for name in ("started", "finished", "tasks", "user")}
     found |= {name: getattr(run, name, None) for name in ("author", "email", "tags")}
     found |= {name: getattr(state, name, None) for name in ("code_commit", "dirty")}
     found |= {name: getattr(state, name, None) or None for name in ("origin", "failed_step")}
-    metrics = {name: json_scalar(value) for name, value in row.facts.metrics.items()}
+    metrics = {name: json_scalar(value) for name, value in facts.metrics.items()}
     return found | {
         "parameters": parameters,
         "metrics": metrics,
-        "branch": row.facts.branch or None,
+        "branch": facts.branch or None,
     }
