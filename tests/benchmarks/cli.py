@@ -3,7 +3,7 @@
 CPU of the program and its children, less that of `python -c pass`, taken in turns; the least of several rounds. The
 runs are synthetic: two commits each, INFO with four parameters, `data/metrics.json` with ten values, refs packed.
 
-    python -m tests.benchmarks.cli [--counts 1000,10000] [--rounds 5]
+    python -m tests.benchmarks.cli [--counts 1000,10000,100000] [--rounds 5]
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from gitflowrun.values import replace
 from tests.benchmarks import machine
 from tests.helpers.runs import draft
 
-_BEGUN = 1_790_000_000
+_BEGUN = 1_750_000_000
 _WHO = b"Ada <ada@example.org>"
 
 
@@ -119,7 +119,7 @@ def commands(count: int) -> dict[str, list[str]]:
 def main() -> None:
     """Print milliseconds of CPU beyond a bare Python, and the ratio to `git for-each-ref`."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--counts", default="1000,10000")
+    parser.add_argument("--counts", default="1000,10000,100000")
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     print(machine.describe())

@@ -52,7 +52,8 @@ class IndexHeader:
         by_time: Whether the runs are in the order of their times.
         remotes: Whether tracking copies of a remote's runs were among the packed refs.
         highest: The highest number of a run.
-        latest: When the last of the runs started.
+        latest: When the last of the runs started whose time has come.
+        soonest: When the first of those started whose time was yet to come.
         count: How many runs there are in it.
     """
 
@@ -63,6 +64,7 @@ class IndexHeader:
     remotes: bool
     highest: int
     latest: float
+    soonest: float
     count: int
 
 
@@ -173,7 +175,7 @@ class OpenIndex:
             header = IndexHeader(*values)
         except (CorruptRecord, TypeError, ValueError) as error:
             raise RepositoryError("the index of runs is damaged") from error
-        kinds = (str, int, int, bool, bool, int, float, int)
+        kinds = (str, int, int, bool, bool, int, float, float, int)
         if not is_fit or tuple(type(getattr(header, it)) for it in field_names(header)) != kinds:
             raise RepositoryError("the index of runs is of another version")
         self.header = header

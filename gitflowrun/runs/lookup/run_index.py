@@ -225,7 +225,7 @@ class _Index:
 
     def _is_in_order(self, header: IndexHeader) -> bool:
         """Whether runs are sorted today as they were."""
-        if header.latest > self._now + CLOCK_AHEAD:
+        if not header.latest <= self._now + CLOCK_AHEAD < header.soonest:
             return False
         remotes = header.remotes or (self._repo.common_dir / layout.REMOTES).exists()
         return header.by_time == (remotes or self._is_ahead(header.highest))
@@ -248,7 +248,7 @@ class _Index:
             entries = [ListedRun(run, None) for run in found.runs]
             is_kept = flow is None and not self._repo.refs.damaged and all(map(_fits, entries))
             if new is not None and is_kept and found.runs:
-                order = _Order(found.by_time, found.highest, 0.0).with_runs(found.runs)
+                order = _Order(found.by_time, found.highest).with_runs(found.runs, self._now)
                 lots = [_lot([*block.entries()], order, self._now) for block in table.blocks]
                 self._publish(new, lots, order, limit)
         return table
@@ -271,15 +271,15 @@ class _Index:
         self, new: NewFile, lots: Sequence[_Lot], order: _Order, count: int = sys.maxsize
     ) -> None:
         stamp = self._refs_stamp()
-        is_odd = order.latest > self._now + CLOCK_AHEAD
         header = IndexHeader(
-            stamp="" if is_odd else stamp.text,
+            stamp=stamp.text,
             newest=stamp.newest,
             looked=new.begun,
             by_time=order.by_time,
             remotes=self._repo.refs.is_packed(layout.REMOTES),
             highest=order.highest,
-            latest=math.inf if is_odd else order.latest,  # another order, once that time has come
+            latest=order.latest,
+            soonest=order.soonest,
             count=count,
         )
         with contextlib.suppress(OSError, UnserializableArtifact):
@@ -309,7 +309,7 @@ class _Index:
             order, lots = self._old(refs)
             news = _Changes(self._repo, lots, refs).read(facts=facts)
             lots = _merged(lots, news.gone, news.entries, order, self._now)
-            order = order.with_runs(entry.run for entry in news.entries)
+            order = order.with_runs((entry.run for entry in news.entries), self._now)
             if new is not None:
                 if news.odd:
                     self._stamp = NEVER
@@ -322,19 +322,19 @@ class _Index:
         """The order of runs today, and what the index has, in that order."""
         highest = max(map(layout.run_number, refs), default=0)
         remotes = self._repo.refs.may_exist(layout.REMOTES)
-        order = _Order(remotes or self._is_ahead(highest), highest, 0.0)
+        order = _Order(remotes or self._is_ahead(highest), highest)
         try:
             with OpenIndex(_path(self._repo, _WHOLE)) as index:
                 lots = [_Lot(it.open(), it.first, it.last, it) for it in index.blocks()]
                 header = index.header
-            is_same = header.by_time == order.by_time and header.latest <= self._now + CLOCK_AHEAD
+            is_same = header.by_time == order.by_time and self._is_in_order(header)
             entries = sum(lot.block.count for lot in lots)
             if is_same and len(lots) <= 8 + 2 * entries // RUNS_IN_A_BLOCK:
-                return order.until(header.latest), lots
+                return order.beside(header.latest, header.soonest), lots
             found = [entry for lot in lots for entry in lot.block.entries()]
         except RepositoryError:
             return order, []
-        order = order.with_runs(entry.run for entry in found)
+        order = order.with_runs((entry.run for entry in found), self._now)
         return order, _merged([], set(), found, order, self._now)
 
 
@@ -368,17 +368,22 @@ class _Order:
 
     by_time: bool
     highest: int
-    latest: float
+    latest: float = 0.0
+    soonest: float = math.inf
 
-    def until(self, latest: float) -> _Order:
-        """The same with runs that started until then."""
-        return _Order(self.by_time, self.highest, max(self.latest, latest))
+    def beside(self, latest: float, soonest: float) -> _Order:
+        """The same with the runs of an index."""
+        latest, soonest = max(self.latest, latest), min(self.soonest, soonest)
+        return _Order(self.by_time, self.highest, latest, soonest)
 
-    def with_runs(self, runs: Iterable[RunSummary | DamagedRun]) -> _Order:
+    def with_runs(self, runs: Iterable[RunSummary | DamagedRun], now: float) -> _Order:
         """The same with more runs."""
         from gitflowrun.runs.lookup.listing import started_in
 
-        return self.until(max(map(started_in, runs), default=0.0))
+        times = [*map(started_in, runs)]
+        come = [it for it in times if it <= now + CLOCK_AHEAD]
+        coming = [it for it in times if it > now + CLOCK_AHEAD]
+        return self.beside(max(come, default=0.0), min(coming, default=math.inf))
 
     def key(self, entry: ListedRun, now: float) -> Key:
         """What a run is sorted by."""

@@ -488,7 +488,7 @@ def test_two_lists_at_once(repo: GitRepo, certain: Callable[[], None]) -> None:
         make_run(repo)
         certain()
         assert len(listed(repo)) == 2
-        order = run_index._Order(by_time=False, highest=1, latest=0.0)
+        order = run_index._Order(by_time=False, highest=1)
         assert new is not None
         index._publish(new, [], order)  # what the other has read before the second run was there
     check(repo)
