@@ -21,7 +21,6 @@ proves, to the clone that has the key, that the commit was made there.
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
 from enum import Enum
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -190,12 +189,16 @@ def duration(seconds: float) -> str:
 
 
 def _format_time(seconds: float) -> str:
+    from datetime import datetime, timezone  # of which a list that is remembered has no need
+
     moment = datetime.fromtimestamp(recorded_time(seconds), timezone.utc)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
 
 
 def parse_time(text: str) -> float:
     """Seconds since 1970 of a time such as `2025-11-23T19:30:00.123Z`. Raises ValueError."""
+    from datetime import datetime
+
     seconds = datetime.fromisoformat(text.removesuffix("Z") + "+00:00").timestamp()
     if not 0 <= seconds <= MAX_TIME:
         raise ValueError(f"{text} is no time of a run")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _DEFAULT = "list"
+_DIGITS = 9
 JSON_SCHEMA = 1
 """The number of what docs/json.md says; another one where a key goes or changes its meaning."""
 _MOST_NAMES = {"show": sys.maxsize, "push": sys.maxsize, "fetch": sys.maxsize, "textconv": 2}
@@ -45,10 +46,10 @@ def _dispatch(words: list[str]) -> int:
     if first in {"--version", "version"}:
         sys.stdout.write(_version(as_json="--json" in words))
         return 0
-    if words in ([], [_DEFAULT]):
-        from gitflowrun.cli.git_runs.look.run_table import list_runs
+    if (limit := _plain_list(words)) is not None:
+        from gitflowrun.cli.git_runs.look.run_table import list_first
 
-        list_runs()
+        list_first(limit)
         return 0
     if not (first in COMMANDS or first == "help" or first.startswith("-")):
         from gitflowrun.cli.git_runs.unknown_words import check_is_run
@@ -62,6 +63,21 @@ def _dispatch(words: list[str]) -> int:
     command = load(first)
     helps = ["-h"] if COMMANDS[first].help else ["-h", "--help"]  # what has no page has that alone
     return invoke(command, words[1:], f"git runs {first}", GIT, help_option_names=helps)
+
+
+def _plain_list(words: Sequence[str]) -> int | None:
+    """How many runs are to be listed, where nothing else is asked: half the time is click's."""
+    rest = words[1:] if words[:1] == [_DEFAULT] else words
+    if not rest:
+        return sys.maxsize
+    option, *values = rest
+    count = option.removeprefix("-").removeprefix("n") if option.startswith("-") else ""
+    if option == "-n" and len(values) == 1:
+        (count,) = values
+    elif values:
+        return None
+    is_count = count.isascii() and count.isdecimal() and len(count) <= _DIGITS
+    return int(count) if is_count else None
 
 
 def _asks_for_page(words: Sequence[str]) -> str | None:

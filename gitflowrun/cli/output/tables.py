@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from enum import Enum
 from itertools import repeat
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from gitflowrun.cli.output.terminal import Screen, open_screen
 from gitflowrun.cli.output.text import printable, width, wrapped
@@ -41,8 +41,9 @@ class Column:
     leaves: int = 0
 
 
-class Cell(NamedTuple):
-    """A text and the colour it gets. A tuple, because a list of runs makes thousands of them."""
+@frozen
+class Cell:
+    """A text and the colour it gets."""
 
     text: str
     paint: Callable[[str], str] | None = None

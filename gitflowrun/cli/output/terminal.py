@@ -143,8 +143,7 @@ class Screen:
 
     def lines(self, lines: Iterable[str]) -> None:
         """Write lines, each as it comes."""
-        for line in lines:
-            self.line(line)
+        self.out.writelines(f"{line}\n" for line in lines)
 
 
 @contextlib.contextmanager

@@ -137,7 +137,6 @@ def stamps(times: Sequence[float | None]) -> list[str]:
     if len(times) < _MANY:
         return ["" if when is None else stamp(when) for when in times]
     quarters: dict[int, tuple[str, int] | None] = {}
-    ends = [f"{second // 60:02d}:{second % 60:02d}" for second in range(_HOUR)]
     found = []
     for when in times:
         if when is None:
@@ -147,7 +146,11 @@ def stamps(times: Sequence[float | None]) -> list[str]:
         if quarter not in quarters:
             quarters[quarter] = _hour_of(quarter * _QUARTER)
         known = quarters[quarter]
-        found.append(known[0] + ends[known[1] + second] if known else stamp(when))
+        if known:
+            minute, second = divmod(known[1] + second, _MINUTE)
+            found.append(f"{known[0]}{minute:02d}:{second:02d}")
+        else:
+            found.append(stamp(when))
     return found
 
 

@@ -211,7 +211,10 @@ class _Index:
                 header = index.header
                 if not (header.stamp == stamp.text and stamp.is_certain(header.looked)):
                     return None
-                if not self._is_in_order(header) or (limit or sys.maxsize) > header.count:
+                if (
+                    not self._is_in_order(header)
+                    or (sys.maxsize if limit is None else limit) > header.count
+                ):
                     return None
                 if flow is not None and header.highest > NUMBERS_AHEAD:
                     return None  # the order of a flow's runs may be another one

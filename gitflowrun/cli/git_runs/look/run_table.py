@@ -15,7 +15,6 @@ from gitflowrun.cli.output.text import ago_short, printable, stamps
 from gitflowrun.git.repository import Repository
 from gitflowrun.runs.commit_message import Status, duration
 from gitflowrun.runs.lookup.run_summary import RunSummary
-from gitflowrun.runs.metrics import json_scalar
 from gitflowrun.runs.query.columns import cell, changed_parameters, differing, text_of
 from gitflowrun.runs.query.select import RunQuery, select_table
 from gitflowrun.values import frozen, replace
@@ -75,6 +74,11 @@ class ListView:
 
         by_facts = [name for name in self.sort if needs_facts(name.removeprefix("-"))]
         return bool(by_facts) or run_format.needs_facts(self.template or _NAME)
+
+
+def list_first(count: int) -> None:
+    """Print the first runs of all."""
+    list_runs(RunQuery(limit=None if count == sys.maxsize else count))
 
 
 def list_runs(query: RunQuery | None = None, view: ListView | None = None) -> None:
@@ -328,6 +332,8 @@ def _as_map(
     run: RunSummary | DamagedRun, facts: RunFacts, parameters: Mapping[str, str]
 ) -> dict[str, Any]:
     """The run as `--json` shows it; what can't be read is null."""
+    from gitflowrun.runs.metrics import json_scalar
+
     state = run.state if isinstance(run, RunSummary) else None
     found = {name: getattr(run, name, None) for name in ("flow", "id", "uid", "commit", "status")}
     found |= {name: getattr(state, name, None) for name in ("started", "finished", "tasks", "user")}
