@@ -99,13 +99,15 @@ def table_of_columns(
 ) -> Iterator[str]:
     """As `table`, of columns, which is much quicker for very many rows."""
     columns = [it for it in columns if any(it.texts)]
-    shown = [_printable(it.texts) for it in columns]
+    texts, are_ascii = (
+        zip(*(_printable(it.texts) for it in columns), strict=True) if columns else ((), ())
+    )
     heads = [printable(it.column.title) for it in columns]
-    are_ascii = [all(map(str.isascii, texts)) for texts in shown]
-    widths = {}
-    for place, texts in enumerate(shown):
-        widest = max(map(len if are_ascii[place] else width, texts))
-        widths[place] = max(width(heads[place]), widest)
+    widest = [
+        max(map(len if is_ascii else width, column))
+        for column, is_ascii in zip(texts, are_ascii, strict=True)
+    ]
+    widths = {place: max(width(heads[place]), taken) for place, taken in enumerate(widest)}
     used = [*widths]
     if screen.person:
         kinds = [it.column for it in columns]
@@ -118,24 +120,27 @@ def table_of_columns(
     formats: list[str] = []
     cells: list[Sequence[str]] = []
     for place in used:
-        texts, space, right = shown[place], widths[place], columns[place].column.right
+        space, right = widths[place], columns[place].column.right
         paints = columns[place].paints if screen.style.colour else None
-        if paints is None and are_ascii[place] and max(map(len, texts)) <= space:
+        if paints is None and are_ascii[place] and widest[place] <= space:
             formats.append(f"%{'' if right else '-'}{space}s")
-            cells.append(texts)
+            cells.append(texts[place])
         else:
             formats.append("%s")
             each = repeat(paints) if callable(paints) or paints is None else paints
-            pairs = zip(texts, each, strict=False)
+            pairs = zip(texts[place], each, strict=False)
             cells.append([_placed(text, space, right, paint) for text, paint in pairs])
     line = indent.replace("%", "%%") + _GAP.join(formats)
     yield from map(str.rstrip, map(line.__mod__, zip(*cells, strict=True)))
 
 
-def _printable(texts: Sequence[str]) -> Sequence[str]:
-    """Each text as `printable` writes it."""
+def _printable(texts: Sequence[str]) -> tuple[Sequence[str], bool]:
+    """Each text as `printable` writes it, and whether all are ASCII."""
     whole = "".join(texts)
-    return texts if whole.isascii() and whole.isprintable() else [*map(printable, texts)]
+    if whole.isascii() and whole.isprintable():
+        return texts, True
+    found = [*map(printable, texts)]
+    return found, all(map(str.isascii, found))
 
 
 def _placed(text: str, space: int, right: bool, paint: Callable[[str], str] | None) -> str:

@@ -129,29 +129,23 @@ def stamp(when: float) -> str:
 
 
 _QUARTER = 900
-_MANY = 100
+_MANY = 5_000
 
 
 def stamps(times: Sequence[float | None]) -> list[str]:
     """As `stamp`, of many times; nothing of those that nobody knows."""
-    if len(times) < _MANY:
+    if len(times) < _MANY or None in times:
         return ["" if when is None else stamp(when) for when in times]
-    quarters: dict[int, tuple[str, int] | None] = {}
-    found = []
-    for when in times:
-        if when is None:
-            found.append("")
-            continue
-        quarter, second = divmod(int(when), _QUARTER)
-        if quarter not in quarters:
-            quarters[quarter] = _hour_of(quarter * _QUARTER)
-        known = quarters[quarter]
-        if known:
-            minute, second = divmod(known[1] + second, _MINUTE)
-            found.append(f"{known[0]}{minute:02d}:{second:02d}")
-        else:
-            found.append(stamp(when))
-    return found
+    seconds = [*map(int, times)]  # type: ignore[arg-type]
+    quarters = [second // _QUARTER for second in seconds]
+    hours = {quarter: _hour_of(quarter * _QUARTER) for quarter in {*quarters}}
+    if None in hours.values():
+        return [*map(stamp, seconds)]
+    ends = [f"{second // 60:02d}:{second % 60:02d}" for second in range(_HOUR)]
+    starts = {quarter: hour[0] for quarter, hour in hours.items() if hour}
+    first = {quarter: hour[1] - quarter * _QUARTER for quarter, hour in hours.items() if hour}
+    pairs = zip(quarters, seconds, strict=True)
+    return [starts[quarter] + ends[first[quarter] + second] for quarter, second in pairs]
 
 
 def _hour_of(start: int) -> tuple[str, int] | None:

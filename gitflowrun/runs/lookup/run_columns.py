@@ -21,7 +21,7 @@ from gitflowrun.runs.lookup.run_summary import NO_FACTS, DamagedRun, RunFacts, R
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
 ABSENT: Any = type("_Absent", (), {"__repr__": lambda _: "ABSENT"})()
 """Stands in a column of metrics for a run that has none of that name."""
@@ -325,10 +325,20 @@ class RunTable:
         """The metrics that runs have, likewise."""
         return [*dict.fromkeys(chain.from_iterable(it[1] for it in self.shapes()))]
 
-    def shapes(self) -> Iterable[Shape]:
+    def shapes(self) -> Sequence[Shape]:
         """The shapes that the runs have, in the order in which they come first."""
-        found = self._kept("shapes", lambda block: block.shape())
-        return {id(shape): shape for shape in found}.values()
+        found = self._known.get("first shapes")
+        if found is None:
+            found = self._known["first shapes"] = self._first_shapes()
+        return found
+
+    def _first_shapes(self) -> list[Shape]:
+        if len(self) < self._whole or not isinstance(self._picks, range):
+            of_each = self._kept("shapes", lambda block: block.shape())
+            return [*dict.fromkeys({id(shape): shape for shape in of_each}.values())]
+        numbers = ((block, dict.fromkeys(block.short("shape"))) for block in self._blocks)
+        shapes = (block.shapes[number] for block, found in numbers for number in found)
+        return [*dict.fromkeys(shapes)]
 
     def run(self, place: int) -> RunSummary | DamagedRun:
         """One of the runs."""

@@ -26,9 +26,10 @@ def changed_parameters(table: RunTable) -> list[str]:
     names = table.parameter_names
     flows = table.flows() if names else []
     count = len({*flows})
-    return [
-        name for name in names if len({*zip(flows, table.parameter(name), strict=True)}) > count
-    ]
+    if count == 1:
+        return [name for name in names if len({*table.parameter(name)}) > 1]
+    pairs = ((name, zip(flows, table.parameter(name), strict=True)) for name in names)
+    return [name for name, found in pairs if len({*found}) > count]
 
 
 def differing(rows: Sequence[tuple[str, Mapping[str, str]]]) -> list[str]:
