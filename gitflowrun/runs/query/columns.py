@@ -27,7 +27,8 @@ def changed_parameters(table: RunTable) -> list[str]:
     flows = table.flows() if names else []
     count = len({*flows})
     if count == 1:
-        return [name for name in names if len({*table.parameter(name)}) > 1]
+        columns = ((name, table.parameter(name)) for name in names)
+        return [name for name, found in columns if found.count(found[0]) != len(found)]
     pairs = ((name, zip(flows, table.parameter(name), strict=True)) for name in names)
     return [name for name, found in pairs if len({*found}) > count]
 

@@ -36,6 +36,8 @@ _COLUMNS = (
     Column("TAGS", shrinks=True),
 )
 _NAME = "%(run)"
+_kept: list[RunTable] = []
+"""What is listed, until the program ends at once: to free two million texts takes a tenth of the time."""
 
 
 @frozen
@@ -91,6 +93,7 @@ def list_runs(query: RunQuery | None = None, view: ListView | None = None) -> No
     query, view = query or RunQuery(), view or ListView()
     asked = replace(query, limit=None) if view.sort else query
     table = select_table(repo, asked, facts=view.needs_facts)
+    _kept[:] = [table]
     if view.sort and len(table):
         from gitflowrun.runs.query.order import ordered  # `git runs` alone does without
 
@@ -254,9 +257,16 @@ def _every(runs: RunTable, screen: Screen) -> list[FilledColumn]:
     """The columns of `_COLUMNS`."""
     style = screen.style
     words, steps = runs.status(), runs.column("failed_step")
-    shown = [f"{word} in {step}" if step else word for word, step in zip(words, steps, strict=True)]
+    shown = words
+    if any(steps):
+        shown = [
+            f"{word} in {step}" if step else word for word, step in zip(words, steps, strict=True)
+        ]
     started = runs.known_only(runs.column("started"))
-    authors = zip(runs.column("author"), runs.column("user"), strict=True)
+    authors = runs.column("author")
+    if not all(authors):
+        pairs = zip(authors, runs.column("user"), strict=True)
+        authors = [author or user for author, user in pairs]
     tasks = runs.known_only(runs.column("tasks"))
     texts = (
         runs.column("name"),
@@ -265,16 +275,17 @@ def _every(runs: RunTable, screen: Screen) -> list[FilledColumn]:
         if screen.person
         else stamps(started),
         _took(started, runs.column("finished"), words, screen.now),
-        ["" if it is None else str(it) for it in tasks],
-        [author or user for author, user in authors],
-        [*map(", ".join, runs.column("tags"))],
+        _each_once(tasks, str),
+        authors,
+        [", ".join(it) if it else "" for it in runs.column("tags")],
     )
     paints = {0: style.yellow, 6: style.cyan}
     columns = [
         FilledColumn(column, it, paints.get(n))
         for n, (column, it) in enumerate(zip(_COLUMNS, texts, strict=True))
     ]
-    columns[1] = FilledColumn(_COLUMNS[1], shown, _status_paint(style, words))
+    paint = _status_paint(style, words) if style.colour else None
+    columns[1] = FilledColumn(_COLUMNS[1], shown, paint)
     return columns
 
 
@@ -297,8 +308,13 @@ def _took(
         else (now if end is None else end) - start
         for start, end, word in zip(started, finished, words, strict=True)
     ]
-    texts = {span: "" if span is None else duration(span) for span in {*spans}}
-    return [texts[span] for span in spans]
+    return _each_once(spans, duration)
+
+
+def _each_once(values: Sequence[Any], text: Callable[[Any], str]) -> list[str]:
+    """Values as texts, of which each is made once; nothing of what nobody knows."""
+    texts = {value: "" if value is None else text(value) for value in {*values}}
+    return [texts[value] for value in values]
 
 
 def _none(repo: Repository) -> Iterator[str]:
