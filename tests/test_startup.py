@@ -77,7 +77,10 @@ def test_sharing_without_options_loads_no_click(repo: GitRepo, words: tuple[str,
     assert done.out.endswith("\nend\n")
 
 
-@pytest.mark.parametrize("words", [(), ("list",), ("show",), ("show", "1", "F/1/start")])
+@pytest.mark.parametrize(
+    "words",
+    [(), ("list",), ("-5",), ("-n", "5"), ("list", "-n5"), ("show",), ("show", "1", "F/1/start")],
+)
 def test_looking_at_runs_without_options_loads_no_click(
     repo: GitRepo, words: tuple[str, ...]
 ) -> None:
@@ -85,7 +88,7 @@ def test_looking_at_runs_without_options_loads_no_click(
     run = make_run(repo)
     repo.runs("list")  # reads the records of new runs, and remembers
     words = tuple(word.replace("F/", f"{run.flow}/") for word in words)
-    unwanted = ["click"] if "show" in words else ["click", "msgpack", "gitflowrun.runs.records"]
+    unwanted = ["click"] if "show" in words else ["click", "sqlite3", "json", "gitflowrun.runs.records"]
     code = (
         f"import sys\nfrom gitflowrun.cli.git_runs.main import main\nassert main({words!r}) == 0\n"
     )
