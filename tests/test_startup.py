@@ -88,7 +88,9 @@ def test_looking_at_runs_without_options_loads_no_click(
     run = make_run(repo)
     repo.runs("list")  # reads the records of new runs, and remembers
     words = tuple(word.replace("F/", f"{run.flow}/") for word in words)
-    unwanted = ["click"] if "show" in words else ["click", "sqlite3", "json", "gitflowrun.runs.records"]
+    unwanted = (
+        ["click"] if "show" in words else ["click", "sqlite3", "json", "gitflowrun.runs.records"]
+    )
     code = (
         f"import sys\nfrom gitflowrun.cli.git_runs.main import main\nassert main({words!r}) == 0\n"
     )

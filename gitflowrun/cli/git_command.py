@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
-
-if TYPE_CHECKING:
-    from gitflowrun.git.repository import Repository
 
 _COUNT = re.compile(r"-[0-9]{1,9}\Z")
 _END = "--"
@@ -45,16 +41,3 @@ class GitCommand(click.Command):
         """The parts of the usage line."""
         paths = ["[-- PATH...]"] if self._takes_paths else []
         return [*super().collect_usage_pieces(ctx), *paths]
-
-
-def path_hint(command: str, word: str) -> str | None:
-    """What to say of a word that is no run where it is a file; git asks for `--` before paths as well."""
-    return f"`{command} -- {word}` if the file is meant" if os.path.lexists(word) else None
-
-
-def from_top(repo: Repository, path: str) -> str:
-    """A path as the user types it, which is from where they are, as git's trees know it."""
-    if repo.work_tree is None or path.startswith(":"):  # git's pathspec magic
-        return path
-    here = os.path.realpath(os.getcwd())  # noqa: PTH109  (links in `path` itself must stay)
-    return os.path.relpath(os.path.join(here, path), repo.work_tree)  # noqa: PTH118

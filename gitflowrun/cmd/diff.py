@@ -27,11 +27,11 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from gitflowrun.cli.errors import DIFFERS, GIT, invoke
-from gitflowrun.cli.git_command import from_top
 from gitflowrun.cli.git_runs.look.show import some_files
 from gitflowrun.cli.output.tables import as_json
 from gitflowrun.cli.output.terminal import PLAIN, open_screen
 from gitflowrun.cli.output.text import printable, terminal_safe
+from gitflowrun.cli.typed_paths import from_top
 from gitflowrun.git.diff import diff_trees
 from gitflowrun.git.repository import Repository
 from gitflowrun.porcelain.comparison.compare import (

@@ -176,6 +176,26 @@ class RefReader:
         packed = None if loose is None else self._packed_below(prefix)
         return None if loose is None or packed is None else packed | loose
 
+    def called(self, prefix: str, name: str) -> dict[str, str] | None:
+        """The refs below a prefix whose last part is a name; None where there are none, or anything is unusual."""
+        end = f"/{name}"
+        try:
+            loose = {
+                it: self._loose(it) for it in loose_names(self._root, prefix) if it.endswith(end)
+            }
+        except RepositoryError:
+            return None
+        table, last = self._packed_refs(), os.fsencode(f"{end}\n")
+        lines = [b"%s %s" % ((oid or b"").strip(), os.fsencode(it)) for it, oid in loose.items()]
+        place = table.find(last)
+        while place >= 0:
+            line = table[table.rfind(b"\n", 0, place) + 1 : place + len(last) - 1]
+            known = os.fsdecode(line.partition(b" ")[2])
+            lines += [line] if known.startswith(prefix) and known not in loose else []
+            place = table.find(last, place + 1)
+        is_usual = not table or _PACKED_TRAITS.issubset(table.partition(b"\n")[0].split(b" "))
+        return _plain_refs(b"\n".join(lines), prefix) if lines and is_usual else None
+
     def is_packed(self, prefix: str) -> bool:
         """Whether there is a packed ref below a prefix that ends in a slash, or was one."""
         return os.fsencode(f" {prefix}") in self._packed_refs()

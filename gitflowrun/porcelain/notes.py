@@ -28,9 +28,7 @@ from gitflowrun.errors import (
 from gitflowrun.failpoints import reached
 from gitflowrun.git.command import BOUNDED
 from gitflowrun.git.objects import Commit, Mode, ObjectType, Oid, TreeEntry, hash_object
-from gitflowrun.git.pack.writer import PackObject
 from gitflowrun.git.refs import RefUpdate
-from gitflowrun.git.tree_edit import EMPTY_TREE, edit_tree
 from gitflowrun.limits import MAX_NOTE, NOTES_PATIENCE, NOTES_TRIES
 from gitflowrun.runs import layout
 from gitflowrun.runs.locks import Locks
@@ -38,6 +36,7 @@ from gitflowrun.runs.locks import Locks
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from gitflowrun.git.pack.writer import PackObject
     from gitflowrun.git.repository import Repository
 
 _FOLDER = 2
@@ -288,6 +287,9 @@ def _with_notes(
 
     With it, since a repack may have read the refs of notes before, and of the trash after: it then deletes the old one.
     """
+    from gitflowrun.git.pack.writer import PackObject  # which nobody needs who reads notes
+    from gitflowrun.git.tree_edit import EMPTY_TREE, edit_tree
+
     listed = tip and repo.git.run("ls-tree", "-r", "-z", "--name-only", str(tip), env=BOUNDED)
     paths = listed.split(b"\0") if listed else []
     # Git puts notes into folders by their first digits when there are many, and finds them at each depth.

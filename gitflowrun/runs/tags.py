@@ -133,8 +133,7 @@ class Tags:
         return {run: names for run, names in tags.items() if names}
 
     def _refs(self, flow: str | None) -> dict[tuple[str, RunId], list[tuple[str, str]]]:
-        rows = self._repo.refs.rows(layout.below(layout.TAGS, flow))
-        return tag_refs_by_run((name, oid) for name, oid in rows)
+        return tag_refs_by_run(self._repo.refs.below(layout.below(layout.TAGS, flow)).items())
 
     def change(
         self, run: StoredRun, *, remove: Iterable[object] = (), add: Iterable[object] = ()

@@ -12,7 +12,6 @@ nothing but what is above, and stops where it meets anything else.
 
 from __future__ import annotations
 
-import ast
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -111,6 +110,8 @@ class _Reader:
             raise self.malformed()
         if "\\" not in token:
             return token[1:-1]
+        import ast  # which no header that numpy writes needs
+
         try:
             return str(ast.literal_eval(token))  # one text: no more than its characters
         except (ValueError, SyntaxError) as error:

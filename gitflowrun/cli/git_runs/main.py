@@ -24,7 +24,13 @@ _DEFAULT = "list"
 _DIGITS = 9
 JSON_SCHEMA = 1
 """The number of what docs/json.md says; another one where a key goes or changes its meaning."""
-_MOST_NAMES = {"show": sys.maxsize, "push": sys.maxsize, "fetch": sys.maxsize, "textconv": 2}
+_MOST_NAMES = {
+    "show": sys.maxsize,
+    "diff": 3,
+    "push": sys.maxsize,
+    "fetch": sys.maxsize,
+    "textconv": 2,
+}
 """How many words a command has at most that needs no click where none of them is an option: half its time."""
 
 
@@ -102,6 +108,12 @@ def _without_options(command: str, names: Sequence[str]) -> int:
         from gitflowrun.cli.git_runs.set_up.textconv import change_textconv, print_record
 
         return print_record(names[0]) if names else change_textconv(action=None, as_json_=False)
+    if command == "diff":
+        from gitflowrun.cli.git_runs.look.diff import print_difference
+
+        return print_difference(
+            patch=False, form=None, layout="text", exit_code=False, as_json_=False, runs=tuple(names), paths=()
+        )  # fmt: skip
     from gitflowrun.cli.git_runs.share import sync
 
     remote, runs = names[0] if names else None, tuple(names[1:])

@@ -6,7 +6,6 @@ compared, and where that is the same, the values, in a process of their own (`va
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import math
 from collections import Counter
@@ -125,6 +124,8 @@ def _lines(old: str, new: str) -> Iterator[str]:
     before, after = old.splitlines(), new.splitlines()
     if max(len(before), len(after)) > CHANGE_LINES or _line_work(before, after) > CHANGE_WORK:
         return
+    import difflib  # most values that differ are no texts of several lines
+
     lines = difflib.unified_diff(before, after, lineterm="", n=0)
     found = list(itertools.islice(itertools.islice(lines, 2, None), 4 * CHANGES_SHOWN + 1))
     yield from found[: 4 * CHANGES_SHOWN]

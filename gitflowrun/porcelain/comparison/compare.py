@@ -16,7 +16,6 @@ from gitflowrun.git.objects import NULL_OID
 from gitflowrun.limits import CHANGES_SECONDS, CODE_DIFF_SECONDS, DIFFED_IN_ALL
 from gitflowrun.names import TaskName
 from gitflowrun.porcelain.comparison.changes import changes
-from gitflowrun.porcelain.comparison.value_comparison import Pair, compare_apart
 from gitflowrun.porcelain.overview import ArtifactRow, is_result, make_row
 from gitflowrun.porcelain.parameters import names_of, parameters_task, told_apart
 from gitflowrun.porcelain.parts import final_artifacts, is_private
@@ -32,9 +31,11 @@ if TYPE_CHECKING:
     from gitflowrun.git.objects import Oid
     from gitflowrun.git.repository import Repository
     from gitflowrun.names import PayloadIdentity
+    from gitflowrun.porcelain.comparison.value_comparison import Verdict
     from gitflowrun.runs.read import StoredTask
     from gitflowrun.runs.records import TaskRecord
 
+    _Stored = tuple[StoredTask, ArtifactRef]
     _Table = tuple[tuple[StoredTask | None, StoredTask | None], Sequence[str]]
 
 FORMATS = (
@@ -197,8 +198,7 @@ def _say(repo: Repository, tables: Iterable[_Table], read: _Readings) -> Said:
         read: Notes which values can't be read: of these is said no more than that they differ.
     """
     lines: dict[str, tuple[str, ...]] = {}
-    alike: dict[str, Pair] = {}
-    trust = Trust(repo)
+    alike: dict[str, tuple[_Stored, _Stored]] = {}
     end = time.process_time() + CHANGES_SECONDS
     for (old, new), names in tables:
         if old is None or new is None:
@@ -219,12 +219,19 @@ def _say(repo: Repository, tables: Iterable[_Table], read: _Readings) -> Said:
             if found := read.part(partial(changes, old.run.objects, one, two, rows), None):
                 lines[name] = found
             elif found is not None and one.type == two.type and rows[0].preview == rows[1].preview:
-                alike[name] = Pair(
-                    (old, one), (new, two), _strangers(trust, (old, one), (new, two))
-                )
-    verdicts = dict(zip(alike, compare_apart(list(alike.values())), strict=True))
+                alike[name] = ((old, one), (new, two))
+    verdicts = _verdicts(repo, alike) if alike else {}
     lines |= {name: verdict.lines for name, verdict in verdicts.items()}
     return Said(lines, tuple(name for name, verdict in verdicts.items() if verdict.is_equal))
+
+
+def _verdicts(repo: Repository, alike: Mapping[str, tuple[_Stored, _Stored]]) -> dict[str, Verdict]:
+    """What a process of their own says of values of which nothing else tells whether they differ."""
+    from gitflowrun.porcelain.comparison.value_comparison import Pair, compare_apart
+
+    trust = Trust(repo)
+    pairs = [Pair(old, new, _strangers(trust, old, new)) for old, new in alike.values()]
+    return dict(zip(alike, compare_apart(pairs), strict=True))
 
 
 def _strangers(trust: Trust, *sides: tuple[StoredTask, ArtifactRef]) -> tuple[str, ...]:

@@ -50,6 +50,7 @@ _NEWEST = re.compile(r"@(?:latest|\{-?(?P<back>[0-9]{1,9})\})(?::(?P<flow>.+))?\
 _TAG = "tag:"
 _HASH = re.compile(r"[0-9a-f]{4,40}\Z")
 _LONG_HASH = re.compile(r"[0-9a-f]{7,40}\Z")  # as lists and messages shorten it
+_NUMBER = re.compile(r"[1-9][0-9]{0,5}\Z")
 _MAX_PARTS = 3
 _LATEST = "@latest"
 
@@ -84,6 +85,8 @@ def resolve(repo: Repository, text: str, flow: str | None = None) -> Address:
     direct = _directly(repo, parts, flow)
     if direct is not None:
         return direct
+    if len(parts) == 1 and flow is None and (run := _numbered(repo, parts[0])) is not None:
+        return Address(run)
     catalog = _Catalog(repo)
     names = catalog.readings(parts, flow)
     if not names:
@@ -118,6 +121,17 @@ def _directly(repo: Repository, parts: list[str], flow: str | None) -> Address |
     except (InvalidPathspec, UsageError):
         return None
     return _address(StoredRun(repo, flow, run, commit), parts[1:]) if commit else None
+
+
+def _numbered(repo: Repository, word: str) -> StoredRun | None:
+    """The only run of a number, which is too short for a hash; None where that is not all there is to say."""
+    if not _NUMBER.match(word) or (refs := repo.refs.called(layout.RUNS, word)) is None:
+        return None
+    names = [(name, oid) for ref, oid in refs.items() if (name := layout.parse_run_ref(ref))]
+    if len(names) != 1:
+        return None
+    ((name, oid),) = names
+    return StoredRun(repo, *name, Oid.from_hex(oid))
 
 
 def _address(run: StoredRun, parts: Sequence[str]) -> Address:

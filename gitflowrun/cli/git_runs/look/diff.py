@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gitflowrun.cli.errors import DIFFERS, GIT, Damage
-from gitflowrun.cli.git_command import from_top, path_hint
 from gitflowrun.cli.git_runs.look.code_text import code_text
 from gitflowrun.cli.git_runs.look.diff_lines import (
     code_lines,
@@ -13,10 +12,10 @@ from gitflowrun.cli.git_runs.look.diff_lines import (
     left_out_lines,
     step_line,
 )
-from gitflowrun.cli.git_runs.look.diff_markdown import markdown_lines
 from gitflowrun.cli.output.tables import as_json, pairs, section
 from gitflowrun.cli.output.terminal import Screen, open_screen
 from gitflowrun.cli.output.text import printable
+from gitflowrun.cli.typed_paths import from_top, path_hint
 from gitflowrun.errors import CorruptRecord, NotFound, RepositoryError, UsageError
 from gitflowrun.git.diff import diff_trees
 from gitflowrun.git.repository import Repository
@@ -88,6 +87,8 @@ def print_difference(
                 document["patch"] = text + "\n" * bool(text)
             screen.line(as_json(document))
         elif is_whole:
+            from gitflowrun.cli.git_runs.look.diff_markdown import markdown_lines
+
             screen.lines(markdown_lines(found, text, screen.out))
         else:
             screen.lines(_lines(found, text, screen))

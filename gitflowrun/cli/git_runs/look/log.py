@@ -6,13 +6,13 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.cli.errors import GIT, Damage
-from gitflowrun.cli.git_command import from_top, path_hint
 from gitflowrun.cli.git_runs.look.code_text import code_text
 from gitflowrun.cli.git_runs.look.run_table import json_rows, warn_of_damage
 from gitflowrun.cli.git_runs.run_words import is_query
 from gitflowrun.cli.output.tables import apart, as_json, facts
 from gitflowrun.cli.output.terminal import open_screen
 from gitflowrun.cli.output.text import counted, printable, stamp
+from gitflowrun.cli.typed_paths import from_top, path_hint
 from gitflowrun.errors import CorruptRecord, NotFound, RepositoryError
 from gitflowrun.git.repository import Repository
 from gitflowrun.porcelain.comparison.code_history import CodeHistory
