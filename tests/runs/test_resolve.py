@@ -363,3 +363,27 @@ def test_a_damaged_run_is_told_where_it_is_asked_for(repo: GitRepo, store: RunSt
     for words in (("B/3",), ("9",), ("3", "B"), ("7", "B")):
         with pytest.raises(NotFound):
             store.resolve(*words)
+
+
+def test_a_number_is_found_without_the_names_of_all(
+    repo: GitRepo, store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Packed or not, and where its ref was moved since; of two runs with one number all is said as before."""
+    older = repo.git("rev-parse", "runs/B/2~1")
+    with monkeypatch.context() as patched:
+        patched.setattr("gitflowrun.runs.lookup.resolve._Catalog", None)
+        assert store.find("2").pathspec == "B/2"
+        repo.git("pack-refs", "--all")
+        assert store.find("2").pathspec == "B/2"
+        repo.git("update-ref", "refs/runs/B/2", older)
+        assert str(store.find("2").commit) == older
+        repo.git("update-ref", "refs/runs/B/2-3fa29c1", older)
+        assert store.find("2").pathspec == "B/2"
+    repo.git("update-ref", "refs/runs/C/2", older)
+    with pytest.raises(InvalidPathspec, match="ambiguous"):
+        store.find("2")
+    (repo.path / ".git/refs/runs/C/2").write_text("garbage\n")
+    (repo.path / ".git/refs/runs/C/4").write_text("garbage\n")
+    assert store.find("2").pathspec == "B/2"
+    with pytest.raises(RepositoryError, match="damaged"):
+        store.find("4")

@@ -59,6 +59,7 @@ def note_lost(repo: Repository, table: RunTable, flow: str | None) -> None:
     with contextlib.ExitStack() as stack:
         new = None
         with contextlib.suppress(OSError, RepositoryError):
+            repo.state()
             new = stack.enter_context(NewFile(path))
         if new is not None and new.device == repo.objects_dir.stat().st_dev:
             stamp = objects_stamp(repo.objects_dir)

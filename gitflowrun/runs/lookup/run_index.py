@@ -58,6 +58,8 @@ _WHOLE, _NEWEST = "runs", "newest"
 _LARGEST = 2**63
 RUNS_IN_A_BLOCK = 512
 """Runs in a block: what is written again where one of them has changed."""
+CELLS_IN_A_BLOCK = 400_000
+"""Parameters and metrics in a block, times its runs: whose run has a thousand that no other has fills no memory."""
 FEW = 200
 """Up to so many runs are found by their names where the index does not hold."""
 
@@ -92,8 +94,7 @@ def table_of(runs: Sequence[RunSummary | DamagedRun], facts: Sequence[RunFacts] 
     """A table of runs that were read otherwise, in their order."""
     known = facts or repeat(None)
     entries = [ListedRun(run, it) for run, it in zip(runs, known, strict=False)]
-    starts = range(0, len(entries), RUNS_IN_A_BLOCK)
-    table = RunTable([block_of(entries[start : start + RUNS_IN_A_BLOCK]) for start in starts])
+    table = RunTable([*map(block_of, _of_size(entries, RUNS_IN_A_BLOCK))])
     for place, run in enumerate(runs):
         table.note(place, run.status)
     return table
@@ -262,6 +263,7 @@ class _Index:
         with contextlib.ExitStack() as stack:
             new = None
             with contextlib.suppress(OSError, RepositoryError):
+                self._repo.state()  # with the modes of a shared repository
                 new = stack.enter_context(NewFile(_path(self._repo, name)))
             self._stamp = None
             is_comparable = new is not None and new.device == self._repo.common_dir.stat().st_dev
@@ -427,9 +429,24 @@ def _merged(
 def _cut(entries: Sequence[ListedRun], order: _Order, now: float) -> Iterator[_Lot]:
     """Some runs in order, in blocks."""
     ordered = sorted(entries, key=lambda it: order.key(it, now), reverse=True)
-    size = RUNS_IN_A_BLOCK if len(ordered) > 2 * RUNS_IN_A_BLOCK else max(len(ordered), 1)
-    for start in range(0, len(ordered), size):
-        yield _lot(ordered[start : start + size], order, now)
+    size = RUNS_IN_A_BLOCK if len(ordered) > 2 * RUNS_IN_A_BLOCK else len(ordered)
+    for some in _of_size(ordered, size):
+        yield _lot(some, order, now)
+
+
+def _of_size(entries: Sequence[ListedRun], size: int) -> Iterator[Sequence[ListedRun]]:
+    """Runs by at most so many, and by fewer where they have so many names that most cells would be empty."""
+    start, names = 0, set[str]()
+    for place, entry in enumerate(entries):
+        known = entry.facts or NO_FACTS
+        more = names.union(known.parameters, known.metrics)
+        count = place - start
+        if count == size or (count and len(more) * (count + 1) > CELLS_IN_A_BLOCK):
+            yield entries[start:place]
+            start, more = place, {*known.parameters, *known.metrics}
+        names = more
+    if start < len(entries):
+        yield entries[start:]
 
 
 def _fits(entry: ListedRun) -> bool:

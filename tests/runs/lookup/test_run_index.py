@@ -533,6 +533,48 @@ def test_a_run_from_the_future_is_not_the_newest_for_ever(
     check(repo)
 
 
+def test_very_many_names_fill_no_memory(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, certain: Callable[[], None]
+) -> None:
+    """Runs that have no name in common lie in blocks of their own, where most cells of one block would be empty."""
+    monkeypatch.setattr(run_index, "CELLS_IN_A_BLOCK", 20)
+    for number in range(4):
+        make_measured_run(repo, {}, {f"m{number}{place}": place for place in range(6)})
+    certain()
+    check(repo)
+    with OpenIndex(index_of(repo)) as index:
+        assert [block.count for block in index.blocks()] == [1, 1, 1, 1]
+
+
+def test_modes_of_a_shared_repository(repo: GitRepo, certain: Callable[[], None]) -> None:
+    """What others must write to they can, and the index is its user's alone."""
+    make_run(repo)
+    repo.git("config", "core.sharedRepository", "group")
+    shutil.rmtree(index_of(repo).parent)
+    certain()
+    check(repo)
+    assert index_of(repo).parent.stat().st_mode & 0o2070 == 0o2070
+    assert index_of(repo).stat().st_mode & 0o077 == 0
+
+
+def test_what_is_from_the_future_keeps_no_index_from_holding(
+    repo: GitRepo, certain: Callable[[], None], refs_read: list[str]
+) -> None:
+    """Nobody's run makes everybody's lists slow by saying that it will start in ten years."""
+    make_run(repo)
+    text = repo.git("cat-file", "commit", "runs/MyFlow/1")
+    year = time.gmtime().tm_year
+    text = text.replace(f"\nStarted: {year}", f"\nStarted: {year + 10}")
+    forged = repo.git("hash-object", "-t", "commit", "-w", "--stdin", stdin=text.encode() + b"\n")
+    repo.git("update-ref", "refs/runs/MyFlow/1", forged)
+    make_run(repo)
+    certain()
+    listed(repo)
+    refs_read.clear()
+    assert [run.id for run, _ in listed(repo)] == ["2", "1"]
+    assert refs_read == []
+
+
 def test_tables_hold_what_was_put_in(repo: GitRepo) -> None:
     """Every type comes back as it was, and what a run lacks is not there."""
     values: dict[str, Any] = {
