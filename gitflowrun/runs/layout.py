@@ -44,6 +44,8 @@ from gitflowrun.names import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gitflowrun.git.objects import Oid
     from gitflowrun.names import TaskName
 
@@ -127,6 +129,16 @@ def run_number(ref: str) -> int:
     digits = ref.rpartition("/")[2].partition("-")[0]
     is_number = len(digits) <= NUMBER_DIGITS and digits.isascii() and digits.isdecimal()
     return int(digits) if is_number and digits[0] != "0" else 0
+
+
+def run_numbers(refs: Sequence[str]) -> list[int]:
+    """As `run_number`, of very many refs."""
+    ends = [ref[ref.rfind("/") + 1 :] for ref in refs]
+    whole = "".join(ends)
+    are_plain = whole.isdecimal() and whole.isascii() and max(map(len, ends)) <= NUMBER_DIGITS
+    if are_plain and "/0" not in "/" + "/".join(ends) and "" not in ends:
+        return [*map(int, ends)]
+    return [*map(run_number, refs)]
 
 
 def tag_ref(flow: str, tag: str, run: RunId) -> RefName:

@@ -172,3 +172,17 @@ def test_step_and_task_names_that_are_harmless() -> None:
 def test_chunks_are_named_by_their_digest() -> None:
     """A chunk's entry is the hexadecimal digest."""
     assert layout.chunk_name(Digest(b"\1" * 32)) == b"01" * 32
+
+
+@pytest.mark.parametrize(
+    "ends",
+    [
+        ["1", "22", "3"], [],
+        ["1", ""], ["1", "07"], ["0"], ["1", "2-3fa29c1"], ["9" * 18, "1"], ["9" * 19], ["\u0661"],
+        ["x", "1"],
+    ],
+)  # fmt: skip
+def test_numbers_of_many_refs(ends: list[str]) -> None:
+    """They are what they are one by one."""
+    refs = [f"refs/runs/F/{end}" for end in ends]
+    assert layout.run_numbers(refs) == [layout.run_number(ref) for ref in refs]

@@ -13,7 +13,6 @@ A run that can't be read has its place in the list all the same, as a `DamagedRu
 from __future__ import annotations
 
 import contextlib
-import heapq
 import re
 import time
 from collections import Counter
@@ -154,7 +153,7 @@ def _names_in_order(repo: Repository, flow: str | None, limit: int | None) -> _N
     below = layout.below(layout.RUNS, flow)
     refs = [ref for ref in repo.refs.below(below) if not ref.startswith(_SPECIAL)]
     refs += {it for it in repo.refs.damaged if it.startswith(below)}.difference(refs)
-    numbers = [layout.run_number(ref) for ref in refs]
+    numbers = layout.run_numbers(refs)
     by_time = come_from_several_clones(repo, numbers)
     if limit is not None and not by_time:
         refs = _newest(refs, numbers, limit)
@@ -199,7 +198,7 @@ def cure_of(run: str) -> str:
 
 def _newest(refs: list[str], numbers: list[int], limit: int) -> list[str]:
     """The refs with the `limit` highest numbers, and whatever shares the last of these."""
-    highest = heapq.nlargest(limit, numbers)
+    highest = sorted(numbers, reverse=True)[:limit]
     if not highest:
         return []
     return [ref for ref, number in zip(refs, numbers, strict=True) if number >= highest[-1]]

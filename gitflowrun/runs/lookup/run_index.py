@@ -325,7 +325,8 @@ class _Index:
 
     def _old(self, refs: Mapping[str, str]) -> tuple[_Order, list[_Lot]]:
         """The order of runs today, and what the index has, in that order."""
-        highest = max(map(layout.run_number, refs), default=0)
+        runs = [ref for ref in refs if not layout.is_reserved(ref)]
+        highest = max(layout.run_numbers(runs), default=0)
         remotes = self._repo.refs.may_exist(layout.REMOTES)
         order = _Order(remotes or self._is_ahead(highest), highest)
         try:
