@@ -43,12 +43,13 @@ OWN_NAMESPACE = "user"
 """The value of `runs.namespace` that stands for the current user's tag."""
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _USER_VARIABLES = ("METAFLOW_USER", "SUDO_USER", "USERNAME", "USER", "LOGNAME")
-_AGE = re.compile(r"(\d+)[. ](second|minute|hour|day|week|month|year)s?([. ]ago)?\Z", re.IGNORECASE)
+# Compiled when they are first used: most commands ask for none of these.
+_AGE = r"(\d+)[. ](second|minute|hour|day|week|month|year)s?([. ]ago)?\Z"
 _SECONDS = {
     "second": 1, "minute": 60, "hour": 3_600, "day": 86_400, "week": 604_800, "month": 30 * 86_400,
     "year": 365 * 86_400,
 }  # fmt: skip
-_SIZE = re.compile(r"(\d+)([kmg]?)b?\Z", re.IGNORECASE)
+_SIZE = r"(\d+)([kmg]?)b?\Z"
 # git's own words for a boolean.
 _TRUE = {"true", "yes", "on", "1"}
 _FALSE = {"false", "no", "off", "0", ""}
@@ -75,7 +76,7 @@ def parse_size(text: str) -> int:
     Raises:
         UsageError: it is none.
     """
-    match = _SIZE.match(text.strip())
+    match = re.match(_SIZE, text.strip(), re.IGNORECASE)
     if not match:
         raise UsageError(f"{text!r} is not a size", hint="write bytes, or a number with k, m or g")
     return int(match[1]) * _UNITS[match[2].lower()]
@@ -88,7 +89,7 @@ def parse_age(text: str) -> float:
         UsageError: it is none.
     """
     word = text.strip().lower()
-    match = _AGE.match(word)
+    match = re.match(_AGE, word, re.IGNORECASE)
     if word in {"now", "never"}:
         return 0.0 if word == "now" else math.inf
     if not match:

@@ -57,11 +57,13 @@ class FilledColumn:
         column: How it is shown.
         texts: A text for each row.
         paints: The colour they get, or one for each.
+        is_plain: Whether they are known to be printable ASCII.
     """
 
     column: Column
     texts: Sequence[str]
     paints: Callable[[str], str] | Sequence[Callable[[str], str] | None] | None = None
+    is_plain: bool = False
 
 
 def fit(text: str, columns: int) -> str:
@@ -99,9 +101,8 @@ def table_of_columns(
 ) -> Iterator[str]:
     """As `table`, of columns, which is much quicker for very many rows."""
     columns = [it for it in columns if any(it.texts)]
-    texts, are_ascii = (
-        zip(*(_printable(it.texts) for it in columns), strict=True) if columns else ((), ())
-    )
+    shown = [(it.texts, True) if it.is_plain else _printable(it.texts) for it in columns]
+    texts, are_ascii = [it[0] for it in shown], [it[1] for it in shown]
     heads = [printable(it.column.title) for it in columns]
     widest = [
         max(map(len if is_ascii else width, column))
@@ -123,8 +124,13 @@ def table_of_columns(
         space, right = widths[place], columns[place].column.right
         paints = columns[place].paints if screen.style.colour else None
         if paints is None and are_ascii[place] and widest[place] <= space:
-            formats.append(f"%{'' if right else '-'}{space}s")
-            cells.append(texts[place])
+            padded = f"%{'' if right else '-'}{space}s"
+            # What all rows have becomes a part of the line; the first column says how many there are.
+            if cells and texts[place].count(texts[place][0]) == len(texts[place]):
+                formats.append((padded % texts[place][0]).replace("%", "%%"))
+            else:
+                formats.append(padded)
+                cells.append(texts[place])
         else:
             formats.append("%s")
             each = repeat(paints) if callable(paints) or paints is None else paints

@@ -35,8 +35,10 @@ _COLUMNS = (
     Column("AUTHOR", shrinks=True, leaves=4),
     Column("TAGS", shrinks=True),
 )
+_MADE_HERE = (2, 3, 4)
+"""The columns that hold nothing of what anybody else wrote."""
 _NAME = "%(run)"
-_kept: list[RunTable] = []
+_kept: list[RunTable | list[FilledColumn]] = []
 """What is listed, until the program ends at once: to free two million texts takes a tenth of the time."""
 
 
@@ -206,6 +208,7 @@ def _lines(
     columns = _chosen(runs, view.columns, screen) if view.columns else None
     if columns is None:
         columns = _usual(runs, parameters, view, screen)
+    _kept[1:] = [columns]
     if view.only_changed:
         first, *others = columns
         columns = [first, *(it for it in others if len({*it.texts}) > 1)]
@@ -228,7 +231,8 @@ def _usual(
             columns.append(FilledColumn(Column(name, shrinks=True, leaves=1), texts))
     for name in runs.metric_names if view.metrics or not view.params else ():
         column = Column(name, right=runs.is_numeric(name), shrinks=True, leaves=2)
-        columns.append(FilledColumn(column, runs.metric_texts(name)))
+        plain = column.right
+        columns.append(FilledColumn(column, runs.metric_texts(name), is_plain=plain))
     return columns
 
 
@@ -286,6 +290,8 @@ def _every(runs: RunTable, screen: Screen) -> list[FilledColumn]:
     ]
     paint = _status_paint(style, words) if style.colour else None
     columns[1] = FilledColumn(_COLUMNS[1], shown, paint)
+    for place in _MADE_HERE:
+        columns[place] = replace(columns[place], is_plain=True)
     return columns
 
 
