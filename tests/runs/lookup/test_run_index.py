@@ -284,6 +284,34 @@ def test_only_what_is_new_is_read(
     assert [it for it in refs_read if it != "all"] == ["refs/runs/MyFlow/4"]
 
 
+def test_what_was_not_wanted_is_read_when_it_is(
+    repo: GitRepo, certain: Callable[[], None], refs_read: list[str]
+) -> None:
+    """A list without parameters reads none; the next one with them does, and keeps them."""
+    make_measured_run(repo, {"n": "1"}, {"m": 1})
+    certain()
+    table = table_of_runs(open_repo(repo), facts=False)
+    assert table.facts(0) == NO_FACTS
+    check(repo)
+    refs_read.clear()
+    assert [facts.metrics for _, facts in listed(repo)] == [{"m": 1}]
+    assert refs_read == []
+
+
+def test_what_a_killed_list_leaves_is_found(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The doctor removes it, and lists are none the worse for it."""
+    make_run(repo)
+    monkeypatch.setenv("GITFLOWRUN_FAILPOINTS", "file.written=kill")
+    assert repo.python("-m", "gitflowrun.cli.git_runs.main", "list").code != 0
+    monkeypatch.delenv("GITFLOWRUN_FAILPOINTS")
+    (left,) = index_of(repo).parent.glob("runs-*")
+    os.utime(left, (0, 0))
+    check(repo)
+    assert left.name in repo.runs("doctor").out
+    repo.runs("doctor", "--fix")
+    assert not left.exists()
+
+
 def test_rows_of_removed_runs_go(repo: GitRepo) -> None:
     """With the next list."""
     make_run(repo)
