@@ -402,11 +402,13 @@ def _plain_refs(lines: bytes, prefix: str) -> dict[str, str] | None:
         or not lines.count(b" ") == lines.count(os.fsencode(f" {prefix}")) == rows
     ):
         return None
-    digits = 2 * Oid.SIZE
-    found = {line[digits + 1 :]: line[:digits] for line in lines.decode("ascii").split("\n")}
-    names, ids = "".join(found), "".join(found.values()).encode()
-    is_whole = len(ids) == digits * rows and not ids.translate(None, _DIGITS) and " " not in names
-    return found if is_whole and str(NULL_OID) not in found.values() else None
+    words = lines.decode("ascii").replace("\n", " ").split(" ")
+    ids = words[::2]
+    are_ids = {*map(len, ids)} == {2 * Oid.SIZE}
+    if not are_ids or "".join(ids).encode().translate(None, _DIGITS) or str(NULL_OID) in ids:
+        return None
+    found = dict(zip(words[1::2], ids, strict=False))
+    return found if len(found) == rows else None
 
 
 def _is_whole(objects: CatFile, oid: Oid) -> bool:
