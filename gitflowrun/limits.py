@@ -68,11 +68,8 @@ PACKED_REFS = 1 << 30
 """Bytes of `packed-refs`: ten million refs."""
 LISTED_COMMIT = 32 << 10
 """Bytes of the commit of a run; ours have a few hundred, and a signature."""
-INFO_LOOKS = 1_000
 INFO_ROUNDS = 20
-"""Of so many of the newest runs is looked whether INFO is there, 11 us each; again where git ends at a bad tree."""
-LISTED_INFO = 100
-"""Bytes of git's answer to that."""
+"""How often git is asked on where it has ended at a tree that it can't read."""
 REFS_A_COMMAND = 1_000
 """Names of refs in one argument list."""
 FEW_LOOSE = 200

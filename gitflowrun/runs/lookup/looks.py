@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from gitflowrun import msgpack
 from gitflowrun._version import __version__
 from gitflowrun.errors import CorruptRecord, RepositoryError
-from gitflowrun.limits import INFO_LOOKS, INFO_ROUNDS, LISTED_INFO
+from gitflowrun.limits import INFO_ROUNDS
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.lookup.own_file import NewFile, open_own
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
 _FORM = f"1 {__version__}"
 _CHECKSUM = 4  # bytes
+INFO_LOOKS = 1_000
+"""Of so many of the newest runs is looked whether INFO is there, 11 us each."""
+LISTED_INFO = 100
+"""Bytes of git's answer to that."""
 LOOKS_FILE = 4 << 20
 """Bytes of the file that says which runs were looked at: 40 a run, and a hundred a pack."""
 _FLOWS = 8
