@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, TextIO
 
 from gitflowrun.cli.errors import FLOW, report_error
 from gitflowrun.cli.output.terminal import is_terminal, obeys_commands, style_for
-from gitflowrun.cli.output.text import clock, counted, printable, terminal_safe
+from gitflowrun.cli.output.text import clock, counted, frequency, printable, terminal_safe
 from gitflowrun.errors import RunFailed
+from gitflowrun.limits import RATE_TASKS
 from gitflowrun.runs.commit_message import duration
 from gitflowrun.runtime.ipc import events
 from gitflowrun.runtime.launch.program import spelled
@@ -41,6 +42,39 @@ _ASKED = ("(Pdb)", "bdb.BdbQuit", "EOFError: EOF when reading a line")
 
 class _Interrupted(RunFailed):
     headline = "Interrupted"
+
+
+class _Foreach:
+    """The tasks of a step that a foreach yields.
+
+    Attributes:
+        splits: How many each task before it yields; where foreaches are nested, of those that have been reached.
+    """
+
+    def __init__(self) -> None:
+        self.splits: list[int] = []
+        self._done = self._failed = 0
+        self._ends: deque[float] = deque(maxlen=RATE_TASKS)
+
+    def note(self, *, ok: bool) -> None:
+        """A task has ended."""
+        self._done += ok
+        self._failed += not ok
+        self._ends.append(time.monotonic())
+
+    def told(self) -> str:
+        """How many are done and have failed, how fast it goes lately, and how long is left if it goes on so."""
+        words = [f"{self._done:,} of {sum(self.splits):,}"]
+        if self._failed:
+            words.append(f"{self._failed:,} failed")
+        span = self._ends[-1] - self._ends[0] if self._ends else 0.0
+        if span > 0:
+            rate = (len(self._ends) - 1) / span
+            words.append(frequency(rate))
+            left = sum(self.splits) - self._done - self._failed
+            if left > 0 and len(self.splits) == 1:
+                words.append(f"{duration(left / rate)} left")
+        return ", ".join(words)
 
 
 class RunLog:
@@ -78,6 +112,7 @@ class RunLog:
         self._run = run
         self._asked = False
         self._inline = False
+        self._foreaches: dict[str, _Foreach] = {}
         self._started = self._summarized = time.time()
         self._shows: dict[type, Callable[..., None]] = {
             events.RunStarted: self._run_started,
@@ -152,6 +187,8 @@ class RunLog:
         )
 
     def _task_ended(self, event: events.TaskEnded) -> None:
+        if foreach := self._foreaches.get(event.task.step):
+            foreach.note(ok=event.ok)
         recent = self._recent.pop(event.task, ())
         if self._line is not None and self._line[0] == event.task:
             self._line = None
@@ -176,6 +213,7 @@ class RunLog:
         self._log(self._style.dim(f"Cloning {tasks} of {origin}"))
 
     def _foreach_split(self, event: events.ForeachSplit) -> None:
+        self._foreaches.setdefault(event.step, _Foreach()).splits.append(event.children)
         steps = counted(event.children, "child step")
         self._task(event.task, event.pid, f"Foreach yields {steps}.", self._style.cyan)
 
@@ -199,18 +237,23 @@ class RunLog:
         # The start and not the time since: the line must stay true while nothing happens.
         since = time.strftime("%H:%M:%S", time.localtime(self._started))
         running = ", ".join(
-            step if count == 1 else f"{step} x{count}"
+            f"{step if count == 1 else f'{step} x{count}'}{self._how_far(step)}"
             for step, count in event.running
             if not step.startswith("_")
         )
         name = self._run.pathspec if self._run is not None else ""
-        waiting = f", {event.queued:,} waiting" if event.queued else ""
+        is_told = any(step in self._foreaches for step, _ in event.running)
+        waiting = f", {event.queued:,} waiting" if event.queued and not is_told else ""
         doing = f", running {running}" if running else ""
         progress = f"{name}: {counted(event.done, 'task')} done{waiting}{doing} (since {since})"
         task, line = self._line or (None, "")
         if task is None or task.step not in dict(event.running):
             return progress
         return f"{task}: {printable(_COMMANDS.sub('', line))} | {progress}"
+
+    def _how_far(self, step: str) -> str:
+        foreach = self._foreaches.get(step)
+        return f" ({foreach.told()})" if foreach is not None else ""
 
     def _notice(self, event: events.Notice) -> None:
         self._draw("")

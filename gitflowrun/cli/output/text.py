@@ -169,3 +169,12 @@ def clock(when: float) -> str:
     if second != _last_second[0]:
         _last_second = (second, stamp(second))
     return f"{_last_second[1]}.{milliseconds % 1000:03d}"
+
+
+def frequency(rate: float) -> str:
+    """How often something happens: `12.5/s`, or `3.0/min`.
+
+    Args:
+        rate: How often in a second.
+    """
+    return f"{rate:.1f}/s" if rate >= 0.1 else f"{rate * 60:.1f}/min"  # noqa: PLR2004

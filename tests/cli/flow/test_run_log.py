@@ -204,6 +204,33 @@ def test_a_terminal_sees_progress_below_the_log(monkeypatch: pytest.MonkeyPatch)
     assert last_line.rpartition("\r\x1b[K")[2].endswith("Done!")
 
 
+def test_a_terminal_sees_how_far_a_foreach_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How many are done and have failed of how many, how fast it goes, and how long is left."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    now = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    terminal = _Terminal()
+    console = RunLog(("train.py",), out=terminal, err=terminal)
+    console(RunStarted(RUN))
+    console(ForeachSplit(TaskName("start", "1"), 9, "work", 10))
+    console(Progress(1, 8, (("work", 2),), 1.0))
+    assert "running work x2 (0 of 10) (since" in terminal.getvalue()
+    for number in range(4):
+        now += 2.0
+        console(
+            TaskEnded(TaskName("work", str(number + 2)), 1, ok=number != 2, attempt=0, seconds=1.0)
+        )
+    console(Progress(4, 4, (("work", 2),), 8.0))
+    told = "Train/12: 4 tasks done, running work x2 (3 of 10, 1 failed, 0.5/s, 12 s left)"
+    assert told in terminal.getvalue().rpartition("\r\x1b[K")[2]
+    console(
+        ForeachSplit(TaskName("start", "6"), 9, "work", 10)
+    )  # of a foreach around it: more may come
+    console(Progress(4, 4, (("work", 2),), 8.0))
+    assert "(3 of 20, 1 failed, 0.5/s)" in terminal.getvalue().rpartition("\r\x1b[K")[2]
+
+
 def test_output_can_not_command_the_terminal() -> None:
     """A terminal gets a task's colours but no other escape; a pipe gets every byte."""
     line = TaskLine(TASK, 9, "stdout", "\x1b[31mred\x1b[2J", 1.5)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from gitflowrun.cli.errors import REFUSED
 from gitflowrun.cli.output.tables import Cell, Column, as_json, fit, table
 from gitflowrun.cli.output.terminal import Screen, obeys_commands, open_screen
-from gitflowrun.cli.output.text import counted, printable, width
+from gitflowrun.cli.output.text import counted, frequency, printable, width
 from gitflowrun.git.repository import Repository
 from gitflowrun.limits import FOLLOW_PAUSE, WATCH_LINES
 from gitflowrun.porcelain.progress import ProgressWatch, running_run
@@ -186,7 +186,7 @@ def _done(step: StepProgress) -> str:
 def _rate(step: StepProgress) -> str:
     if step.rate is None or not step.running:
         return ""
-    return f"{step.rate:.1f}/s" if step.rate >= 0.1 else f"{step.rate * 60:.1f}/min"  # noqa: PLR2004
+    return frequency(step.rate)
 
 
 def _left(step: StepProgress) -> str:
