@@ -647,8 +647,8 @@ HEARTBEAT = 10.0
 """Between reports of progress when nothing changes."""
 LIVE_AFTER = 0.25
 """Of a task that runs for longer, the output can be read while it runs."""
-FOLLOW_PAUSE = 0.2
-"""Seconds between two looks of `logs -f` and `watch`."""
+FOLLOW_PAUSE, WATCH_SILENCE = 0.2, 60.0
+"""Seconds between two looks of `logs -f` and `watch`; for which `watch` says nothing in a pipe."""
 WATCH_LINES, OUTPUT_TAIL, WATCHED_OUTPUTS, RATE_TASKS = 5, 4_096, 200, 200
 """Of `watch`: lines and bytes of output, running tasks whose output it looks at, ends of tasks that make a rate."""
 LIVE_KEPT = 7 * 86_400.0

@@ -58,10 +58,10 @@ def _dispatch(words: list[str]) -> int:
         list_first(limit)
         return 0
     if not (first in COMMANDS or first == "help" or first.startswith("-")):
-        from gitflowrun.cli.git_runs.unknown_words import check_is_run
+        from gitflowrun.cli.git_runs.unknown_words import verb_for
 
-        check_is_run(first)
-        first, words = "show", ["show", *words]
+        first = verb_for(first)
+        words = [first, *words]
     if first in _MOST_NAMES and len(words) <= _MOST_NAMES[first] and "-" not in _initials(words):
         return _without_options(first, words[1:])
     if first.startswith("-"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import NotFound
+from gitflowrun.runs.commit_message import Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -13,20 +14,34 @@ if TYPE_CHECKING:
 
 _BLANKS = " \n\t"
 _SIGNS = "=<>("
+_STATUSES = frozenset(status.value for status in Status)
 
 
 def is_query(repo: Repository, word: str) -> bool:
-    """Whether a word is a query: no address has a blank, and a sign of comparison only where a tag has it."""
+    """Whether a word is a query, such as `lr>0.1`, `failed` or `on:main`.
+
+    No address has a blank, and what else tells a query only where a tag or a flow is called so.
+    """
     if any(blank in word for blank in _BLANKS):
         return True
-    return any(sign in word for sign in _SIGNS) and not _is_address(repo, word)
+    if any(sign in word for sign in _SIGNS):
+        return not _is_address(repo, [part for part in word.split("/") if _has_sign(part)])
+    key, colon, _ = word.partition(":")
+    if colon and key != "tag":  # `tag:production` is an address
+        from gitflowrun.runs.query.grammar import KEYS
+
+        return key in KEYS
+    return word in _STATUSES and not _is_address(repo, [word])
 
 
-def _is_address(repo: Repository, word: str) -> bool:
+def _has_sign(word: str) -> bool:
+    return any(sign in word for sign in _SIGNS)
+
+
+def _is_address(repo: Repository, names: list[str]) -> bool:
     from gitflowrun.runs.lookup.resolve import known_words
 
-    tags = [part for part in word.split("/") if any(sign in part for sign in _SIGNS)]
-    return word.startswith("tag:") or not set(known_words(repo)).isdisjoint(tags)
+    return names[0].startswith("tag:") or not set(known_words(repo)).isdisjoint(names)
 
 
 def expand_queries(repo: Repository, words: Iterable[str]) -> list[str]:

@@ -97,9 +97,10 @@ class Any:
 
 Expression = Condition | Not | All | Any
 
-_KEYS = frozenset(
+KEYS = frozenset(
     {"on", "since", "older", "newer", "tag", "flow", "user", "status", "branch", "log"}
 )
+"""What stands before the colon of `on:main`."""
 _STATUSES = frozenset(status.value for status in Status)
 _COMPARISONS = {
     **{it.value: (it, False) for it in Operator},
@@ -204,7 +205,7 @@ class _Parser:
     def _short(self, word: Word) -> Condition:
         """`key:value`, or a status alone."""
         key, colon, text = word.text.partition(":")
-        if colon and key in _KEYS:
+        if colon and key in KEYS:
             if not text and self._word.kind is WordKind.TEXT:  # on:"a branch"
                 return Condition(key, None, (self._value(),), word)
             if text:
@@ -213,7 +214,7 @@ class _Parser:
             return Condition("status", Operator.EQUAL, (Value(word.text.lower(), word),), word)
         from gitflowrun.names import nearest
 
-        close = nearest(word.text.lower(), [*_STATUSES, *(f"{it}:" for it in sorted(_KEYS))])
+        close = nearest(word.text.lower(), [*_STATUSES, *(f"{it}:" for it in sorted(KEYS))])
         hint = f"did you mean {close[0]}?" if close else f"such as: {word.text} = 1"
         if self._is_end() or self._word.text.lower() in {"and", "or", ")"}:
             raise QueryError(f"{word.text!r} alone is no condition", self._query, word, hint)

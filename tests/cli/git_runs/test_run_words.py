@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gitflowrun.runs.runs import Status
 from tests.helpers.repos import GitRepo
 from tests.helpers.runs import make_measured_run
 
@@ -69,6 +70,21 @@ def test_a_tag_that_looks_like_a_query(measured: GitRepo) -> None:
         found = json.loads(measured.call("show", word, "--json").out)
         (shown,) = found if isinstance(found, list) else [found]
         assert shown["pathspec"] == f"MyFlow/{run}"
+
+
+def test_short_queries(measured: GitRepo) -> None:
+    """A status, or a key with a colon, is one, unless a tag or a flow is called so."""
+    make_measured_run(measured, {}, {}, status=Status.FAILED)
+    assert measured.call("show", "failed").out.startswith("run MyFlow/4\n")
+    assert "would remove MyFlow/4" in measured.call("rm", "failed").out
+    assert measured.call("tag", "on:HEAD", "seen").out.count("seen") == 4
+    listed = measured.call("failed").out
+    assert (listed.count("MyFlow/"), "MyFlow/4" in listed) == (1, True)
+    assert measured.call("acc > 0.15", "-1").out.count("MyFlow/") == 1
+    assert "hint: did you mean failed?" in measured.call("faild").err
+    measured.call("tag", "1", "failed")
+    assert measured.call("show", "failed").out.startswith("run MyFlow/1\n")
+    assert measured.call("failed").out.startswith("run MyFlow/1\n")
 
 
 @pytest.mark.parametrize("verb", ["show", "compare", "tag", "fsck", "verify", "log"])

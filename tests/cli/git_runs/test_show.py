@@ -87,6 +87,14 @@ def test_an_artifact(repo: GitRepo, runs: Runs) -> None:
     ]  # fmt: skip
 
 
+def test_an_artifact_without_its_step_or_task(repo: GitRepo, runs: Runs) -> None:
+    """What the run ended up with, or the one task of a step has, as `cat` takes it."""
+    make_run(repo)
+    for address in ("1/result", "1/end/result", "1/end/4/result"):
+        assert runs("show", address).out.startswith("artifact result\n")
+    assert "neither an artifact nor a step 'y'" in runs("show", "1/y").err
+
+
 @pytest.mark.parametrize(
     ("address", "words"),
     [

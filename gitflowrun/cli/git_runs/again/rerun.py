@@ -28,9 +28,12 @@ def rerun(*, same_code: bool, as_json_: bool, address: str, words: Sequence[str]
     repo = Repository.discover()
     run = RunStore(repo).find(address)
     check_trusted(run)
-    _check_order(run, words, "rerun", ("--same-code", "--json"))
+    found = _ours(run, words, ("--same-code", "--json"))
+    same_code, as_json_ = same_code or "--same-code" in found, as_json_ or "--json" in found
+    words = [word for word in words if word not in found]
     command = ["run", "--rerun", run.pathspec, *words]
     if not same_code:
+        _tell_code(run)
         return _start(run, _top(repo), command, os.environ, as_json_=as_json_)
     script = run.info.script
     if run.repo.objects.entry(run.code_tree, *map(os.fsencode, script.split("/"))) is None:
@@ -51,23 +54,27 @@ def resume(*, step: str | None, as_json_: bool, address: str, words: Sequence[st
     repo = Repository.discover()
     run = RunStore(repo).find(address)
     check_trusted(run)
-    _check_order(run, words, "resume", ("--step", "--json"))
+    if found := _ours(run, words, ("--step", "--json")):
+        raise UsageError(
+            f"what follows RUN are options of its flow, and {found[0]} is none of them",
+            hint=f"write it before RUN: git runs resume {found[0]} {run.pathspec}",
+        )
     command = ["resume", *([step] if step else []), "--origin-run-id", run.pathspec, *words]
     return _start(run, _top(repo), command, os.environ, as_json_=as_json_)
 
 
-def _check_order(run: StoredRun, words: Sequence[str], verb: str, ours: Sequence[str]) -> None:
-    """Say so where an option of ours stands among those of the flow, which does not know it.
+def _ours(run: StoredRun, words: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Our own options among those of the flow, but for what the flow itself calls so."""
+    return [it for it in names if it in words and it.removeprefix("--") not in run.info.parameters]
 
-    Raises:
-        UsageError: it does.
-    """
-    for name in ours:
-        if name in words and name.removeprefix("--") not in run.info.parameters:
-            raise UsageError(
-                f"what follows RUN are options of its flow, and {name} is none of them",
-                hint=f"write it before RUN: git runs {verb} {name} {run.pathspec}",
-            )
+
+def _tell_code(run: StoredRun) -> None:
+    """Say so where today's code is not that of the run: another commit, or changes that were not committed."""
+    today, then = run.repo.head().commit, run.state.code_commit
+    if today and then and (today != then or run.state.dirty):
+        changed = " with uncommitted changes" if run.state.dirty else ""
+        words = f"by today's code, {today.short}; {run.pathspec} ran {then.short}{changed}"
+        sys.stderr.write(printable(f"{words}, which --same-code runs") + "\n")
 
 
 def _top(repo: Repository) -> Path:

@@ -32,12 +32,13 @@ from gitflowrun.git.repository import Repository
 from gitflowrun.limits import MAX_PREVIEW
 from gitflowrun.names import TaskName
 from gitflowrun.porcelain import overview
-from gitflowrun.porcelain.parts import artifact_ref
+from gitflowrun.porcelain.parts import artifact_at, artifact_ref
 from gitflowrun.runs.commit_message import Status, duration
 from gitflowrun.runs.live import observe
 from gitflowrun.runs.runs import RunStore
 from gitflowrun.runs.tags import Tags
 from gitflowrun.settings import format_size
+from gitflowrun.values import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -310,6 +311,10 @@ def _gathered(repo: Repository, address: Address) -> tuple[Any, _Lines]:
         value = overview.run_overview(run, Tags(repo).of(run))
         return value, _whose_word(run, value.artifacts, partial(run_lines, top))
     run = observe(address.run)
+    if _is_short(run, address):
+        task, name = artifact_at(replace(address, run=run))
+        row = overview.make_row(run, name, artifact_ref(task, name))
+        return row, _whose_word(run, [row], artifact_lines)
     if address.task is None:
         return overview.step_overview(run, address.step), step_lines
     task = run.task(TaskName(address.step, address.task))
@@ -318,6 +323,18 @@ def _gathered(repo: Repository, address: Address) -> tuple[Any, _Lines]:
         return found, _whose_word(run, found.artifacts, task_lines)
     row = overview.make_row(run, address.artifact, artifact_ref(task, address.artifact))
     return row, _whose_word(run, [row], artifact_lines)
+
+
+def _is_short(run: StoredRun, address: Address) -> bool:
+    """Whether an address names an artifact without its step, or without its task: nothing else is called so."""
+    if address.step is None or address.artifact is not None:
+        return False
+    if not run.has_step(address.step):
+        return address.task is None
+    if address.task is None:
+        return False
+    tasks = run.tasks(address.step)
+    return len(tasks) == 1 and address.task not in tasks
 
 
 def _whose_word(run: StoredRun, rows: Sequence[overview.ArtifactRow], lines: _Lines) -> _Lines:

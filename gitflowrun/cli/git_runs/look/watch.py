@@ -15,7 +15,7 @@ from gitflowrun.cli.output.tables import Cell, Column, as_json, fit, table
 from gitflowrun.cli.output.terminal import Screen, obeys_commands, open_screen
 from gitflowrun.cli.output.text import counted, frequency, printable, width
 from gitflowrun.git.repository import Repository
-from gitflowrun.limits import FOLLOW_PAUSE, WATCH_LINES
+from gitflowrun.limits import FOLLOW_PAUSE, WATCH_LINES, WATCH_SILENCE
 from gitflowrun.porcelain.progress import ProgressWatch, running_run
 from gitflowrun.runs.commit_message import Status, duration
 from gitflowrun.runs.runs import RunStore
@@ -39,19 +39,21 @@ def watch_run(*, as_json_: bool, address: str | None) -> int:
     watch, last = ProgressWatch(repo, run), None
     is_place = obeys_commands(sys.stdout) and not as_json_
     with open_screen(repo) as screen:
-        block = _Block(screen)
+        block, told = _Block(screen), 0.0
         while True:
             begun = time.monotonic()
             now = watch.look()
             cost = time.monotonic() - begun
             is_over = now.status is not Status.RUNNING
             has_changed = last is None or now.counts() != last.counts()
-            if as_json_ and (has_changed or is_over):
-                screen.line(json.dumps(json.loads(as_json(now))))
+            if as_json_:
+                if has_changed or is_over:
+                    screen.line(json.dumps(json.loads(as_json(now))))
             elif is_place:
                 block.draw(now)
-            elif has_changed:
-                screen.lines(_news(now, last))
+            elif has_changed or begun - told > WATCH_SILENCE:
+                screen.lines(_news(now, last) if has_changed else [_sign_of_life(now)])
+                told = begun
             screen.out.flush()
             if is_over:
                 break
@@ -75,6 +77,13 @@ def _news(now: RunProgress, last: RunProgress | None) -> Iterator[str]:
             words += [f"{_rate(step)}"] if _rate(step) else []
             words += [f"{_left(step)} left"] if _left(step) else []
             yield printable(f"{now.run}/{step.step}: {', '.join([f'{_done(step)} done', *words])}")
+
+
+def _sign_of_life(now: RunProgress) -> str:
+    """That the run goes on, and what it has written last."""
+    took = f" for {duration(now.seconds)}" if now.seconds is not None else ""
+    wrote = ": ".join(now.output[-1]) if now.output else ""
+    return printable(f"{now.run}: running{took}{f', {wrote}' if wrote else ''}")
 
 
 def _counts(step: StepProgress) -> tuple[int, int, int]:
@@ -102,6 +111,7 @@ class _Block:
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
         self._widths: list[int] = []
+        self._drawn: tuple[list[str], os.terminal_size] | None = None
 
     def draw(self, now: RunProgress) -> None:
         """Draw the run in the place of what was drawn before, as wide and as high as the window is now."""
@@ -109,6 +119,9 @@ class _Block:
         columns = max(size.columns, 10)
         screen = replace(self._screen, person=True, columns=columns - 1)
         lines = list(_lines(now, screen, size.lines - 1))[: max(size.lines - 1, 1)]
+        if self._drawn == (lines, size):
+            return
+        self._drawn = lines, size
         # A window that became narrower has broken the lines that were there.
         rows = sum(max(-(-taken // columns), 1) for taken in self._widths)
         if rows:

@@ -186,11 +186,12 @@ def _told_moved(repo: Repository, done: Removal) -> Iterator[str]:
     yield f"moved to the trash: {printable(', '.join(done.runs))}"
     days = repo.settings.trash_expire / 86_400
     within = f" within {days:g} days" if days < 36_500 else ""  # noqa: PLR2004  (a century)
-    yield f"`git runs restore {' '.join(done.runs)}` puts {_them(done.runs)} back{within}"
+    names = " ".join(done.runs) if len(done.runs) <= NAMES_IN_A_HINT else "RUN..."
+    yield f"`git runs restore {names}` puts {_them(done.runs)} back{within}"
     most = "" if done.exact else "at most "
     if done.objects or done.exact:
         size = f"{format_size(done.size)} ({counted(done.objects, 'object')})"
-        yield f"leaving the trash will free {most}{size}"
+        yield f"`git runs gc --prune=now` empties the trash, which will free {most}{size}"
 
 
 def _told_there(done: Removal) -> Iterator[str]:

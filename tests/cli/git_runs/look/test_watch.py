@@ -193,6 +193,32 @@ def test_of_a_run_that_has_ended(repo: GitRepo, runs: Runs, status: Status, code
     assert "running" not in done.out
 
 
+def test_a_pipe_gets_a_sign_of_life(
+    runs: Runs, going: Going, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nothing has happened for a while: that the run goes on, and what it wrote last."""
+    monkeypatch.setattr(watch, "WATCH_SILENCE", -1.0)
+    then(monkeypatch, lambda: None, going.finish)
+    lines = runs("watch", "1").out.splitlines()
+    assert re.fullmatch(r"MyFlow/1: running for \S+ \w+, work/3: loss 0.3", lines[-2])
+
+
+def test_a_terminal_is_drawn_when_something_changes(
+    capsys: pytest.CaptureFixture[str], going: Going, repo: GitRepo
+) -> None:
+    """And not each time that the run is looked at."""
+    from gitflowrun.cli.output.terminal import Screen
+
+    block = watch._Block(Screen(sys.stdout))
+    now = replace(
+        ProgressWatch(open_repo(repo), store_of(repo).get("MyFlow", "1")).look(), seconds=5.0
+    )
+    for seconds in (5.0, 5.0, 6.0):
+        block.draw(replace(now, seconds=seconds))
+    assert capsys.readouterr().out.count("running for") == 2
+    assert going
+
+
 def test_without_runs(runs: Runs) -> None:
     """What to do."""
     done = runs("watch")
