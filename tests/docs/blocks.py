@@ -7,7 +7,8 @@
     ```sh title=".ci/run"          set-up commands, each a line of .ci/run; of these, `python ...` runs here too
     ```sh title="tests/..."        set-up commands that this file of tests runs, in environments of its own
 
-A page of the manual (`docs/manual/git-runs-<verb>.md`) goes on where the one of the program, `git-runs.md`, ends.
+A page of the manual (`docs/manual/git-runs-<verb>.md`) goes on where the one of the program, `git-runs.md`, ends. The
+tour has a repository with many runs (`tests.helpers.tour`).
 
 Ids, times, oids and pids differ from run to run: both sides are compared after `normal`. A line `...` stands for
 any lines. `python -m tests.docs.blocks FILE...` rewrites the outputs in place.
@@ -39,11 +40,13 @@ import pytest
 
 from gitflowrun.cli.git_runs.main import main
 from tests.helpers.repos import ROOT, GitRepo, make_repo
+from tests.helpers.tour import make_tour_repo
 
 FENCE = re.compile(r"^```(\w+)(?: title=\"([^\"]+)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 MANUAL = ROOT / "docs" / "manual"
 FIRST_PAGE = MANUAL / "git-runs.md"
 IN_PROCESS = re.compile(r"git runs (?!re(?:run|sume)\b)[\w @./:=+,'\"-]+")  # nothing for a shell
+TOUR = "tour.md"
 MAIN_JOB = re.compile(r"\bpython docs/.*")  # what a set-up line runs once everything is installed
 VARIABLE = (
     (re.compile(r"\b[0-9a-f]{7,64}\b"), "<oid>"),
@@ -109,6 +112,8 @@ class Sandbox:
         if document.parent == MANUAL and document != FIRST_PAGE:
             shutil.copytree(_after_the_first_page(), self.repo.path, symlinks=True)
             self.repo.git("update-index", "-q", "--refresh")
+        elif document.name == TOUR:
+            make_tour_repo(self.repo.path)
         else:
             self._make()
         bin_ = directory / "bin"

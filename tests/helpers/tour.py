@@ -45,7 +45,7 @@ class Train(FlowSpec):
         for epoch in range(1, self.epochs + 1):
             time.sleep(self.seconds)
             print(f"epoch {{epoch}}: loss {{1 / (epoch + 10 * QUALITY):.4f}}", flush=True)
-        self.model = f"tree of depth {{self.depth}}, lr {{self.lr}}".encode() * 20
+        self.model = f"tree of depth {{self.depth}}, lr {{self.lr}}".encode() * 2
         self.next(self.end)
 
     @step
@@ -93,7 +93,7 @@ def make_tour_repo(path: Path) -> GitRepo:
 
 def _make_run(repository: Repository, number: int, quality: float) -> None:
     lr, depth = LR[number % 4], DEPTH[number // 4 % 4]
-    fails = number % 11 == 0
+    fails = number % 23 == 0
     parameters = {
         "depth": str(9 if fails else depth),
         "epochs": "3",
@@ -113,7 +113,7 @@ def _make_run(repository: Repository, number: int, quality: float) -> None:
         accuracy = round(quality - abs(lr - 0.01) - abs(depth - 6) / 100, 4)
         found = {"accuracy": accuracy, "loss": round(1 - accuracy, 4)}
         out = "".join(f"epoch {n}: loss {1 / (n + 10 * quality):.4f}\n" for n in (1, 2, 3))
-        model = f"tree of depth {depth}, lr {lr}".encode() * 20
+        model = f"tree of depth {depth}, lr {lr}".encode() * 2
         end = finished_task(run, "end/3", {name: repr(it).encode() for name, it in found.items()})
         artifacts = {
             name: replace(ref, scalar=scalar_of(found[name]))
