@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _HEADER = f"Made by git-runs {__version__} from its own options."
 FIELDS = (
-    "branch", "code_commit", "dirty", "duration", "finished", "flow", "id", "origin", "started", "status", "step",
+    "branch", "code", "dirty", "duration", "finished", "flow", "id", "origin", "started", "status", "step",
     "tag", "tasks", "user",
 )  # fmt: skip
 """What a query may ask of every run; a test compares them with the query's own."""

@@ -13,6 +13,7 @@ from gitflowrun.runs.query import grammar
 from gitflowrun.runs.query.fields import (
     FIELDS,
     Fits,
+    field_of,
     read_duration,
     read_moment,
     scalar_fits,
@@ -152,7 +153,7 @@ class _Compiler:
 
     def _comparison(self, condition: Condition, operator: grammar.Operator) -> Test:
         found = self._values_of(condition)
-        field = FIELDS.get(condition.name.lower())
+        field = field_of(condition.name)
         make = scalar_fits if field is None else field.kind.fits
         fits = [make(operator, value) for value in condition.values]
         if condition.name.lower() == "user" and operator is grammar.Operator.EQUAL:

@@ -88,6 +88,35 @@ def _text(operator: Operator, value: Value) -> Fits:
     return _comparing(operator, value.text)
 
 
+_LEAST_DIGITS = 4
+"""Of the hash of a commit, as git takes them."""
+
+
+def _commit(operator: Operator, value: Value) -> Fits:
+    """By its first digits, as git's commands take them."""
+    text = value.text.lower()
+    if operator is Operator.LIKE:
+        return like(value.text)
+    if operator is not Operator.EQUAL or not re.fullmatch(rf"[0-9a-f]{{{_LEAST_DIGITS},64}}", text):
+        raise UsageError(
+            "this is compared with the hash of a commit",
+            hint="such as code = c21746b; on:main takes revisions",
+        )
+    return lambda found: bool(found.startswith(text))
+
+
+def _origin(operator: Operator, value: Value) -> Fits:
+    """By what `resume Train/12 3fa29c1…` says of the run: all of it, or one word; of the run, also its id alone."""
+    if operator is not Operator.EQUAL:
+        return _text(operator, value)
+
+    def fit(found: str) -> bool:
+        words = found.split(" ")
+        return value.text in {found, *words, *(word.rpartition("/")[2] for word in words[1:2])}
+
+    return fit
+
+
 def _number(operator: Operator, value: Value) -> Fits:
     number = read_number(value.text)
     if number is None or operator is Operator.LIKE:
@@ -233,6 +262,8 @@ def _as_word(found: Any) -> Any:
 
 
 TEXT = FieldKind("a text", _text)
+COMMIT = FieldKind("the hash of a commit", _commit)
+ORIGIN = FieldKind("an origin", _origin)
 NUMBER = FieldKind("a number", _number)
 TIME = FieldKind("a time", _time)
 DURATION = FieldKind("a span of time", _duration)
@@ -280,9 +311,9 @@ FIELDS: Mapping[str, QueryField] = {
         TEXT, lambda table: [it or None for it in table.column("failed_step")], "where it failed"
     ),
     "dirty": QueryField(FLAG, _stated("dirty"), "whether its code differed from the commit"),
-    "code_commit": QueryField(TEXT, _stated("code_commit"), "the commit of its code"),
+    "code": QueryField(COMMIT, _stated("code_commit"), "the commit of its code"),
     "origin": QueryField(
-        TEXT,
+        ORIGIN,
         lambda table: [it or None for it in table.column("origin")],
         "what it was made from: resume F/12 …",
     ),
@@ -293,3 +324,16 @@ FIELDS: Mapping[str, QueryField] = {
         needs_facts=True,
     ),
 }
+_OLD_NAMES = {"code_commit": "code"}
+
+
+def field_of(name: str) -> QueryField | None:
+    """The field of a name, in any case of letters; None where it is another name."""
+    word = name.lower()
+    return FIELDS.get(_OLD_NAMES.get(word, word))
+
+
+def is_commit(name: str) -> bool:
+    """Whether the values of a name are hashes of commits, which people read by their first digits."""
+    field = field_of(name)
+    return field is not None and field.kind is COMMIT

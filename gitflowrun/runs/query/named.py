@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from gitflowrun.errors import UsageError
 from gitflowrun.names import did_you_mean
 from gitflowrun.runs.lookup.run_columns import ABSENT
-from gitflowrun.runs.query.fields import FIELDS
+from gitflowrun.runs.query.fields import FIELDS, field_of
 from gitflowrun.runs.query.text_value import TextValue
 from gitflowrun.values import frozen
 
@@ -28,6 +28,8 @@ _OTHER_WORDS = {
     "metrics.": _METRIC,
 }
 _NAMES_IN_A_HINT = 20
+_OTHERS = {"commit": "the commit of a run's code is called code"}
+"""What to take instead of names that somebody may expect."""
 
 
 @frozen
@@ -58,7 +60,7 @@ def values_of(name: str, table: RunTable) -> NamedValues:
     Raises:
         UsageError: none of them has such a metric or parameter, and it is no field.
     """
-    field = FIELDS.get(name.lower())
+    field = field_of(name)
     if field is not None:
         return NamedValues([ABSENT if it is None else it for it in field.of(table)])
     for word, prefix in _OTHER_WORDS.items():
@@ -75,7 +77,7 @@ def values_of(name: str, table: RunTable) -> NamedValues:
         some = f"there are {', '.join(names[:_NAMES_IN_A_HINT])}"
         raise UsageError(
             f"none of these runs has a metric or parameter {bare!r}",
-            hint=did_you_mean(bare, names, some),
+            hint=_OTHERS.get(bare) or did_you_mean(bare, names, some),
         )
     return NamedValues(found)
 
@@ -96,7 +98,7 @@ def _as_values(texts: Sequence[str | None]) -> list[Any]:
 
 def needs_facts(name: str) -> bool:
     """Whether more is read for it than messages of runs."""
-    field = FIELDS.get(name.lower())
+    field = field_of(name)
     return field is None or field.needs_facts
 
 

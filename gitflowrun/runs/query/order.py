@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from gitflowrun.errors import UsageError
 from gitflowrun.runs.query.columns import text_of
-from gitflowrun.runs.query.fields import read_number
+from gitflowrun.runs.query.fields import is_commit, read_number
 from gitflowrun.runs.query.named import values_of
 from gitflowrun.runs.query.text_value import TextValue
 from gitflowrun.values import frozen
@@ -73,13 +74,50 @@ class Group:
     metrics: Mapping[str, tuple[float, float, float]]
 
 
-def grouped(table: RunTable, name: str) -> list[Group]:
-    """Runs by what they have under a name, the least value first. Raises UsageError if none of them has any."""
+def grouped(table: RunTable, name: str, keys: Sequence[str] = ()) -> list[Group]:
+    """Runs by what they have under a name.
+
+    Args:
+        table: The runs, the newest first.
+        name: The name.
+        keys: By what groups are sorted, the first one first, with `-` in front the largest first: the mean of a metric,
+            the name, `runs` or `done`. Without, the least value comes first; of commits the one that was run last for
+            the first time, as in their history.
+
+    Raises:
+        UsageError: none of the runs has a value of that name, or groups can't be sorted so.
+    """
     values = values_of(name, table)
-    groups: dict[str, list[int]] = {}
-    for place in _places_in_order(table, [name]):
-        groups.setdefault(text_of(values.at(place)), []).append(place)
-    return [_group(value, table.take(places)) for value, places in groups.items()]
+    are_commits = is_commit(name)
+    places = range(len(table))[::-1] if are_commits else _places_in_order(table, [name])
+    members: dict[str, list[int]] = {}
+    for place in places:
+        members.setdefault(text_of(values.at(place)), []).append(place)
+    if are_commits:
+        members = dict(reversed(members.items()))
+    groups = [_group(value, table.take(it)) for value, it in members.items()]
+    for key in reversed(keys):
+        ranks = {id(group): _rank_of(group, key.removeprefix("-"), name) for group in groups}
+        known = [it for it in groups if ranks[id(it)] is not None]
+        if not known:
+            raise UsageError(
+                f"groups of runs can't be sorted by {key.removeprefix('-')!r}",
+                hint=f"sort them by a metric that is a number, by {name}, runs or done",
+            )
+        known.sort(key=lambda it: ranks[id(it)], reverse=key.startswith("-"))
+        groups = known + [it for it in groups if ranks[id(it)] is None]
+    return groups
+
+
+def _rank_of(group: Group, key: str, name: str) -> Any:
+    """What a group is sorted by; None for one without."""
+    if key == name:
+        number = read_number(group.value)
+        return (1, 0, group.value) if number is None else (0, number, "")
+    if key in {"runs", "done"}:
+        return getattr(group, key)
+    found = group.metrics.get(key)
+    return None if found is None else found[1]
 
 
 def _group(value: str, runs: RunTable) -> Group:

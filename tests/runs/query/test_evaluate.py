@@ -10,12 +10,16 @@ from pathlib import Path
 import pytest
 
 from gitflowrun.git.repository import Repository
+from gitflowrun.git.snapshot import take_snapshot
+from gitflowrun.runs.create import create_run
 from gitflowrun.runs.query.fields import read_moment, read_number
 from gitflowrun.runs.query.select import RunQuery, select
 from gitflowrun.runs.query.words import QueryError
+from gitflowrun.runs.records import RunOrigin
 from gitflowrun.runs.runs import Status
+from gitflowrun.values import replace
 from tests.helpers.repos import GitRepo, make_repo
-from tests.helpers.runs import make_measured_run, open_repo
+from tests.helpers.runs import draft, make_measured_run, open_repo
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +82,7 @@ def found(repo: GitRepo | Repository, query: str) -> str:
         ("branch:main", "1 2"), ("flow = Other", "5 6"), ("flow like oth*", "5 6"),
         ("id > 3 and id <= 5", "4 5"),
         ("tasks = 1", "1 2 3 5"), ("dirty = false", "1 2 3 4 5 6"), ("step = end", "4 6"),
-        ("code_commit like *", "1 2 3 4 5 6"),
+        ("code_commit like *", "1 2 3 4 5 6"), ("code like *", "1 2 3 4 5 6"), ("code = 00000", ""),
         ("duration < 1h", "1 2 3 4 5 6"), ("duration > 10m", ""), ("started > 1h", "1 2 3 4 5 6"),
         ("started = today", "1 2 3 4 5 6"),
         ("started < 2020-01-01", ""), ("finished >= 2020-01-01", "1 2 3 4 5 6"), ("older:7d", ""),
@@ -107,6 +111,8 @@ def test_queries(measured: GitRepo, query: str, ids: str) -> None:
         ("dirty = 3", "true or false", "dirty = true"), ("dirty > true", "true or false", "dirty = true"),
         ("on:nothing", "'nothing' names no commit", "branch"), ("older:x", "'x' is no time", "7d"),
         ("since:nothing", "'nothing' names no commit", "date"),
+        ("code = main", "the hash of a commit", "on:main"), ("code > abcd", "the hash of a commit", "code = "),
+        ("commit = abcd", "metric or parameter 'commit'", "is called code"),
         ("tasks like 3", "compared with a number", "tasks"),
     ],
 )  # fmt: skip
@@ -137,3 +143,27 @@ def test_numbers_and_moments() -> None:
     assert abs(time.time() - 7_200 - ago) < 5
     assert read_moment("12") is None
     assert (read_moment("yesterday") or (0, 0))[1] == (read_moment("today") or (1, 0))[0]
+
+
+def test_commits_by_their_first_digits(measured: GitRepo) -> None:
+    """In any case of letters, as git takes them; four at least."""
+    first = measured.git("rev-parse", "v1.0^{commit}")
+    for digits in (first, first[:7], first[:4], first[:7].upper()):
+        assert found(measured, f"code = {digits}") == "1 2"
+        assert found(measured, f"code != {digits}") == "3 4 5 6"
+
+
+def test_what_was_made_from_a_run(repo: GitRepo) -> None:
+    """By how, by its address, its id or its uid."""
+    repo.commit()
+    first = make_measured_run(repo, {}, {})
+    with create_run(
+        open_repo(repo),
+        replace(draft(), origin=RunOrigin("resume", first)),
+        take_snapshot(open_repo(repo)),
+    ) as writer:
+        writer.commit([], status=Status.DONE)
+    for words in ("1", "MyFlow/1", str(first.uid), "resume", f"'resume MyFlow/1 {first.uid}'"):
+        assert found(repo, f"origin = {words}") == "2"
+    assert found(repo, "origin = 2") == ""
+    assert found(repo, "origin like resume*") == "2"

@@ -76,6 +76,8 @@ def log_command(as_json_: bool, **chosen: Any) -> int:
 
     FLOW are the runs of a flow; a run in its place is where to begin, 10..20 a range of runs. With
     PATHs, only runs whose code changed there against the run before of the same flow are shown.
+
+    What a run printed is shown by 'git runs logs'.
     """
     from gitflowrun.cli.git_runs.look.log import print_log
 
@@ -156,7 +158,7 @@ def compare_command(as_json_: bool, **chosen: Any) -> int:
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is written until the run ends.")
 @click.argument("address", default="@latest")
 def logs_command(streams: tuple[str, ...], timestamps: bool, follow: bool, address: str) -> int:
-    """Print what the tasks of a run, of a step, or one task wrote; running ones included.
+    """Print what a run, a step or a task wrote to stdout and stderr; running ones included.
 
     ADDRESS is RUN, RUN/STEP or RUN/STEP/TASK; the newest run if it is left out.
     """

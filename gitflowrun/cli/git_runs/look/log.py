@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import chain
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.cli.errors import GIT, Damage
@@ -19,7 +19,9 @@ from gitflowrun.porcelain.comparison.code_history import CodeHistory
 from gitflowrun.porcelain.notes import Notes
 from gitflowrun.runs.commit_message import duration
 from gitflowrun.runs.lookup.ranges import parse_range
+from gitflowrun.runs.lookup.run_index import facts_of
 from gitflowrun.runs.lookup.run_summary import DamagedRun, RunSummary
+from gitflowrun.runs.query.columns import cell
 from gitflowrun.runs.query.select import RunQuery, parameters_of, select
 from gitflowrun.runs.runs import RunStore
 from gitflowrun.values import replace
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from gitflowrun.cli.output.terminal import Screen
+
+
+_METRICS = 8
+"""How many metrics a run's line has."""
 
 
 def print_log(
@@ -76,13 +82,14 @@ def print_log(
                 ]
             screen.line(as_json(rows))
         elif oneline:
-            for run in runs:
-                screen.line(_line(run, screen))
+            for run, metrics in zip(runs, _metrics(repo, runs), strict=True):
+                screen.line(_line(run, metrics, screen))
                 if text := change(run, screen):
                     screen.line(text)
         else:
             notes = Notes(repo)
-            entries = (_entry(repo, run, notes, screen) for run in runs)
+            told = zip(runs, _metrics(repo, runs), strict=True)
+            entries = (_entry(repo, run, metrics, notes, screen) for run, metrics in told)
             blocks = (
                 chain(entry, _below(change(run, screen)))
                 for run, entry in zip(runs, entries, strict=True)
@@ -142,13 +149,21 @@ def _since(
     return [run for run in runs if run.pathspec in older]
 
 
-def _line(run: RunSummary | DamagedRun, screen: Screen) -> str:
+def _metrics(repo: Repository, runs: Sequence[RunSummary | DamagedRun]) -> Iterator[str]:
+    """The first metrics of each run, in a line."""
+    for known in facts_of(repo, [run.commit for run in runs]):
+        first = [f"{name} {cell(it)}" for name, it in islice(known.metrics.items(), _METRICS)]
+        yield ", ".join([*first, *(["…"] if len(known.metrics) > _METRICS else [])])
+
+
+def _line(run: RunSummary | DamagedRun, metrics: str, screen: Screen) -> str:
     """A run in one line, as `git log --oneline` has it."""
     style = screen.style
     tags = f" ({style.cyan(', '.join(map(printable, run.tags)))})" if run.tags else ""
     if isinstance(run, DamagedRun):
         return f"{style.yellow(printable(run.pathspec))}{tags} {style.status(run.status.value)}"
     words = f"{printable(run.pathspec)}: {_status_words(run)}"
+    words += f", {printable(metrics)}" if metrics else ""
     return f"{style.yellow(run.uid.short)}{tags} {words}"
 
 
@@ -158,7 +173,7 @@ def _below(text: str) -> Iterator[str]:
 
 
 def _entry(
-    repo: Repository, run: RunSummary | DamagedRun, notes: Notes, screen: Screen
+    repo: Repository, run: RunSummary | DamagedRun, metrics: str, notes: Notes, screen: Screen
 ) -> Iterator[str]:
     style = screen.style
     tags = f" ({style.cyan(', '.join(map(printable, run.tags)))})" if run.tags else ""
@@ -167,7 +182,7 @@ def _entry(
     if isinstance(run, DamagedRun):
         yield from facts(("Status", style.status(run.status.value)))
     else:
-        yield from _facts(run, screen)
+        yield from _facts(run, metrics, screen)
         if parameters := parameters_of(repo, run):
             yield ""
             for name, text in parameters.items():
@@ -176,7 +191,7 @@ def _entry(
             yield from ("", "Note:", *(f"    {printable(line)}" for line in note.split("\n")))
 
 
-def _facts(run: RunSummary, screen: Screen) -> Iterator[str]:
+def _facts(run: RunSummary, metrics: str, screen: Screen) -> Iterator[str]:
     style = screen.style
     kind, _, origin = run.state.origin.partition(" ")
     commit = f"{run.state.code_commit}{'+dirty' if run.state.dirty else ''}"
@@ -185,6 +200,7 @@ def _facts(run: RunSummary, screen: Screen) -> Iterator[str]:
         ("Author", printable(f"{run.author} <{run.email}>")),
         ("Date", stamp(run.state.started)),
         ("Code", commit if run.state.code_commit else ""),
+        ("Metrics", printable(metrics)),
         ("Origin", printable(f"{kind} of {origin.partition(' ')[0]}") if kind else ""),
     )
 

@@ -16,7 +16,7 @@ from gitflowrun.cli.output.text import ago, stamp
 from gitflowrun.errors import UsageError
 from gitflowrun.names import did_you_mean
 from gitflowrun.runs.query.columns import text_of
-from gitflowrun.runs.query.fields import FIELDS, read_number
+from gitflowrun.runs.query.fields import field_of, is_commit, read_number
 from gitflowrun.runs.query.named import values_of
 from gitflowrun.runs.query.text_value import TextValue
 
@@ -40,6 +40,9 @@ _OWN: dict[str, Callable[[RunTable], Sequence[str]]] = {
     "id": lambda table: [name.partition("/")[2] for name in table.column("name")],
     "subject": lambda table: table.column("subject"),
 }
+_HASHES = frozenset({"commit", "uid"})
+_SHORT = 7
+"""Digits of a hash with `:short`."""
 _TIMES = frozenset({"started", "finished"})
 _WIDEST = 500
 """Characters to which a template may pad a value."""
@@ -49,7 +52,8 @@ def needs_facts(template: str) -> bool:
     """Whether more than the messages of runs is shown."""
     names = [piece[0] for piece in _pieces(template) if not isinstance(piece, str)]
     return any(
-        name not in _OWN and (name not in FIELDS or FIELDS[name].needs_facts) for name in names
+        name not in _OWN and ((field := field_of(name)) is None or field.needs_facts)
+        for name in names
     )
 
 
@@ -126,6 +130,9 @@ def _of_braces(template: str) -> list[Piece]:
 def _written(name: str, spec: str, table: RunTable, now: float) -> Sequence[str]:
     """What is written of each run."""
     own = _OWN.get(name)
+    is_hash = name in _HASHES or is_commit(name)
+    if is_hash and spec == "short":
+        spec = f".{_SHORT}"
     if own is not None:
         return [_with(text, spec, name) for text in own(table)] if spec else own(table)
     try:
@@ -166,6 +173,16 @@ def _with(value: Any, spec: str, name: str) -> str:
     try:
         return format(value, spec)
     except (ValueError, TypeError):
-        if isinstance(value, str) or value is None:
+        if (isinstance(value, str) or value is None) and _is_for_numbers(spec):
             return str(value)  # among numbers there may be a text
         raise UsageError(f"{spec!r} is no format for {name}", hint="such as .3f or >8") from None
+
+
+def _is_for_numbers(spec: str) -> bool:
+    for number in (0, 0.0):
+        try:
+            format(number, spec)
+        except ValueError:
+            continue
+        return True
+    return False

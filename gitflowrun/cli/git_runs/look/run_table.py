@@ -40,6 +40,8 @@ _MADE_HERE = (2, 3, 4)
 _NAME = "%(run)"
 _kept: list[RunTable | list[FilledColumn]] = []
 """What is listed, until the program ends at once: to free two million texts takes a tenth of the time."""
+_DIGITS = 7
+"""Of the hash of a commit, as lists show it."""
 
 
 @frozen
@@ -93,10 +95,11 @@ def list_runs(query: RunQuery | None = None, view: ListView | None = None) -> No
     """
     repo = Repository.discover()
     query, view = query or RunQuery(), view or ListView()
-    asked = replace(query, limit=None) if view.sort else query
-    table = select_table(repo, asked, facts=view.needs_facts)
+    is_sorted = view.sort and view.group_by is None
+    asked = replace(query, limit=None) if is_sorted else query
+    table = whole = select_table(repo, asked, facts=view.needs_facts)
     _kept[:] = [table]
-    if view.sort and len(table):
+    if is_sorted and len(table):
         from gitflowrun.runs.query.order import ordered  # `git runs` alone does without
 
         table = ordered(table, view.sort).head(query.limit)
@@ -105,7 +108,7 @@ def list_runs(query: RunQuery | None = None, view: ListView | None = None) -> No
     elif view.template is not None or view.nul:
         _print_formatted(repo, table, view)
     else:
-        _print_table(repo, table, view)
+        _print_table(repo, table, view, whole)
     _warn(table)
 
 
@@ -120,24 +123,28 @@ def _print_formatted(repo: Repository, runs: RunTable, view: ListView) -> None:
 
 
 def _print_groups(repo: Repository, runs: RunTable, view: ListView) -> None:
+    from gitflowrun.runs.query.fields import is_commit
     from gitflowrun.runs.query.order import grouped
 
     assert view.group_by is not None
-    groups = grouped(runs, view.group_by) if len(runs) else []
+    groups = grouped(runs, view.group_by, view.sort) if len(runs) else []
     names = list(dict.fromkeys(name for group in groups for name in group.metrics))
+
+    are_commits = is_commit(view.group_by)
 
     def lines(screen: Screen) -> Iterator[str]:
         if not groups:
             return _none(repo)
         columns = [
             Column(view.group_by or ""),
+            Column("SUBJECT", shrinks=True),
             Column("RUNS", right=True),
             Column("DONE", right=True),
         ]
         columns += [Column(f"{name} (mean, least … most)", shrinks=True) for name in names]
         cells = [
             [
-                group.value or "-",
+                *(_of_commit(repo, group.value) if are_commits else (group.value or "-", "")),
                 str(group.runs),
                 str(group.done),
                 *(_span(group.metrics.get(it)) for it in names),
@@ -149,6 +156,21 @@ def _print_groups(repo: Repository, runs: RunTable, view: ListView) -> None:
     show(repo, groups, lines, json=view.json, page=True)
 
 
+def _of_commit(repo: Repository, text: str) -> tuple[str, str]:
+    """A commit as git's short log shows it: the first digits, and the subject where the commit is here."""
+    from gitflowrun.errors import GitflowrunError
+    from gitflowrun.git.objects import Oid
+
+    if not text:
+        return "-", ""
+    oid = Oid.from_hex(text)
+    try:
+        message = repo.objects.commit(oid).message
+    except GitflowrunError:
+        return oid.short, ""
+    return oid.short, message.decode(errors="replace").partition("\n")[0]
+
+
 def _span(found: tuple[float, float, float] | None) -> str:
     if found is None:
         return ""
@@ -156,11 +178,13 @@ def _span(found: tuple[float, float, float] | None) -> str:
     return mean if least == most else f"{mean} ({least} … {most})"
 
 
-def _print_table(repo: Repository, runs: RunTable, view: ListView) -> None:
+def _print_table(repo: Repository, runs: RunTable, view: ListView, whole: RunTable) -> None:
     parameters = _parameters(repo, runs.runs()) if view.params else None
 
     def lines(screen: Screen) -> Iterator[str]:
-        return _lines(runs, parameters, view, screen) if len(runs) else _none(repo)
+        if not len(runs):
+            return _none(repo)
+        return _lines(runs, parameters, view, screen, whole)
 
     maps = _maps(repo, runs, parameters) if view.json else []
     show(repo, maps, lines, json=view.json, page=True)
@@ -203,11 +227,16 @@ def _parameters(
 
 
 def _lines(
-    runs: RunTable, parameters: Sequence[Mapping[str, str]] | None, view: ListView, screen: Screen
+    runs: RunTable,
+    parameters: Sequence[Mapping[str, str]] | None,
+    view: ListView,
+    screen: Screen,
+    whole: RunTable,
 ) -> Iterator[str]:
+    """The lines of a list; `whole` are the runs that it shows some of, by which columns are chosen."""
     columns = _chosen(runs, view.columns, screen) if view.columns else None
     if columns is None:
-        columns = _usual(runs, parameters, view, screen)
+        columns = _usual(runs, parameters, view, screen, whole)
     _kept[1:] = [columns]
     if view.only_changed:
         first, *others = columns
@@ -216,7 +245,11 @@ def _lines(
 
 
 def _usual(
-    runs: RunTable, parameters: Sequence[Mapping[str, str]] | None, view: ListView, screen: Screen
+    runs: RunTable,
+    parameters: Sequence[Mapping[str, str]] | None,
+    view: ListView,
+    screen: Screen,
+    whole: RunTable,
 ) -> list[FilledColumn]:
     """The columns of every list, then parameters and metrics."""
     columns = _every(runs, screen)
@@ -226,7 +259,7 @@ def _usual(
             texts = [it.get(name, "") for it in parameters]
             columns.append(FilledColumn(Column(name, shrinks=True, leaves=1), texts))
     elif not view.metrics:
-        for name in changed_parameters(runs):
+        for name in changed_parameters(whole):
             texts = [it or "" for it in runs.parameter(name)]
             columns.append(FilledColumn(Column(name, shrinks=True, leaves=1), texts))
     for name in runs.metric_names if view.metrics or not view.params else ():
@@ -238,6 +271,7 @@ def _usual(
 
 def _chosen(runs: RunTable, names: Sequence[str], screen: Screen) -> list[FilledColumn]:
     """The columns that somebody wants, with the run in front."""
+    from gitflowrun.runs.query.fields import is_commit
     from gitflowrun.runs.query.named import values_of
 
     usual = {column.title.lower(): n for n, column in enumerate(_COLUMNS)}
@@ -253,6 +287,8 @@ def _chosen(runs: RunTable, names: Sequence[str], screen: Screen) -> list[Filled
             continue
         values = values_of(name, runs)
         texts = [text_of(values.at(it)) for it in range(len(runs))]
+        if is_commit(name):
+            texts = [it[:_DIGITS] for it in texts]
         columns.append(FilledColumn(Column(name, shrinks=True), texts))
     return columns
 

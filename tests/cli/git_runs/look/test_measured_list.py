@@ -95,6 +95,46 @@ def test_groups(measured: GitRepo) -> None:
     assert rows[""]["done"] == 0
 
 
+def test_groups_of_commits(repo: GitRepo) -> None:
+    """The newest commit first, whichever was run again, with its subject; sorted by what groups have."""
+    commits = []
+    for subject, accs in (("one", [0.5, 0.7]), ("two", [0.9]), ("three", [0.1])):
+        commits.append(repo.commit(subject)[:7])
+        for acc in accs:
+            make_measured_run(repo, {}, {"acc": acc})
+    repo.git("switch", "-q", "--detach", commits[0])
+    make_measured_run(repo, {}, {"acc": 0.6})
+    rows = listed(repo, "--group-by", "code")
+    assert rows == [
+        "code SUBJECT RUNS DONE acc (mean, least … most)", f"{commits[2]} three 1 1 0.1",
+        f"{commits[1]} two 1 1 0.9", f"{commits[0]} one 3 3 0.6 (0.5 … 0.7)",
+    ]  # fmt: skip
+    for key, order in (("-acc", "102"), ("acc", "201"), ("-runs", "021"), ("done", "210")):
+        found = listed(repo, "--group-by", "code", "--sort", key)[1:]
+        assert [row[:7] for row in found] == [commits[int(it)] for it in order]
+    full = json.loads(repo.call("list", "--group-by", "code", "--json").out)
+    assert [(row["value"][:7], len(row["value"])) for row in full] == [
+        (it, 40) for it in commits[::-1]
+    ]
+    wrong = repo.call("list", "--group-by", "code", "--sort", "started")
+    assert (wrong.code, "can't be sorted by 'started'" in wrong.err) == (129, True)
+
+
+def test_sorted_lists_show_what_all_runs_differ_in(measured: GitRepo) -> None:
+    """Though the first of them have it in common."""
+    assert "lr" in listed(measured, "MyFlow", "--sort", "-acc", "-n", "1")[0].split(" ")
+
+
+def test_short_hashes(measured: GitRepo) -> None:
+    """In columns, and in formats that ask for them; what is no format is refused."""
+    full, short = measured.call("list", "-1", "--format", "%(code) %(code:short)").out.split()
+    assert full.startswith(short)
+    assert (len(full), len(short)) == (40, 7)
+    assert listed(measured, "-c", "code", "-1")[1].endswith(f" {short}")
+    wrong = measured.call("list", "--format", "%(run:short)")
+    assert (wrong.code, "'short' is no format for run" in wrong.err) == (129, True)
+
+
 @pytest.mark.parametrize(
     ("template", "line"),
     [
