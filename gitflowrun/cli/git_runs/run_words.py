@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gitflowrun.git.repository import Repository
 
 _BLANKS = " \n\t"
-_SIGNS = "=<>("
+_SIGNS = "=<>"
 _STATUSES = frozenset(status.value for status in Status)
 
 

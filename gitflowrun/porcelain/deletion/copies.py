@@ -33,9 +33,10 @@ from gitflowrun.runs.commit_message import parse_message
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from gitflowrun.git.repository import Repository
+    from gitflowrun.runs.records import RunIdentity
 
 _TAGGED = (
     "it has tags there that this clone has not seen, which would be lost: put it back with git runs restore, "
@@ -121,13 +122,20 @@ class Copies:
         return found
 
 
-def remove_there(repo: Repository, copies: Iterable[RemoteCopy]) -> list[RemoteRemoval]:
-    """Remove copies from their remotes. What can't be removed says why, and the others go.
+def remove_there(
+    repo: Repository, copies: Iterable[RemoteCopy], tips: Mapping[Oid, RunIdentity]
+) -> tuple[list[RemoteRemoval], list[str]]:
+    """Remove runs from all configured remotes. What can't be removed says why, and the others go.
 
     Args:
         repo: The repository.
-        copies: The copies, of runs and of their tags. Nothing is done about one whose remote is not configured any
-            more: that may be an old URL of another one.
+        copies: What we know remotes to have of the runs and of their tags. Nothing is done about a copy whose remote is
+            not configured any more: that may be an old URL of another one.
+        tips: Commits of the runs, each with its run: a ref of that run there that holds one of these goes as well.
+
+    Returns:
+        What became of each copy and of what was found besides; and the remotes that can't be reached, and of which
+        there is no copy.
     """
     places, by_place = Copies(repo).places, dict[str, list[RemoteCopy]]()
     for copy in copies:
@@ -135,13 +143,16 @@ def remove_there(repo: Repository, copies: Iterable[RemoteCopy]) -> list[RemoteR
         if label in places:
             by_place.setdefault(label, []).append(copy)
     done: list[RemoteRemoval] = []
-    for label, there in by_place.items():
+    unreached = []
+    for label, place in places.items():
+        there = by_place.get(label, [])
         try:
-            with Sending(repo, label).alone(places[label].title, None):
-                done += _RemoteRuns(repo, places[label]).remove(there)
+            with Sending(repo, label).alone(place.title, None):
+                done += _RemoteRuns(repo, place).remove(there, tips)
         except RepositoryError as error:  # it can't be reached, or only in part
             done += [RemoteRemoval(copy, error.message) for copy in there]
-    return done
+            unreached += [] if there else [place.title]
+    return done, unreached
 
 
 class _RemoteRuns:
@@ -155,8 +166,13 @@ class _RemoteRuns:
     def _listed(self) -> dict[str, str]:
         return self._remote.refs(f"{layout.RUNS}*", f"{layout.TAG_MIRROR}*")
 
-    def remove(self, copies: Sequence[RemoteCopy]) -> list[RemoteRemoval]:
-        """Remove copies. Raises RepositoryError: the remote can't be reached any more."""
+    def remove(
+        self, copies: Sequence[RemoteCopy], tips: Mapping[Oid, RunIdentity]
+    ) -> list[RemoteRemoval]:
+        """Remove runs. Raises RepositoryError: the remote can't be reached any more."""
+        copies = [*copies, *self._unknown(tips, {copy.ref for copy in copies})]
+        if not copies:
+            return []
         why: dict[str, str] = {}
         runs = [copy for copy in copies if layout.is_run_ref(copy.ref)]
         tags = {copy.ref: copy.oid for copy in copies if not layout.is_run_ref(copy.ref)}
@@ -190,14 +206,26 @@ class _RemoteRuns:
         gone: dict[str, Oid | None] = {it.copy.ref: None for it in found if not it.reason}
         Tracking(self._repo.refs, self._remote).note(gone)
         left = [(ref, uid) for ref, uid in mirrors.items() if why[ref]]
-        return [*found, *(RemoteRemoval(self._as_copy(ref, uid), why[ref]) for ref, uid in left)]
+        others = [RemoteRemoval(self._as_copy(ref, uid, uid), why[ref]) for ref, uid in left]
+        return [*found, *others]
 
-    def _as_copy(self, ref: str, uid: Oid) -> RemoteCopy:
-        """A git tag there, of which there is no copy."""
+    def _unknown(
+        self, tips: Mapping[Oid, RunIdentity], known: Collection[str]
+    ) -> Iterator[RemoteCopy]:
+        """What the remote has of runs, and we have no copy of: others sent it there, or it stays away from here."""
+        wanted = {str(tip): run for tip, run in tips.items()}
+        for ref, oid in self._there.items():
+            if oid in wanted and ref not in known and (name := layout.parse_run_ref(ref)):
+                run = wanted[oid]
+                if (name[0], name[1].number) == (run.flow, run.id.number):
+                    yield self._as_copy(ref, run.uid, Oid.from_hex(oid))
+
+    def _as_copy(self, ref: str, uid: Oid, oid: Oid) -> RemoteCopy:
+        """A ref there, of which there is no copy."""
         title = self._remote.title
         command = shlex.join(("git", "push", title, "--delete", ref))
         return RemoteCopy(
-            uid, title, ref, layout.tracking_ref(self._remote.label, ref), uid, command
+            uid, title, ref, layout.tracking_ref(self._remote.label, ref), oid, command
         )
 
     def _tags_of(self, uids: Collection[Oid]) -> dict[str, Oid]:

@@ -31,6 +31,7 @@ from gitflowrun.runs.live import remove_live_state
 from gitflowrun.runs.locks import Locks
 from gitflowrun.runs.lookup.ranges import expand
 from gitflowrun.runs.maintenance import tidy
+from gitflowrun.runs.records import RunIdentity
 from gitflowrun.runs.runs import RunStore
 from gitflowrun.runs.tags import Tags
 from gitflowrun.values import frozen, replace
@@ -54,6 +55,7 @@ class Removal:
         exact: Whether these are: else at most so many.
         copies: Which remotes had them, and have them still.
         removed_there: What became of those that were to be removed there.
+        unreached: Remotes that could not be asked whether they have them, too.
     """
 
     runs: tuple[str, ...]
@@ -62,6 +64,7 @@ class Removal:
     exact: bool
     copies: tuple[RemoteCopy, ...]
     removed_there: tuple[RemoteRemoval, ...] = ()
+    unreached: tuple[str, ...] = ()
 
 
 @frozen
@@ -146,7 +149,7 @@ def remove_everywhere(
     *,
     spare_tagged: bool = False,
 ) -> Removal:
-    """As `remove`, and from the remotes that had them when we last looked; a server may refuse that.
+    """As `remove`, and from all remotes that have them; a server may refuse that.
 
     Args:
         repo: The repository.
@@ -162,10 +165,13 @@ def remove_everywhere(
     if runs:
         done = remove(repo, runs, spare_tagged=spare_tagged)
     copies = [*done.copies, *Copies(repo).of({run.uid for run in trashed})]
-    found = remove_there(repo, copies)
+    tips = {run.commit: run.identity for run in runs if run.pathspec in done.runs}
+    tips |= {run.tip: RunIdentity(run.flow, run.id, run.uid) for run in trashed}
+    tips |= {run.uid: run for run in tips.values()}
+    found, unreached = remove_there(repo, copies, tips)
     gone = {it.copy.tracking for it in found if not it.reason}
     kept = tuple(copy for copy in copies if copy.tracking not in gone)
-    return replace(done, copies=kept, removed_there=tuple(found))
+    return replace(done, copies=kept, removed_there=tuple(found), unreached=tuple(unreached))
 
 
 def collect(repo: Repository, expire: float) -> Purge:

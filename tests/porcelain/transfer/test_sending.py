@@ -127,7 +127,7 @@ def test_a_run_that_is_removed_there_while_a_push_sends_tags(
     said: list[str] = []
 
     def meanwhile() -> None:
-        said.extend(it.reason for it in remove_there(open_repo(ada), copies))
+        said.extend(it.reason for it in remove_there(open_repo(ada), copies, {})[0])
 
     with _at("push.tagged", monkeypatch, meanwhile):
         send(ada)
@@ -145,7 +145,7 @@ def test_a_run_that_was_removed_there_before_a_push_sends_its_tags(
     copies = Copies(open_repo(ada)).of({store_of(ada).get("MyFlow", RunId("1")).identity.uid})
 
     def meanwhile() -> None:
-        assert [it.reason for it in remove_there(open_repo(ada), copies)] == [""]
+        assert [it.reason for it in remove_there(open_repo(ada), copies, {})[0]] == [""]
 
     with _at("push.noted", monkeypatch, meanwhile):
         send(ada)

@@ -60,9 +60,8 @@ def rm_command(
     Runs that are not named one by one, but by a query or an option, are only listed until --force is given; tagged ones
     stay unless the query speaks of tags, and running ones in any case.
 
-    With --remote they are removed from the remotes as well that had them when this clone last looked; RUNs may be in
-    the trash already. There is no trash there. A server may refuse it, and a run that went on there stays: the exit
-    code is 1 then.
+    With --remote they are removed from all configured remotes as well that have them; RUNs may be in the trash already.
+    There is no trash there. A server may refuse it, and a run that went on there stays: the exit code is 1 then.
     """
     from gitflowrun.cli.git_runs.remove.removal import remove_runs, remove_set
     from gitflowrun.cli.git_runs.run_words import is_query

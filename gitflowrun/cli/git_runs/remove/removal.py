@@ -56,16 +56,14 @@ def remove_runs(*, force: bool, there: bool, as_json_: bool, addresses: tuple[st
         return REFUSED
     done = remove_everywhere(repo, runs, trashed) if there else remove(repo, runs)
     show(repo, done, lambda _: _removed(repo, done), json=as_json_)
-    if there and not (done.removed_there or done.copies):
-        sys.stderr.write(
-            "No remote had them when this clone last looked; git runs fetch looks again.\n"
-        )
+    if there and not (done.removed_there or done.copies or done.unreached):
+        sys.stderr.write("No remote has them.\n")
     return _exit_code(done, there=there)
 
 
 def _exit_code(done: Removal, *, there: bool) -> int:
     """Of what was to be removed from remotes, too: 1 if one has some of it still, as far as anybody knows."""
-    is_left = done.copies or any(it.reason for it in done.removed_there)
+    is_left = done.copies or done.unreached or any(it.reason for it in done.removed_there)
     return REFUSED if there and is_left else 0
 
 
@@ -195,6 +193,8 @@ def _told_moved(repo: Repository, done: Removal) -> Iterator[str]:
 
 
 def _told_there(done: Removal) -> Iterator[str]:
+    for remote in done.unreached:
+        yield printable(f"{remote} can't be reached, so nobody knows whether it has them")
     for it in done.removed_there:
         name, remote = it.copy.ref.removeprefix("refs/runs/"), it.copy.remote
         if it.reason:
