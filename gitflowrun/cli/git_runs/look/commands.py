@@ -32,7 +32,9 @@ def _names(_ctx: click.Context, _option: click.Parameter, values: tuple[str, ...
 @click.option("-p", "--params", is_flag=True, help="Show the parameters in which runs differ.")
 @click.option("-m", "--metrics", is_flag=True, help="Show metrics; with neither, both are shown.")
 @click.option("--only-changed", is_flag=True, help="Leave out columns in which all runs are equal.")
-@click.option("--group-by", metavar="NAME", help="Show groups of runs with the same value.")
+@click.option(
+    "--group-by", metavar="NAME", help="Show groups of runs with the same value: --group-by code."
+)
 @click.option(
     "--format",
     "template",
@@ -46,7 +48,8 @@ def list_command(trash: bool, words: tuple[str, ...], **options: Any) -> None:
     """List runs, newest first; only those of FLOW, or that QUERY means, when these are given.
 
     QUERY compares metrics, parameters and fields: 'accuracy > 0.9 and lr < 0.01 or tag = production'. Metrics are the
-    numbers, truth values and short texts among the artifacts of the end step.
+    numbers, truth values and short texts among the artifacts of the end step. Fields are id, flow, status, tag, user,
+    started, finished, duration, tasks, step, dirty, code (the commit of the code), origin and branch.
     """
     from gitflowrun.cli.git_runs.look.run_list import print_list, print_trash
 

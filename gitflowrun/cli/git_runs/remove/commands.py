@@ -55,7 +55,8 @@ def rm_command(
     """Move RUNs to the trash, with their tags and the notes on them.
 
     There they stay for 30 days, or as long as runs.trashExpire says, and git runs restore puts them back. Remotes keep
-    what they have, and no fetch brings it here again unless it is asked for by name.
+    what they have, and no fetch brings it here again unless it is asked for by name. 'git runs gc --prune=now' empties
+    the trash and frees its space.
 
     Runs that are not named one by one, but by a query or an option, are only listed until --force is given; tagged ones
     stay unless the query speaks of tags, and running ones in any case.

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 
 import pytest
 
+from gitflowrun.runs.query.fields import FIELDS
 from gitflowrun.runs.runs import Status
 from tests.helpers.repos import GitRepo, make_repo
 from tests.helpers.runs import make_measured_run
@@ -211,3 +213,9 @@ def test_what_a_stranger_has_written_commands_no_terminal(repo: GitRepo) -> None
     make_measured_run(repo, {"p\x1b[31m": "\x1b]0;x\x07"}, {"m": 1})
     make_measured_run(repo, {"p\x1b[31m": "2"}, {"m": 1})
     assert "\x1b" not in repo.call("list").out
+
+
+def test_help_names_all_fields(repo: GitRepo) -> None:
+    """What may be asked of each run."""
+    words = re.findall(r"\w+", repo.call("list", "-h").out)
+    assert not {*FIELDS} - {*words}
