@@ -249,7 +249,7 @@ def test_a_terminal_shows_progress(flow: GitRepo) -> None:
     """On a terminal a status line follows the log and is gone at the end."""
     wait = "while not __import__('os').path.exists('go'): time.sleep(0.01)"
     flow.write("small.py", FLOW.replace("time.sleep(self.pause)", wait))
-    running = "Small/1: 1 task done, running work x2 (since "
+    running = "Small/1: 1 task done, running work x2 (0 of "
     go = flow.path / "go"
     code, shown = _on_terminal(flow, "run", at=running.encode(), then=lambda _: go.touch())
     assert code == 0
