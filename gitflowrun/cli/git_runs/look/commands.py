@@ -18,6 +18,15 @@ def _names(_ctx: click.Context, _option: click.Parameter, values: tuple[str, ...
     return tuple(name.strip() for value in values for name in value.split(",") if name.strip())
 
 
+_format_option = click.option(
+    "--format", "template", metavar="FORMAT",
+    help="Write each run so: '%(run) %(accuracy)', as for git for-each-ref, or '{run} {accuracy:.3f}'.",
+)  # fmt: skip
+_nul_option = click.option(
+    "-z", "nul", is_flag=True, help="End entries with NUL instead of a line feed."
+)
+
+
 @click.command(name="list", cls=GitCommand, counts=True)
 @click.argument("words", nargs=-1, metavar="[FLOW] [QUERY]")
 @filter_options
@@ -35,13 +44,8 @@ def _names(_ctx: click.Context, _option: click.Parameter, values: tuple[str, ...
 @click.option(
     "--group-by", metavar="NAME", help="Show groups of runs with the same value: --group-by code."
 )
-@click.option(
-    "--format",
-    "template",
-    metavar="FORMAT",
-    help="Write each run so: '%(run) %(accuracy)', as for git for-each-ref, or '{run} {accuracy:.3f}'.",
-)
-@click.option("-z", "nul", is_flag=True, help="End entries with NUL instead of a line feed.")
+@_format_option
+@_nul_option
 @click.option("--trash", is_flag=True, help="List the runs in the trash instead.")
 @json_option
 def list_command(trash: bool, words: tuple[str, ...], **options: Any) -> None:
@@ -73,6 +77,8 @@ def list_command(trash: bool, words: tuple[str, ...], **options: Any) -> None:
     help="Show what changed in the code of each run, against the run before it of its flow.",
 )
 @click.option("--stat", "form", flag_value="stat", help="Show which files changed, and how much.")
+@_format_option
+@_nul_option
 @json_option
 def log_command(as_json_: bool, **chosen: Any) -> int:
     """Show runs one after the other, newest first.
@@ -88,15 +94,21 @@ def log_command(as_json_: bool, **chosen: Any) -> int:
 
 
 @click.command(name="show")
+@_format_option
+@_nul_option
 @json_option
 @click.argument("addresses", nargs=-1, metavar="[ADDRESS]...")
-def show_command(as_json_: bool, addresses: tuple[str, ...]) -> int:
+def show_command(
+    template: str | None, nul: bool, as_json_: bool, addresses: tuple[str, ...]
+) -> int:
     """Show what is recorded of runs, steps, tasks or artifacts; of the newest run without ADDRESS.
 
     ADDRESS is RUN, RUN/STEP, RUN/STEP/TASK or RUN/STEP/TASK/ARTIFACT.
     """
-    from gitflowrun.cli.git_runs.look.show import print_addresses
+    from gitflowrun.cli.git_runs.look.show import print_addresses, print_runs
 
+    if template is not None or nul:
+        return print_runs(template, addresses, nul=nul)
     return print_addresses(as_json_=as_json_, addresses=addresses)
 
 

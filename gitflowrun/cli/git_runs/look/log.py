@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from gitflowrun.cli.errors import GIT, Damage
 from gitflowrun.cli.git_runs.look.code_text import code_text
-from gitflowrun.cli.git_runs.look.run_table import json_rows, warn_of_damage
+from gitflowrun.cli.git_runs.look.run_table import format_runs, json_rows, warn_of_damage
 from gitflowrun.cli.git_runs.run_words import is_query
 from gitflowrun.cli.output.tables import apart, as_json, facts
 from gitflowrun.cli.output.terminal import open_screen
@@ -43,6 +43,8 @@ def print_log(
     paths: tuple[str, ...],
     as_json_: bool,
     flow: str | None,
+    template: str | None = None,
+    nul: bool = False,
     **filters: Any,
 ) -> int:
     """Show runs one after the other, newest first, with what changed in their code.
@@ -53,11 +55,17 @@ def print_log(
         paths: Only the runs whose code changed there, and of changes only these.
         as_json_: Print JSON.
         flow: A flow, a range, or the run to begin at; all runs when None.
+        template: Write each run so, see `run_format`.
+        nul: Whether an entry ends with NUL instead of a line feed.
         filters: The other fields of a `RunQuery`.
     """
     repo, damage = Repository.discover(), Damage(GIT)
     places = [from_top(repo, path) for path in paths]
     runs = _chosen(repo, flow, RunQuery(**filters), places)
+    if template is not None or nul:
+        format_runs(repo, runs, template, nul=nul)
+        warn_of_damage(runs)
+        return 0
     history = CodeHistory(repo) if form else None
 
     def change(run: RunSummary | DamagedRun, screen: Screen) -> str:

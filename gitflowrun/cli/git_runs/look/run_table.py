@@ -106,20 +106,41 @@ def list_runs(query: RunQuery | None = None, view: ListView | None = None) -> No
     if view.group_by is not None:
         _print_groups(repo, table, view)
     elif view.template is not None or view.nul:
-        _print_formatted(repo, table, view)
+        print_formatted(repo, table, view.template, nul=view.nul)
     else:
         _print_table(repo, table, view, whole)
     _warn(table)
 
 
-def _print_formatted(repo: Repository, runs: RunTable, view: ListView) -> None:
+def print_formatted(repo: Repository, runs: RunTable, template: str | None, *, nul: bool) -> None:
+    """Write runs as a template says, see `run_format`; their names without one.
+
+    Args:
+        repo: The repository.
+        runs: The runs.
+        template: The template.
+        nul: Whether an entry ends with NUL instead of a line feed.
+
+    Raises:
+        UsageError: it names what none of the runs has, or can't be understood.
+    """
     from gitflowrun.cli.git_runs.look.run_format import formatted
 
-    with open_screen(repo, page=not view.nul) as screen:
-        for text in formatted(view.template or _NAME, runs, screen.now):
+    with open_screen(repo, page=not nul) as screen:
+        for text in formatted(template or _NAME, runs, screen.now):
             # For a person nothing that was recorded commands the terminal; a program gets what it asked for.
-            shown = printable(text) if screen.person and not view.nul else text
-            screen.out.write(shown + ("\0" if view.nul else "\n"))
+            shown = printable(text) if screen.person and not nul else text
+            screen.out.write(shown + ("\0" if nul else "\n"))
+
+
+def format_runs(
+    repo: Repository, runs: Sequence[RunSummary | DamagedRun], template: str | None, *, nul: bool
+) -> None:
+    """As `print_formatted`, of runs that were chosen otherwise."""
+    from gitflowrun.runs.lookup.run_index import facts_of, table_of
+
+    table = table_of(runs, facts_of(repo, [run.commit for run in runs]))
+    print_formatted(repo, table, template, nul=nul)
 
 
 def _print_groups(repo: Repository, runs: RunTable, view: ListView) -> None:

@@ -304,6 +304,23 @@ def print_addresses(*, as_json_: bool, addresses: tuple[str, ...]) -> int:
     return damage.exit_code
 
 
+def print_runs(template: str | None, addresses: tuple[str, ...], *, nul: bool) -> int:
+    """Write runs as a template says, in the order in which they are named; the newest run without ADDRESS."""
+    from gitflowrun.cli.git_runs.look.run_table import print_formatted
+    from gitflowrun.runs.query.select import RunQuery, select_table
+
+    repo = Repository.discover()
+    store = RunStore(repo)
+    names = [
+        run.pathspec for run in store.find_all(expand_queries(repo, addresses or ("@latest",)))
+    ]
+    table = select_table(repo, RunQuery(), facts=True)
+    places = {name: place for place, name in enumerate(table.column("name"))}
+    chosen = table.take([places[name] for name in names if name in places])
+    print_formatted(repo, chosen, template, nul=nul)
+    return 0
+
+
 def _gathered(repo: Repository, address: Address) -> tuple[Any, _Lines]:
     """What an address names, and what lays it out."""
     if address.step is None:

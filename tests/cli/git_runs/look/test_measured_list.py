@@ -219,3 +219,18 @@ def test_help_names_all_fields(repo: GitRepo) -> None:
     """What may be asked of each run."""
     words = re.findall(r"\w+", repo.call("list", "-h").out)
     assert not {*FIELDS} - {*words}
+
+
+def test_formats_of_other_commands(measured: GitRepo) -> None:
+    """`show` writes runs in the order in which they are named, `log` those that it would show."""
+    assert measured.call("show", "2", "1", "--format", "%(run) %(acc)").out == (
+        "MyFlow/2 0.9\nMyFlow/1 0.812346\n"
+    )
+    assert measured.call("show", "MyFlow/1", "--format", "{acc:.2f}").out == "0.81\n"
+    assert measured.call("show", "--format", "%(flow)").out == "Other\n"
+    assert measured.call("show", "-z", "acc < 0.95").out == "MyFlow/2\0MyFlow/1\0"
+    assert measured.call("log", "MyFlow", "-2", "--format", "%(id)").out == "4\n3\n"
+    assert measured.call("log", "1..2", "-z").out == "MyFlow/2\0MyFlow/1\0"
+    for words in (("show", "1/end"), ("show", "9"), ("show", "1")):
+        wrong = measured.call(*words, "--format", "%(nosuch)")
+        assert (wrong.code in {128, 129}, wrong.out) == (True, "")
