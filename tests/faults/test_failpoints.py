@@ -44,7 +44,7 @@ REMOVE_THERE = (
 )
 RUNS = ("-m", "gitflowrun.cli.git_runs.main")
 # Where one error costs nobody anything: what is lost is a cache, or for people to look at; or it is tried again.
-HARMLESS = ("cache.", "dedup.", "live.", "key.", "packed.", "sign.")
+HARMLESS = ("cache.", "dedup.", "live.", "packed.", "sign.")
 # What could not be mended is a line of the report.
 REPORTED = ("doctor.",)
 # At the first time where it is reached once, else in the middle of a run.

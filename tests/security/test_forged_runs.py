@@ -48,10 +48,7 @@ class Batch:
     def look(self, repo: GitRepo, turns: int, part: slice = slice(None)) -> None:
         """Do with each run what is done always, and `turns` other commands."""
         runs = placed(self.made, repo)[part]
-        commands = [
-            reading_commands(run.address, index, run.variant.label, turns)
-            for index, run in enumerate(runs)
-        ]
+        commands = [reading_commands(run, index, turns) for index, run in enumerate(runs)]
         wanted = {
             it.verb: honest(it, OWN, run.address)
             for run, found in zip(runs, commands, strict=True)
@@ -119,7 +116,7 @@ def test_a_sample_of_forged_runs_is_data(world: World) -> None:
     world.plant([ref for ref in batch.made if "@" not in ref], repo)
     commands = []
     for index, run in enumerate(placed(batch.made, repo)):
-        found = reading_commands(run.address, index, run.variant.label, 5)
+        found = reading_commands(run, index, 5)
         commands += [found[index % len(found)], found[(index * 3 + 1) % len(found)]]
     (usual,) = world.exercise(repo, [Command("client", [OWN], "")])
     batch.judge(world.exercise(repo, commands), defaultdict(lambda: usual.rss))

@@ -110,6 +110,7 @@ class Placed:
 
     variant: Variant
     address: str
+    says_it_runs: bool
 
 
 class World:
@@ -261,15 +262,17 @@ class World:
         )  # fmt: skip
 
 
-def reading_commands(address: str, index: int, label: str, count: int) -> list[Command]:
+def reading_commands(run: Placed, index: int, count: int) -> list[Command]:
     """What is done with one run: some commands always, `count` others by turns, on a terminal or in a pipe."""
+    address, label = run.address, run.variant.label
     always = [
         Command("runs", ["show", address], "show", tty=True), Command("client", [address], "client"),
         Command("runs", ["diff", "MyFlow/1", address], "diff", tty=True), Command("runs", ["logs",
         address], "logs", tty=True),
         Command("flow", ["dump", f"{address.partition('/')[2]}/start"], "dump", tty=True),
     ]  # fmt: skip
-    others = _others(address)
+    # Who watches a run that says it runs does so until it says that it has ended.
+    others = [it for it in _others(address) if not (run.says_it_runs and it.words[0] == "watch")]
     start = index * count
     chosen = [others[(start + n) % len(others)] for n in range(min(count, len(others)))]
     made = [*always, *chosen]
@@ -350,8 +353,14 @@ def honest(command: Command, address: str, forged: str) -> Command:
 def placed(made: Mapping[str, Variant], repo: GitRepo) -> list[Placed]:
     """Where a repository has the forged runs, by the commits that its refs name."""
     rows = repo.git("for-each-ref", "--format=%(refname)", "refs/runs/", check=False).split("\n")
+    found = [ref for ref in rows if ref in made and not ref.startswith("refs/runs/@")]
     return [
-        Placed(made[ref], ref.removeprefix("refs/runs/"))
-        for ref in rows
-        if ref in made and not ref.startswith("refs/runs/@")
+        Placed(
+            made[ref], ref.removeprefix("refs/runs/"), "\nStatus: running\n" in _message(repo, ref)
+        )
+        for ref in found
     ]
+
+
+def _message(repo: GitRepo, ref: str) -> str:
+    return repo.git("log", "-1", "--format=%B", "--end-of-options", ref, check=False) + "\n"

@@ -225,18 +225,25 @@ class LogPrinter:
         """Write a stream's lines to a terminal, as many as somebody may look at."""
         screen, shown, begins = self._screen, 0, True
         times = self._times(task, stream)
+        lines: list[str] = []  # millions, so many at once
         for line, ends in _line_parts(task.output_pieces(stream)):
-            text = line.decode(errors="replace")
-            text = terminal_safe(text)
+            text = line.decode(errors="replace") if line else ""
+            if text and not (text.isascii() and text.isprintable()):
+                text = terminal_safe(text)
             if begins and self._timestamps:
                 text = f"{self._stamp(next(times))} {text}"
-            shown += len(text)
+            shown += len(text) + 1
             if shown > TERMINAL_OUTPUT:
                 words = f"git runs logs --{stream} {shlex.quote(task.pathspec)} > FILE"
-                screen.line(screen.style.dim(f"... and more: `{words}` writes all of it"))
-                return
-            screen.line(text)  # a terminal would break long ones itself
+                lines.append(screen.style.dim(f"... and more: `{words}` writes all of it"))
+                break
+            lines.append(text)  # a terminal would break long ones itself
+            if len(lines) == LINES_AT_ONCE:
+                screen.line("\n".join(lines))
+                lines.clear()
             begins = ends
+        if lines:
+            screen.line("\n".join(lines))
 
     def _print_stamped(self, task: StoredTask, stream: str) -> None:
         """Write a stream's lines for a program, whole and with their times: millions, so many at once."""
