@@ -187,25 +187,6 @@ def test_a_disk_that_fails_is_told(
     assert not has(repo, OWN)
 
 
-def test_gc_waits_for_the_trash_to_be_old(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For 30 days, or as `runs.trashExpire` or `--prune` say."""
-    assert repo.call("rm", "1").code == 0
-    assert freed(repo, "gc")["objects"] == 0
-    assert freed(repo, "gc", "--prune=1.day")["objects"] == 0
-    repo.git("config", "runs.trashExpire", "never")
-    later = time.time() + 20 * 86_400
-    monkeypatch.setattr(time, "time", lambda: later)
-    assert freed(repo, "gc")["objects"] == 0
-    repo.git("config", "--unset", "runs.trashExpire")
-    assert freed(repo, "gc")["objects"] == 0
-    repo.git("config", "runs.trashExpire", "2.weeks")
-    report = freed(repo, "gc")
-    assert report["objects"] > 5
-    assert not has(repo, OWN)
-    assert refs(repo, "refs/runs-trash/") == {}
-    assert repo.call("gc", "--prune=soon").code == 129
-
-
 def test_the_users_lost_objects_stay(repo: GitRepo) -> None:
     """A blob, a commit that a reset lost, what a lost commit shares with the run, and the staged one of an index."""
     blob = repo.git("hash-object", "-w", "--stdin", stdin=b"somebody's")

@@ -19,6 +19,7 @@ from gitflowrun.git.objects import ObjectType, Oid, hash_object
 from gitflowrun.git.permissions import replace_file
 from gitflowrun.porcelain.deletion import free as freeing
 from gitflowrun.porcelain.deletion.free import exclusive_size
+from tests.helpers.clones import refs
 from tests.helpers.repos import GitRepo, copy_repo, make_repo
 from tests.helpers.runs import make_run, open_repo, start_run
 
@@ -275,3 +276,22 @@ def test_a_run_whose_state_was_deleted_is_seen(repo: GitRepo) -> None:
         shutil.rmtree(repo.path / ".git" / "gitflowrun")
         assert "run 3 is running" in repo.call("purge", "1").err
     assert freed(repo, "purge", "1")["objects"] > 5
+
+
+def test_gc_waits_for_the_trash_to_be_old(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For 30 days, or as `runs.trashExpire` or `--prune` say."""
+    assert repo.call("rm", "1").code == 0
+    assert freed(repo, "gc")["objects"] == 0
+    assert freed(repo, "gc", "--prune=1.day")["objects"] == 0
+    repo.git("config", "runs.trashExpire", "never")
+    later = time.time() + 20 * 86_400
+    monkeypatch.setattr(time, "time", lambda: later)
+    assert freed(repo, "gc")["objects"] == 0
+    repo.git("config", "--unset", "runs.trashExpire")
+    assert freed(repo, "gc")["objects"] == 0
+    repo.git("config", "runs.trashExpire", "2.weeks")
+    report = freed(repo, "gc")
+    assert report["objects"] > 5
+    assert not has_result(repo)
+    assert refs(repo, "refs/runs-trash/") == {}
+    assert repo.call("gc", "--prune=soon").code == 129

@@ -167,18 +167,6 @@ def test_addresses_in_the_trash(repo: GitRepo) -> None:
     assert trash.runs()[-1].when == 1577836800
 
 
-def test_a_name_that_was_taken_meanwhile(ada: GitRepo, bob: GitRepo) -> None:
-    """A run whose id another run has by now comes back with its uid; a fetch of ours gives it to none."""
-    mine, other = make_run(ada), make_run(bob)
-    send(bob)
-    rm(ada, "1")
-    get(ada)
-    assert [*ids(ada)] == [f"MyFlow/1-{str(other.uid)[:7]}"]
-    ada.git("fetch", "-q", "origin", "refs/runs/MyFlow/1:refs/runs/MyFlow/1")
-    assert f"restored MyFlow/1-{str(mine.uid)[:7]}, for" in ada.call("restore", "1").out
-    assert ids(ada)[f"MyFlow/1-{str(mine.uid)[:7]}"] == str(mine.uid)[:7]
-
-
 def test_several_runs_come_back_under_one_name(repo: GitRepo) -> None:
     """Runs of two flows that had one number, as clones bring them: both come back, the later one with its uid."""
     uids = []

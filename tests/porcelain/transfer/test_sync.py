@@ -513,3 +513,15 @@ def test_a_purged_run_that_goes_on_elsewhere(server: GitRepo, ada: GitRepo, bob:
         assert refs(bob, "refs/runs-remotes") == {}
     assert bob.call("fetch", "origin", "MyFlow/1").code == 0
     assert [*ids(bob)] == ["MyFlow/1"]
+
+
+def test_a_name_that_was_taken_meanwhile(ada: GitRepo, bob: GitRepo) -> None:
+    """A run whose id another run has by now comes back with its uid; a fetch of ours gives it to none."""
+    mine, other = make_run(ada), make_run(bob)
+    send(bob)
+    assert ada.call("rm", "--force", "1").code == 0
+    get(ada)
+    assert [*ids(ada)] == [f"MyFlow/1-{str(other.uid)[:7]}"]
+    ada.git("fetch", "-q", "origin", "refs/runs/MyFlow/1:refs/runs/MyFlow/1")
+    assert f"restored MyFlow/1-{str(mine.uid)[:7]}, for" in ada.call("restore", "1").out
+    assert ids(ada)[f"MyFlow/1-{str(mine.uid)[:7]}"] == str(mine.uid)[:7]

@@ -27,9 +27,11 @@ from gitflowrun.runs.runs import RunStore
 from gitflowrun.values import replace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from gitflowrun.cli.output.terminal import Screen
+
+    _Told = tuple[RunSummary | DamagedRun, str, str]
 
 
 _METRICS = 8
@@ -89,22 +91,28 @@ def print_log(
                     for row, run in zip(rows, runs, strict=True)
                 ]
             screen.line(as_json(rows))
-        elif oneline:
-            for run, metrics in zip(runs, _metrics(repo, runs), strict=True):
-                screen.line(_line(run, metrics, screen))
-                if text := change(run, screen):
-                    screen.line(text)
         else:
-            notes = Notes(repo)
-            told = zip(runs, _metrics(repo, runs), strict=True)
-            entries = (_entry(repo, run, metrics, notes, screen) for run, metrics in told)
-            blocks = (
-                chain(entry, _below(change(run, screen)))
-                for run, entry in zip(runs, entries, strict=True)
-            )
-            screen.lines(apart(blocks))
+            told = ((run, it, change(run, screen)) for run, it in _with_metrics(repo, runs))
+            screen.lines(_short(told, screen) if oneline else _long(repo, told, screen))
     warn_of_damage(runs)
     return damage.exit_code
+
+
+def _short(told: Iterable[_Told], screen: Screen) -> Iterator[str]:
+    """A line for each run, and what changed in its code below."""
+    for run, metrics, text in told:
+        yield _line(run, metrics, screen)
+        if text:
+            yield text
+
+
+def _long(repo: Repository, told: Iterable[_Told], screen: Screen) -> Iterator[str]:
+    """A block for each run."""
+    notes = Notes(repo)
+    return apart(
+        chain(_entry(repo, run, metrics, notes, screen), _below(text))
+        for run, metrics, text in told
+    )
 
 
 def _chosen(
@@ -157,11 +165,14 @@ def _since(
     return [run for run in runs if run.pathspec in older]
 
 
-def _metrics(repo: Repository, runs: Sequence[RunSummary | DamagedRun]) -> Iterator[str]:
-    """The first metrics of each run, in a line."""
-    for known in facts_of(repo, [run.commit for run in runs]):
-        first = [f"{name} {cell(it)}" for name, it in islice(known.metrics.items(), _METRICS)]
-        yield ", ".join([*first, *(["…"] if len(known.metrics) > _METRICS else [])])
+def _with_metrics(
+    repo: Repository, runs: Sequence[RunSummary | DamagedRun]
+) -> Iterator[tuple[RunSummary | DamagedRun, str]]:
+    """Runs, and the first metrics of each in a line."""
+    known = facts_of(repo, [run.commit for run in runs])
+    for run, facts_ in zip(runs, known, strict=True):
+        first = [f"{name} {cell(it)}" for name, it in islice(facts_.metrics.items(), _METRICS)]
+        yield run, ", ".join([*first, *(["…"] if len(facts_.metrics) > _METRICS else [])])
 
 
 def _line(run: RunSummary | DamagedRun, metrics: str, screen: Screen) -> str:
