@@ -1,7 +1,9 @@
 """Locks of refs: which ones are ours, told by a journal; which have no owner any more; how these are moved away.
 
 git's protocol: `<ref>.lock`, created exclusively, is the right to change the ref, and `packed-refs.lock` that to change
-the packed ones. git holds such a lock for milliseconds. Who is killed leaves it, and git never removes it.
+the packed ones. git holds such a lock for milliseconds. Who is killed leaves it, and git never removes it. Who is
+suspended holds it for longer, and goes on as if it still had it: so before one is moved away, the journals are asked
+whether it is of one of ours that lives, and /proc whether it may be of another git that does (`lock_holder`).
 """
 
 from __future__ import annotations
@@ -11,16 +13,17 @@ import fcntl
 import os
 import re
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import RepositoryError
+from gitflowrun.git.owner import gits_at_work
 from gitflowrun.git.permissions import is_in_place, make_directory, open_file, read_file, share_file
 from gitflowrun.limits import LOCK_ABANDONED, LOCK_OURS, MAX_JOURNAL
 from gitflowrun.values import mutable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from gitflowrun.git.refs import RefUpdate
 
@@ -155,28 +158,33 @@ def jittered(seconds: float) -> float:
     return seconds * (0.5 + random.random())
 
 
-_LeftLock = tuple["Path", Identity, bool]
+_LeftLock = tuple[Path, Identity, bool]
 
 
 @mutable
 class LockWatch:
     """Watches one lock file over the attempts of a writer that it keeps waiting.
 
-    One that stays the same file (inode, time, size) for ten seconds has no owner, unless it is one of ours, whose
-    journal says that its owner lives: that one may be suspended, and would go on. It is renamed away, never unlinked:
-    of two processes that judge at once one finds nothing to rename, and neither takes away the fresh lock of a third.
+    One that stays the same file (inode, time, size) for ten seconds has no owner, unless somebody lives who may hold
+    it: that one may be suspended, and would go on. It is renamed away, never unlinked: of two processes that judge at
+    once one finds nothing to rename, and neither takes away the fresh lock of a third.
 
     Args:
         path: The lock file.
         stale_locks: Where stale locks go: a directory on the same file system.
         patience: Seconds for which it must not change.
+
+    Attributes:
+        holder: Who lives and may hold it, for people; empty where nobody was asked for, or found.
     """
 
     path: Path
     stale_locks: Path
     patience: float
+    holder: str = ""
     _seen: Identity | None = None
     _since: float = 0.0
+    _first: float = 0.0
 
     def remove_if_stale(self) -> bool:
         """Look at the lock; whether it is gone."""
@@ -185,25 +193,34 @@ class LockWatch:
             return True
         now = time.monotonic()
         if identity != self._seen:
-            self._seen, self._since = identity, now
+            self._seen, self._since, self._first = identity, now, _since_boot()
             is_stale = time.time() - identity[1] / 1e9 > LOCK_ABANDONED
         else:
             is_stale = now - self._since >= self.patience
-        if not is_stale or has_owner(self.path, identity, self.stale_locks):
+        if not is_stale:
             return False
-        return _remove(self.path, identity, self.stale_locks)
+        self.holder = lock_holder(self.path, identity, self.stale_locks, since=self._first)
+        return not self.holder and _remove(self.path, identity, self.stale_locks)
 
 
-def has_owner(path: Path, lock: Identity | None, stale_locks: Path) -> bool:
-    """Whether a process of ours that lives has written down that a lock, as it is, is its own.
+def lock_holder(
+    path: Path, lock: Identity | None, stale_locks: Path, *, since: float = float("inf")
+) -> str:
+    """Who lives and may hold a lock, as it is, in words for people; empty for nobody.
 
     Args:
         path: The lock.
         lock: Which file it is.
         stale_locks: The directory that stale locks go to.
+        since: A time by the clock of this boot at which it was there.
     """
     if lock is None:
-        return False
+        return ""
+    return _writer_of(path, lock, stale_locks) or _git_of(path, stale_locks, since)
+
+
+def _writer_of(path: Path, lock: Identity, stale_locks: Path) -> str:
+    """The process of ours that lives, and has written down that a lock is its own, or that it was about to take it."""
     with contextlib.suppress(OSError):
         for journal in stale_locks.with_name(_JOURNALS).iterdir():
             with (
@@ -212,12 +229,39 @@ def has_owner(path: Path, lock: Identity | None, stale_locks: Path) -> bool:
             ):
                 if not _is_held(file.fileno()):
                     continue
+                began = os.fstat(file.fileno()).st_mtime_ns
                 for line in _JOURNAL_LINE.finditer(file.read(MAX_JOURNAL)):
                     name, _, *taken = line.groups()
-                    is_it = str(path).endswith(f"/{os.fsdecode(name)}.lock") and all(taken)
-                    if is_it and lock[:2] == (*map(int, taken),):
-                        return True
-    return False
+                    if not str(path).endswith(f"/{os.fsdecode(name)}.lock"):
+                        continue
+                    # Who was suspended right after git took it has not written yet which file it is.
+                    if lock[:2] == (*map(int, taken),) if all(taken) else lock[1] >= began:
+                        return f"process {journal.name.partition('-')[0]}"
+    return ""
+
+
+def _git_of(path: Path, stale_locks: Path, since: float) -> str:
+    """A git that lives and may hold a lock; of ours the journals tell."""
+    try:
+        user = path.lstat().st_uid
+    except OSError:
+        return ""
+    gits = gits_at_work(stale_locks.parent.parent, user=user, since=since)
+    return next((str(git) for git in gits if not _has_journal(git.pid, stale_locks)), "")
+
+
+def _has_journal(pid: int, stale_locks: Path) -> bool:
+    """Whether a process holds a journal open, as our resident git does."""
+    top = os.path.realpath(stale_locks.with_name(_JOURNALS))
+    try:
+        files = [it.readlink() for it in Path(f"/proc/{pid}/fd").iterdir()]
+    except OSError:
+        return False
+    return any(str(it.parent) == top and not it.name.endswith(" (deleted)") for it in files)
+
+
+def _since_boot() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def _is_held(descriptor: int) -> bool:
@@ -241,7 +285,11 @@ def recover_locks(root: Path, stale_locks: Path) -> list[Path]:
             began = os.fstat(file.fileno()).st_mtime_ns
             lines = _JOURNAL_LINE.finditer(file.read(MAX_JOURNAL))
             left = [it for line in lines if (it := _left_lock(root, line, began))]
-            if any(not is_sure for _, _, is_sure in left):
+            unsure = [lock for lock, _, is_sure in left if not is_sure]
+            theirs = any(_git_of(lock, stale_locks, _since_boot()) for lock in unsure)
+            if theirs:
+                left = [it for it in left if it[2]]
+            elif unsure:
                 time.sleep(LOCK_OURS)  # somebody else's that has come meanwhile is gone by then
             for lock, was, _ in left:
                 if lock.stem == PACKED and file_identity(lock) == was:
@@ -249,7 +297,8 @@ def recover_locks(root: Path, stale_locks: Path) -> list[Path]:
                     lock.with_suffix(".new").unlink(missing_ok=True)
                 if _remove(lock, was, stale_locks):
                     removed.append(lock)
-            path.unlink()
+            if not theirs:  # else it is looked at again
+                path.unlink()
     return removed
 
 
@@ -268,13 +317,11 @@ def _left_lock(root: Path, line: re.Match[bytes], began: int) -> _LeftLock | Non
 
 
 def remove_old_lock(path: Path, stale_locks: Path, age: float) -> bool:
-    """Move a lock file away if it is older than `age` seconds; whether it was, and is gone."""
+    """Move a lock file away if it is older than `age` seconds and nobody may hold it; whether it was, and is gone."""
     identity = file_identity(path)
     if identity is None or time.time() - identity[1] / 1e9 <= age:
         return False
-    if has_owner(path, identity, stale_locks):
-        return False
-    return _remove(path, identity, stale_locks)
+    return not lock_holder(path, identity, stale_locks) and _remove(path, identity, stale_locks)
 
 
 def _remove(path: Path, identity: Identity, stale_locks: Path) -> bool:

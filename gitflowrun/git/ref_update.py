@@ -15,7 +15,7 @@ A transaction changes several refs, all or none:
 git ends at a transaction that it refuses; its message becomes the error, and the next transaction starts
 another. A lock that somebody else holds is waited for. Which locks are ours stands in a journal, whose file we and our
 git hold a lock of: where it is free, whoever reads refs next moves away what a killed one has left (`recover_locks`).
-A lock of somebody else who was killed is told by its not changing (`LockWatch`).
+A lock of somebody else who was killed is told by its not changing while no git lives that may hold it (`LockWatch`).
 
 *Many new refs* become lines of `packed-refs`, whose next version is written elsewhere and takes its place under git's
 own lock: one file to write and to sync, where git makes one for each ref. Who makes a loose ref locks it first, and
@@ -148,7 +148,7 @@ class Refs(RefReader):
                     look = time.monotonic() + LOCK_OURS
                 if locked.was_killed:  # before its last step, in the middle of it, or after it
                     updates = [it for it in updates if self.get(it.name) != it.new]
-                held = [watch.path for watch in watches if not watch.remove_if_stale()]
+                held = [watch for watch in watches if not watch.remove_if_stale()]
                 if time.monotonic() > deadline:
                     raise self._busy(held, locked) from locked
                 time.sleep(jittered(pause))
@@ -410,11 +410,13 @@ class Refs(RefReader):
             f"can't write {_names(updates)} in {self._root}: {message}{cause}", hint=hint
         )
 
-    def _busy(self, held: list[Path], locked: _Locked) -> RepositoryError:
-        where = f"{held[0]} is held by somebody" if held else str(locked)
+    def _busy(self, held: list[LockWatch], locked: _Locked) -> RepositoryError:
+        where = f"{held[0].path} is held by somebody" if held else str(locked)
+        hint = "if no git command is running there, remove the lock file"
+        if holder := next((watch.holder for watch in held if watch.holder), ""):
+            hint = f"{holder} is at work there and may hold it, also if it is suspended: let it go on, or end it"
         return RepositoryError(
-            f"can't lock the refs of {self._root} for {self._patience:.0f} s: {where}",
-            hint="if no git command is running there, remove the lock file",
+            f"can't lock the refs of {self._root} for {self._patience:.0f} s: {where}", hint=hint
         )
 
     def _touched(self, updates: Sequence[RefUpdate]) -> set[Path]:

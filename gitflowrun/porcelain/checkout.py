@@ -36,6 +36,7 @@ from typing import TYPE_CHECKING
 from gitflowrun.client.code import code_files, materialise
 from gitflowrun.errors import GitflowrunError, NotFound, RepositoryError, UsageError
 from gitflowrun.git.objects import Oid
+from gitflowrun.git.owner import gits_at_work
 from gitflowrun.git.permissions import add_lines, lock_file, open_file
 from gitflowrun.git.repository import Repository
 from gitflowrun.limits import LOCK_STALE
@@ -335,11 +336,15 @@ def half_made_entries(repo: Repository) -> list[Path]:
     """The entries in `.git/worktrees` that a `git worktree add` has left which was killed before it had written them.
 
     Git writes them within milliseconds, and nothing else beforehand: what nobody has touched for `LOCK_STALE` seconds
-    is left over. An entry that has an index is somebody's work tree, whatever else it lacks.
+    is left over, unless a git lives that may be suspended. An entry that has an index is somebody's work tree, whatever
+    else it lacks.
     """
     top = repo.common_dir / "worktrees"
     with contextlib.suppress(OSError):
-        return [path for path in sorted(top.iterdir()) if _is_half_made(path)]
+        found = [path for path in sorted(top.iterdir()) if _is_half_made(path)]
+        users = {path.lstat().st_uid for path in found}
+        if not any(git for user in users for git in gits_at_work(repo.common_dir, user=user)):
+            return found
     return []
 
 

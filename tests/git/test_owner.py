@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -16,11 +17,14 @@ from gitflowrun.git.owner import (
     Owner,
     State,
     gc_is_running,
+    gits_at_work,
     maintenance_is_running,
     usable_cpus,
 )
 from gitflowrun.limits import GC_PID_VALID, MAINTENANCE_LOCK_VALID, USABLE_CPUS
 from gitflowrun.values import replace
+from tests.helpers.refs import waiting_git
+from tests.helpers.repos import ROOT, GitRepo, make_repo
 
 
 def test_this_process_lives() -> None:
@@ -190,3 +194,119 @@ def test_few_threads_are_started(monkeypatch: pytest.MonkeyPatch) -> None:
     for count in (1, USABLE_CPUS, USABLE_CPUS + 1):
         monkeypatch.setattr(os, "sched_getaffinity", lambda _, n=count: {*range(n)})
         assert usable_cpus() == min(count, USABLE_CPUS)
+
+
+def at_work(repo: GitRepo, *, user: int | None = None, since: float = float("inf")) -> list[str]:
+    """The gits that may hold locks of a repository."""
+    user = os.getuid() if user is None else user
+    return [it.command for it in gits_at_work(repo.path / ".git", user=user, since=since)]
+
+
+@pytest.mark.parametrize(
+    "place",
+    [".", "sub/dir", ".git", ".git/refs", "../linked", "../linked/sub", ".git/worktrees/linked", "../elsewhere"],
+)  # fmt: skip
+def test_a_git_may_hold_locks_wherever_it_works_in_the_repository(
+    repo: GitRepo, place: str, tmp_path: Path
+) -> None:
+    """In a work tree, a linked one or the git directory; or by what its command line or its environment names."""
+    repo.git("worktree", "add", "-q", str(tmp_path / "linked"))
+    top = (repo.path / place) if not place.startswith("..") else tmp_path / place[3:]
+    top.mkdir(parents=True, exist_ok=True)
+    if place != "../elsewhere":
+        with waiting_git(top):
+            assert at_work(repo) == ["update-ref"]
+        assert at_work(repo) == []
+        return
+    git_dir = str(repo.path / ".git")
+    for option in (("--git-dir", git_dir), (f"--git-dir={git_dir}",), ("-C", str(repo.path))):
+        with waiting_git(top, "-c", "a.b=runs", *option):
+            assert at_work(repo) == ["update-ref"]
+    for found in (git_dir, os.path.relpath(git_dir, top), f"{git_dir}/worktrees/linked"):
+        with waiting_git(top, env={"GIT_DIR": found}):
+            assert at_work(repo) == ["update-ref"]
+
+
+def test_a_git_elsewhere_holds_no_lock_here(repo: GitRepo, tmp_path: Path) -> None:
+    """Neither that of another repository, nor that of one within the work tree, whatever kind that is."""
+    make_repo(tmp_path / "other")
+    make_repo(repo.path / "inner")
+    repo.git("init", "-q", "--bare", "bare")
+    (repo.path / ".git/modules").mkdir()
+    repo.git("init", "-q", "--separate-git-dir", ".git/modules/part", "part")
+    for place in (tmp_path / "other", *(repo.path / it for it in ("inner", "bare", "part"))):
+        with waiting_git(place):
+            assert at_work(repo) == []
+    with waiting_git(repo.path, f"--git-dir={tmp_path}/other/.git"):
+        assert at_work(repo) == []
+        shutil.rmtree(tmp_path / "other")
+        assert at_work(repo) == []
+
+
+def test_a_git_that_locks_no_ref_does_not_count(repo: GitRepo) -> None:
+    """It may live for as long as the machine does; an alias may be anything."""
+    for options, expected in (
+        (("--no-pager", "cat-file", "--batch"), []),
+        (("-c", "alias.runs=!cat", "runs"), []),
+        (("-c", "alias.wait=!echo up && cat", "wait"), ["wait"]),
+    ):
+        with subprocess.Popen(
+            ["git", *options], cwd=repo.path, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as git:
+            assert git.stdout is not None
+            if expected:
+                git.stdout.readline()
+            assert at_work(repo) == expected
+            git.communicate()
+
+
+def test_a_git_that_began_later_does_not_count(repo: GitRepo) -> None:
+    """By the clock of the boot, which nobody sets."""
+    before = time.clock_gettime(time.CLOCK_BOOTTIME)
+    time.sleep(0.02)  # the kernel counts in hundredths
+    with waiting_git(repo.path):
+        after = time.clock_gettime(time.CLOCK_BOOTTIME)
+        assert (at_work(repo, since=before), at_work(repo, since=after)) == ([], ["update-ref"])
+
+
+@pytest.mark.parametrize("hook", ["post-commit", "reference-transaction"])
+def test_a_git_that_waits_for_us_holds_no_lock(repo: GitRepo, hook: str) -> None:
+    """Unless it is in the one hook that is called while it does."""
+    code = (
+        "import os; from pathlib import Path; from gitflowrun.git.owner import gits_at_work as at\n"
+        "print(*[it.command for it in at(Path('.git').resolve(), user=os.getuid())], file=open('found', 'a'))"
+    )
+    path = repo.write(
+        f".git/hooks/{hook}", f'#!/bin/sh\nPYTHONPATH={ROOT} {sys.executable} -c "{code}"\n'
+    )
+    path.chmod(0o755)
+    repo.git("-c", "core.hooksPath=.git/hooks", "commit", "-q", "--allow-empty", "-m", "x")
+    found = {*(repo.path / "found").read_text().splitlines()}
+    assert found == ({"commit"} if hook == "reference-transaction" else {""})
+
+
+def test_a_git_of_somebody_else_counts_for_their_locks(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it works can't be seen, so it may hold what is theirs, and nothing else."""
+    read = Path.read_bytes
+
+    def refuse(path: Path) -> bytes:
+        if path.name == "environ":
+            raise PermissionError(13, "Permission denied")
+        return read(path)
+
+    with waiting_git(repo.path) as git:
+        monkeypatch.setattr(Path, "read_bytes", refuse)
+        mine = [it.pid for it in gits_at_work(repo.path / ".git", user=os.getuid())]
+        theirs = [it.pid for it in gits_at_work(repo.path / ".git", user=os.getuid() + 1)]
+        assert (git.pid in mine, git.pid in theirs) == (True, False)
+
+
+def test_where_no_processes_are_shown_none_is_found(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Then a lock's age alone decides."""
+    with waiting_git(repo.path):
+        monkeypatch.setattr(owner_module, "_PROC", tmp_path / "none")
+        assert at_work(repo) == []

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 from gitflowrun.git.objects import Oid
@@ -57,3 +61,30 @@ def _all_git_children() -> list[int]:
     lists = Path("/proc/self/task").glob("*/children")
     pids = [int(pid) for children in lists for pid in children.read_text().split()]
     return [pid for pid in pids if Path(f"/proc/{pid}/comm").read_text() == "git\n"]
+
+
+@contextlib.contextmanager
+def waiting_git(
+    path: Path, *options: str, deletes: str = "", env: dict[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A git of the user's that may hold locks of refs, and waits for its input, as one that is suspended.
+
+    Args:
+        path: Where it works.
+        options: Options of git.
+        deletes: A ref that it is about to delete, of which it holds the lock.
+        env: Variables of its own.
+    """
+    steps = f"start\ndelete {deletes}\nprepare\n" if deletes else "start\n"
+    git = subprocess.Popen(
+        ["git", *options, "update-ref", "--stdin"], cwd=path, env={**os.environ, **(env or {})},
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert git.stdin is not None
+    assert git.stdout is not None
+    with git:
+        git.stdin.write(steps.encode())
+        git.stdin.flush()
+        answers = [git.stdout.readline() for _ in range(2 if deletes else 1)]
+        assert answers == [b"start: ok\n", b"prepare: ok\n"][: len(answers)]
+        yield git

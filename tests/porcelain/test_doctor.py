@@ -25,6 +25,7 @@ from gitflowrun.porcelain.deletion.free import Freed
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.values import replace
 from tests.helpers.packs import objects_dir
+from tests.helpers.refs import waiting_git
 from tests.helpers.repos import GitRepo, make_repo
 from tests.helpers.runs import make_run, open_repo, start_run, store_of
 
@@ -127,6 +128,18 @@ def test_locks_of_a_git_that_is_at_work_stay(run: GitRepo) -> None:
     assert found(run) == []
     packed.unlink()
     assert found(run) == [(AilmentKind.LOCK, str(half))]
+
+
+def test_what_a_suspended_git_may_hold_stays(run: GitRepo, tmp_path: Path) -> None:
+    """Locks however old they are, and a work tree that is half made."""
+    top = run.path.resolve() / ".git"
+    locks = [old(top / name) for name in ("refs/runs/MyFlow/1.lock", "packed-refs.lock")]
+    entry = half_made(run, tmp_path / "code")
+    with waiting_git(run.path):
+        assert found(run) == []
+        mend(open_repo(run))
+        assert all(path.exists() for path in (*locks, entry))
+    assert len(found(run)) == 3
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from gitflowrun.git.maintenance import fold_lock
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.owner import gc_is_running
 from gitflowrun.git.permissions import open_file
-from gitflowrun.git.ref_locks import file_identity, has_owner, recover_locks, remove_old_lock
+from gitflowrun.git.ref_locks import file_identity, lock_holder, recover_locks, remove_old_lock
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.limits import LOCK_ABANDONED, LOCK_STALE
 from gitflowrun.porcelain import hooks
@@ -150,12 +150,14 @@ def _locks(repo: Repository) -> Iterator[Ailment]:
 
 
 def _is_somebodys(repo: Repository, path: Path) -> bool:
-    """Whether a lock is of a process of ours that lives, and may be suspended."""
-    return has_owner(path, file_identity(path), repo.state_dir / _STALE_LOCKS)
+    """Whether somebody lives who may hold a lock, and may be suspended."""
+    return bool(lock_holder(path, file_identity(path), repo.state_dir / _STALE_LOCKS))
 
 
 def _unlock(repo: Repository, finding: Ailment) -> None:
     path = Path(finding.where)
+    if path.suffix == ".lock" and _is_somebodys(repo, path):
+        return
     if path.stem == "packed-refs":
         path.with_suffix(".new").unlink(missing_ok=True)
     if path.suffix == ".lock":

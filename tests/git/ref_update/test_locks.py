@@ -22,7 +22,7 @@ from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.repository import Repository
 from gitflowrun.limits import LOCK_OURS, TRANSACTION_GRACE
 from tests.helpers.flows import at_most
-from tests.helpers.refs import NAME, create_ref, delete_ref, opened
+from tests.helpers.refs import NAME, create_ref, delete_ref, opened, update_ref, waiting_git
 from tests.helpers.repos import ROOT, GitRepo
 
 
@@ -215,6 +215,64 @@ def test_a_lock_of_a_suspended_writer_stays(repository: Repository) -> None:
     journal.close()
     watch = LockWatch(lock, graves, 0.0)
     assert [watch.remove_if_stale() for _ in range(2)] == [False, True]
+
+
+def test_a_lock_of_a_writer_that_was_suspended_as_it_took_it_stays(repository: Repository) -> None:
+    """Its journal says only that it was about to take it; a lock from before that is another one's."""
+    graves = repository.state_dir / "stale-locks"
+    journal = LockJournal(repository.common_dir, graves)
+    update = RefUpdate("refs/notes/runs", repository.head().commit, None)
+    lock = journal.lock_of(update.name)
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    journal.begin([update])
+    lock.touch()
+    watch = LockWatch(lock, graves, 0.0)
+    assert [watch.remove_if_stale() for _ in range(2)] == [False] * 2
+    assert watch.holder == f"process {os.getpid()}"
+    assert not remove_old_lock(lock, graves, -1.0)
+    os.utime(lock, (1, 1))
+    assert remove_old_lock(lock, graves, -1.0)
+
+
+def test_a_lock_of_a_suspended_git_stays(repository: Repository, commits: list[Oid]) -> None:
+    """It would go on, and delete what is newer by then; the error names it, and once it has ended its lock goes."""
+    create_ref(repository.refs, NAME, commits[0])
+    lock, graves = repository.common_dir / f"{NAME}.lock", repository.state_dir / "stale-locks"
+    with waiting_git(repository.common_dir, deletes=NAME) as git:
+        with pytest.raises(RepositoryError, match=r"F/1\.lock is held") as caught:
+            update_ref(opened(repository, patience=0.3, stale_after=0.1), NAME, *commits[1::-1])
+        assert f"git update-ref (process {git.pid})" in str(caught.value.hint)
+        os.utime(lock, (1, 1))
+        assert not LockWatch(lock, graves, 0.0).remove_if_stale()
+        assert not remove_old_lock(lock, graves, 10.0)
+        assert sweep_locks(repository.common_dir, graves, "refs/runs", age=10) == 0
+        git.kill()
+    assert lock.exists()
+    update_ref(repository.refs, NAME, *commits[1::-1])
+    assert not lock.exists()
+
+
+def test_a_git_that_came_after_a_lock_does_not_hold_it(repository: Repository) -> None:
+    """However many of the user's follow one another, a lock that was left behind goes."""
+    lock, graves = repository.common_dir / "refs" / "x.lock", repository.state_dir / "stale-locks"
+    lock.touch()
+    watch = LockWatch(lock, graves, 0.0)
+    assert not watch.remove_if_stale()
+    time.sleep(0.02)  # the kernel counts in hundredths
+    with waiting_git(repository.common_dir):
+        assert not remove_old_lock(lock, graves, -1.0)  # whoever looks only once can't tell
+        assert watch.remove_if_stale()
+    assert not lock.exists()
+
+
+def test_our_resident_git_keeps_no_lock_of_others(
+    repository: Repository, commits: list[Oid]
+) -> None:
+    """A run may last for days, and its journal tells what its git holds."""
+    create_ref(repository.refs, NAME, commits[0])
+    lock, graves = repository.common_dir / "refs" / "x.lock", repository.state_dir / "stale-locks"
+    lock.touch()
+    assert remove_old_lock(lock, graves, -1.0)
 
 
 @pytest.mark.parametrize("successor", [False, True])
@@ -538,6 +596,24 @@ def test_what_is_not_surely_ours_is_given_time(
     monkeypatch.setattr(time, "sleep", pauses.append)
     assert recover_locks(*places) == ([lock] if case in ("sure", "unsure") else [])
     assert pauses == ([LOCK_OURS] if case == "unsure" else [])
+    assert not [*(repository.state_dir / "ref-locks").iterdir()]
+
+
+def test_what_may_be_a_suspended_gits_is_left_by_who_looks_after_killed_writers(
+    repository: Repository, commits: list[Oid]
+) -> None:
+    """It has only our content, or none yet; as soon as that git has ended, it goes."""
+    places = (repository.common_dir, repository.state_dir / "stale-locks")
+    refs = repository.refs
+    create_ref(refs, NAME, commits[0])
+    refs._update_ref._journal.claim(f"{NAME} -\n")
+    _die(refs)
+    with waiting_git(repository.common_dir, deletes=NAME) as git:
+        assert recover_locks(*places) == []
+        git.kill()
+    lock = repository.common_dir / f"{NAME}.lock"
+    assert lock.exists()
+    assert recover_locks(*places) == [lock]
     assert not [*(repository.state_dir / "ref-locks").iterdir()]
 
 
