@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from gitflowrun.errors import RepositoryError
 from gitflowrun.git.owner import gits_at_work
 from gitflowrun.git.permissions import is_in_place, make_directory, open_file, read_file, share_file
-from gitflowrun.limits import LOCK_ABANDONED, LOCK_OURS, MAX_JOURNAL
+from gitflowrun.limits import LOCK_OURS, LOCK_STALE, MAX_JOURNAL
 from gitflowrun.values import mutable
 
 if TYPE_CHECKING:
@@ -193,11 +193,10 @@ class LockWatch:
             return True
         now = time.monotonic()
         if identity != self._seen:
+            # However old it seems to be: clocks of two machines differ, and one that wakes has its clock set.
             self._seen, self._since, self._first = identity, now, _since_boot()
-            is_stale = time.time() - identity[1] / 1e9 > LOCK_ABANDONED
-        else:
-            is_stale = now - self._since >= self.patience
-        if not is_stale:
+            return False
+        if now - self._since < self.patience:
             return False
         self.holder = lock_holder(self.path, identity, self.stale_locks, since=self._first)
         return not self.holder and _remove(self.path, identity, self.stale_locks)
@@ -313,7 +312,9 @@ def _left_lock(root: Path, line: re.Match[bytes], began: int) -> _LeftLock | Non
         return (lock, identity, True) if identity[:2] == (*map(int, taken),) else None
     written = b"" if new == b"-" else new + b"\n"
     content = read_file(lock, "a lock", limit=len(written)) or b""
-    return (lock, identity, False) if identity[1] >= began and written.startswith(content) else None
+    # git takes the locks as soon as the journal says that it is about to: a later one is another's.
+    is_near = 0 <= identity[1] - began <= LOCK_STALE * 1e9
+    return (lock, identity, False) if is_near and written.startswith(content) else None
 
 
 def remove_old_lock(path: Path, stale_locks: Path, age: float) -> bool:

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 RUNS = "refs/runs/"
 TAGS = "refs/runs/@tags/"
 TAG_MIRROR = "refs/tags/runs/"
+_MIRROR_NAMES = 3
 ARCHIVE = "@archive"
 REMOTES = "refs/runs-remotes/"
 TRASH = "refs/runs-trash/"
@@ -159,6 +160,13 @@ def tag_mirror(flow: str, tag: str, run: RunId, uid: Oid) -> RefName:
         TaggingError: see `tag_component`.
     """
     return RefName(f"{TAG_MIRROR}{flow}/{tag_component(tag)}/{run.number}-{str(uid)[:UID_DIGITS]}")
+
+
+def is_tag_mirror(ref: str, uid: Oid) -> bool:
+    """Whether a ref is a git tag that mirrors a tag of the run with that first commit."""
+    names = ref.removeprefix(TAG_MIRROR).split("/")
+    is_one = ref.startswith(TAG_MIRROR) and len(names) == _MIRROR_NAMES
+    return is_one and names[-1].partition("-")[2] == str(uid)[:UID_DIGITS]
 
 
 def tag_component(tag: str) -> str:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 
 import pytest
 
+from gitflowrun.errors import RepositoryError
+from gitflowrun.git.command import Git
 from gitflowrun.git.objects import Oid
+from gitflowrun.git.odb import History
+from gitflowrun.porcelain.deletion import removal
 from gitflowrun.porcelain.deletion.copies import Copies, remove_there
 from tests.helpers.clones import add_tag, clone, get, refs, send, tags
 from tests.helpers.repos import GitRepo
@@ -231,3 +236,96 @@ def test_a_run_that_somebody_sent_again(server: GitRepo, shared: GitRepo, bob: G
     done = shared.call("rm", "--remote", "--force", "2")
     assert (done.code, done.out) == (0, "removed from origin: MyFlow/2\n")
     assert "refs/runs/MyFlow/2" not in refs(server)
+
+
+def test_an_earlier_state_that_another_remote_has(shared: GitRepo) -> None:
+    """A colleague has sent it there while the run went on: it is found by any commit of the run."""
+    two = GitRepo(shared.path.parent / "two")
+    shared.git("init", "-q", "--bare", str(two.path))
+    shared.git("remote", "add", "two", str(two.path))
+    states = shared.git("rev-list", "--first-parent", "refs/runs/MyFlow/1").split()
+    assert len(states) > 2
+    shared.git("push", "-q", "two", f"{states[1]}:refs/runs/MyFlow/1")
+    done = shared.call("rm", "--remote", "--force", "1")
+    assert (done.code, "removed from two: MyFlow/1\n" in done.out) == (0, True)
+    assert refs(two) == {}
+
+
+def test_what_is_damaged_keeps_no_other_run_on_a_remote(
+    shared: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a run whose history can't be read its first and its last state are known, and of another one all."""
+    two = GitRepo(shared.path.parent / "two")
+    shared.git("init", "-q", "--bare", str(two.path))
+    shared.git("remote", "add", "two", str(two.path))
+    for number in (1, 2):
+        states = shared.git("rev-list", "--first-parent", f"refs/runs/MyFlow/{number}").split()
+        shared.git("push", "-q", "two", f"{states[1]}:refs/runs/MyFlow/{number}")
+    damaged = Oid.from_hex(shared.git("rev-parse", "refs/runs/MyFlow/1"))
+
+    def history(git: Git, tips: Iterable[Oid]) -> History:
+        if damaged in (tips := [*tips]):
+            raise RepositoryError("git rev-list: it is damaged")
+        return History(git, tips)
+
+    monkeypatch.setattr(removal, "History", history)
+    shared.call("rm", "--remote", "--force", "1", "2")
+    assert [*refs(two)] == ["refs/runs/MyFlow/1"]
+
+
+def test_git_tags_that_anybody_sent(server: GitRepo, shared: GitRepo) -> None:
+    """`git push --tags` has, of a tag that is gone by now or was never sent: they go, and are told."""
+    uid = shared.git("rev-list", "--max-parents=0", "refs/runs/MyFlow/1")
+    git_tag = f"refs/tags/runs/MyFlow/best/1-{uid[:7]}"
+    shared.git("push", "-q", "--tags", "origin")
+    shared.call("tag", "-d", "1", "best")
+    send(shared)
+    assert refs(server, git_tag)
+    done = shared.call("rm", "--remote", "--force", "1")
+    assert (done.code, f"removed from origin: {git_tag}\n" in done.out) == (0, True)
+    assert refs(server, git_tag) == {}
+    server.git("update-ref", git_tag, uid)
+    assert shared.call("rm", "--remote", "--force", "1").out == f"removed from origin: {git_tag}\n"
+    assert shared.call("rm", "--remote", "--force", "1").err == "No remote has them.\n"
+
+
+def at_the_deletion(server: GitRepo, *commands: str) -> None:
+    """Have the server do something as it deletes the ref of a run."""
+    for name, run in (("update", "$1"), ("post-update", "$1")):
+        lines = "\n".join(it for it in commands if (name == "update") == ("@tags" in it))
+        hook = server.path / f"hooks/{name}"
+        hook.write_text(f"#!/bin/sh\ncase {run} in refs/runs/MyFlow/1)\n{lines}\n;; esac\n")
+        hook.chmod(0o755)
+    server.git("config", "core.hooksPath", "hooks")
+
+
+def test_a_tag_that_somebody_sends_while_its_run_is_removed(
+    server: GitRepo, shared: GitRepo
+) -> None:
+    """It is there without its run then, which is told each time, and how both are put back and go."""
+    uid = shared.git("rev-list", "--max-parents=0", "refs/runs/MyFlow/1")
+    tag = "refs/runs/@tags/MyFlow/late/1"
+    at_the_deletion(server, f"git update-ref {tag} {uid}")
+    for _ in range(2):
+        done = shared.call("rm", "--remote", "--force", "1")
+        told = "origin keeps @tags/MyFlow/late/1: this clone has not seen it, and its run is gone"
+        assert (done.code, told in done.out) == (1, True)
+        assert [ref for ref in refs(server) if ref.endswith("/1")] == [tag]
+    server.git("config", "--unset", "core.hooksPath")
+    assert shared.call("restore", "1").code == 0
+    get(shared)
+    assert shared.call("rm", "--remote", "--force", "1").code == 0
+    assert not [ref for ref in refs(server) if ref.endswith("/1")]
+
+
+@pytest.mark.parametrize("state", [0, 1])
+def test_a_run_that_somebody_sends_while_it_is_removed(
+    server: GitRepo, shared: GitRepo, state: int
+) -> None:
+    """In whatever state and by whatever name, it is not said to be removed."""
+    uid, *states = shared.git("rev-list", "--reverse", "refs/runs/MyFlow/1").split()
+    name = ("MyFlow/1", f"MyFlow/1-{uid[:7]}")[state]
+    at_the_deletion(server, f"git update-ref refs/runs/{name} {states[state]}")
+    done = shared.call("rm", "--remote", "--force", "1")
+    assert (done.code, f"origin keeps {name}: it was sent there meanwhile" in done.out) == (1, True)
+    assert f"refs/runs/{name}" in refs(server)

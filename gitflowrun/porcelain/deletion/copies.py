@@ -3,11 +3,14 @@
 Our copies of a remote's refs tell what it had when we last looked. To remove runs there:
 
 1. List the remote's refs. What is gone there is gone; what is not as our copy says stays, for somebody went on with it,
-   and so does a run with tags there that we have not seen: nobody could bring these back.
+   and so does a run with tags there that we have not seen: nobody could bring these back. Of what we have no copy, a
+   run is told by its holding a commit of the run's line, for others may have sent any state, and a tag by its holding
+   the first one.
 2. Delete the refs of the runs, expecting each to be as seen. A server may refuse that: its rule counts.
-3. Delete the refs of tags, and the git tags of them, of those runs that are gone there.
+3. Delete the refs of tags that we have seen, and all git tags, of those runs that are gone there.
 4. List the refs again: `git push` may go elsewhere than where they were listed (`pushInsteadOf`), and what it says is
-   of there. Forget our copies of what is gone.
+   of there; others may have sent some meanwhile. Whatever is there of the runs is told. Forget our copies of what is
+   gone.
 
 A copy lies under the place that it is of, and a remote may have several: one that is fetched from, others that are
 pushed to. Each is asked by itself, while no push or fetch of this clone merges tags with it: one that had begun would
@@ -42,9 +45,14 @@ _TAGGED = (
     "it has tags there that this clone has not seen, which would be lost: put it back with git runs restore, "
     "then git runs fetch, and try again"
 )
+_TAG = (
+    "this clone has not seen it, and its run is gone there: put that back with git runs restore, then git runs fetch, "
+    "and try again"
+)
 _STILL = (
     "it is still there after git push: see `git remote --verbose`, it may push to another place"
 )
+_AGAIN = "it was sent there meanwhile: try again"
 _CHANGED = "it has changed there since this clone last looked: git runs fetch, then try again"
 
 
@@ -131,7 +139,7 @@ def remove_there(
         repo: The repository.
         copies: What we know remotes to have of the runs and of their tags. Nothing is done about a copy whose remote is
             not configured any more: that may be an old URL of another one.
-        tips: Commits of the runs, each with its run: a ref of that run there that holds one of these goes as well.
+        tips: All commits of the runs, each with its run: a ref of that run there that holds one of these goes as well.
 
     Returns:
         What became of each copy and of what was found besides; and the remotes that can't be reached, and of which
@@ -170,51 +178,70 @@ class _RemoteRuns:
         self, copies: Sequence[RemoteCopy], tips: Mapping[Oid, RunIdentity]
     ) -> list[RemoteRemoval]:
         """Remove runs. Raises RepositoryError: the remote can't be reached any more."""
-        copies = [*copies, *self._unknown(tips, {copy.ref for copy in copies})]
-        if not copies:
-            return []
+        copies = [*copies, *self._unknown(self._there, tips, {copy.ref for copy in copies})]
+        uids = {run.uid for run in tips.values()} | {copy.uid for copy in copies}
         why: dict[str, str] = {}
         runs = [copy for copy in copies if layout.is_run_ref(copy.ref)]
         tags = {copy.ref: copy.oid for copy in copies if not layout.is_run_ref(copy.ref)}
-        unseen = {
-            uid
-            for ref, uid in self._tags_of({copy.uid for copy in runs}).items()
-            if ref not in tags
-        }
+        unseen = {uid for ref, uid in self._tags_of(self._there, uids).items() if ref not in tags}
+        if not (copies or unseen or self._mirrors_of(self._there, uids)):
+            return []
         why |= {copy.ref: _TAGGED for copy in runs if copy.uid in unseen}
         why |= self._delete({copy.ref: copy.oid for copy in runs if copy.uid not in unseen})
         reached("rm.remote")
         kept = {copy.uid for copy in runs if why[copy.ref]}
         tags = {ref: uid for ref, uid in tags.items() if uid not in kept}
-        mirrors = self._mirrors_of(tags)
+        mirrors = self._mirrors_of(self._there, uids - kept - unseen)
         try:
             why |= self._delete(tags | mirrors)
         except RepositoryError as error:  # the runs are gone by now
             why |= dict.fromkeys(tags | mirrors, error.message)
         still = self._listed()
+        self._judge(why, still)
         with_run = "it goes with its run, which stays there"
-        as_before = {ref for ref, oid in still.items() if self._there.get(ref) == oid}
-        for ref, reason in why.items():
-            if ref not in still:
-                why[ref] = ""
-            elif ref in as_before and reason in {"", STALE}:
-                why[ref] = _STILL
         found = [
             RemoteRemoval(copy, why.get(copy.ref, with_run), copy.ref in self._there)
             for copy in copies
         ]
         gone: dict[str, Oid | None] = {it.copy.ref: None for it in found if not it.reason}
         Tracking(self._repo.refs, self._remote).note(gone)
-        left = [(ref, uid) for ref, uid in mirrors.items() if why[ref]]
-        others = [RemoteRemoval(self._as_copy(ref, uid, uid), why[ref]) for ref, uid in left]
-        return [*found, *others]
+        others = [self._as_copy(ref, uid, uid) for ref, uid in mirrors.items()]
+        found += [RemoteRemoval(copy, why[copy.ref]) for copy in others]
+        told = {it.copy.ref for it in found}
+        return [*found, *self._left(still, tips, uids - kept, told)]
+
+    def _judge(self, why: dict[str, str], still: Mapping[str, str]) -> None:
+        """Have it from a second list what became of refs: none is gone that is there."""
+        for ref, reason in why.items():
+            if ref not in still:
+                why[ref] = ""
+            elif self._there.get(ref) == still[ref]:
+                why[ref] = _STILL if reason in {"", STALE} else reason
+            else:
+                why[ref] = reason or _AGAIN
+
+    def _left(
+        self,
+        still: Mapping[str, str],
+        tips: Mapping[Oid, RunIdentity],
+        uids: Collection[Oid],
+        told: Collection[str],
+    ) -> Iterator[RemoteRemoval]:
+        """What else is there of runs that do not stay: tags that we have not seen, and what was sent meanwhile."""
+        for copy in self._unknown(still, tips, told):
+            if copy.uid in uids:
+                yield RemoteRemoval(copy, _AGAIN)
+        for ref, uid in (self._tags_of(still, uids) | self._mirrors_of(still, uids)).items():
+            if ref not in told:
+                reason = _AGAIN if ref.startswith(layout.TAG_MIRROR) else _TAG
+                yield RemoteRemoval(self._as_copy(ref, uid, uid), reason)
 
     def _unknown(
-        self, tips: Mapping[Oid, RunIdentity], known: Collection[str]
+        self, refs: Mapping[str, str], tips: Mapping[Oid, RunIdentity], known: Collection[str]
     ) -> Iterator[RemoteCopy]:
         """What the remote has of runs, and we have no copy of: others sent it there, or it stays away from here."""
         wanted = {str(tip): run for tip, run in tips.items()}
-        for ref, oid in self._there.items():
+        for ref, oid in refs.items():
             if oid in wanted and ref not in known and (name := layout.parse_run_ref(ref)):
                 run = wanted[oid]
                 if (name[0], name[1].number) == (run.flow, run.id.number):
@@ -228,23 +255,23 @@ class _RemoteRuns:
             uid, title, ref, layout.tracking_ref(self._remote.label, ref), oid, command
         )
 
-    def _tags_of(self, uids: Collection[Oid]) -> dict[str, Oid]:
+    def _tags_of(self, refs: Mapping[str, str], uids: Collection[Oid]) -> dict[str, Oid]:
         """The refs of all tags that runs have there."""
         wanted = {str(uid): uid for uid in uids}
         return {
             ref: wanted[oid]
-            for ref, oid in self._there.items()
+            for ref, oid in refs.items()
             if oid in wanted and layout.parse_tag_ref(ref)
         }
 
-    def _mirrors_of(self, tags: Mapping[str, Oid]) -> dict[str, Oid]:
-        """The git tags there of some tags."""
-        named = {
-            layout.tag_mirror(*tag, uid): uid
-            for ref, uid in tags.items()
-            if (tag := layout.parse_tag_ref(ref))
+    def _mirrors_of(self, refs: Mapping[str, str], uids: Collection[Oid]) -> dict[str, Oid]:
+        """The git tags of runs there: also of tags that are not, as anybody's `git push --tags` sends them."""
+        wanted = {str(uid): uid for uid in uids}
+        return {
+            ref: wanted[oid]
+            for ref, oid in refs.items()
+            if oid in wanted and layout.is_tag_mirror(ref, wanted[oid])
         }
-        return {name: uid for name, uid in named.items() if self._there.get(name) == str(uid)}
 
     def _delete(self, refs: Mapping[str, Oid]) -> dict[str, str]:
         """Why refs may still be there; nothing of those that were deleted, or were not there."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from gitflowrun.errors import GitflowrunError, NotFound, RefConflict, RepositoryError
 from gitflowrun.failpoints import reached
 from gitflowrun.git.command import BOUNDED
+from gitflowrun.git.odb import History
 from gitflowrun.limits import FREEING_LOOKS, REMOVAL_LOOK
 from gitflowrun.porcelain.deletion.copies import Copies, RemoteCopy, RemoteRemoval, remove_there
 from gitflowrun.porcelain.deletion.free import Freed, check_free, exclusive_size, free
@@ -37,7 +38,7 @@ from gitflowrun.runs.tags import Tags
 from gitflowrun.values import frozen, replace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from gitflowrun.git.objects import Oid
     from gitflowrun.git.repository import Repository
@@ -167,11 +168,26 @@ def remove_everywhere(
     copies = [*done.copies, *Copies(repo).of({run.uid for run in trashed})]
     tips = {run.commit: run.identity for run in runs if run.pathspec in done.runs}
     tips |= {run.tip: RunIdentity(run.flow, run.id, run.uid) for run in trashed}
-    tips |= {run.uid: run for run in tips.values()}
-    found, unreached = remove_there(repo, copies, tips)
+    found, unreached = remove_there(repo, copies, _states(repo, tips))
     gone = {it.copy.tracking for it in found if not it.reason}
     kept = tuple(copy for copy in copies if copy.tracking not in gone)
     return replace(done, copies=kept, removed_there=tuple(found), unreached=tuple(unreached))
+
+
+def _states(repo: Repository, tips: Mapping[Oid, RunIdentity]) -> dict[Oid, RunIdentity]:
+    """All commits of runs: a remote may have any of them, for a run is pushed and fetched while it works, too."""
+    found = {**tips, **{run.uid: run for run in tips.values()}}
+    parts = [[*tips]]
+    for part in parts:
+        try:
+            history = History(repo.git, part)
+        except (
+            GitflowrunError
+        ):  # of what is damaged no more than that is known; the others are asked for alone
+            parts += [[tip] for tip in part] if len(part) > 1 else []
+        else:
+            found |= {state: tips[tip] for tip in part for state in history.line(tip)}
+    return found
 
 
 def collect(repo: Repository, expire: float) -> Purge:
