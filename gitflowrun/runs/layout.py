@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 RUNS = "refs/runs/"
 TAGS = "refs/runs/@tags/"
 TAG_MIRROR = "refs/tags/runs/"
-_MIRROR_NAMES = 3
+_MIRROR = re.compile(rf"{TAG_MIRROR}[^/]+/[^/]+/[1-9][0-9]*-([0-9a-f]+)")
 ARCHIVE = "@archive"
 REMOTES = "refs/runs-remotes/"
 TRASH = "refs/runs-trash/"
@@ -163,10 +163,9 @@ def tag_mirror(flow: str, tag: str, run: RunId, uid: Oid) -> RefName:
 
 
 def is_tag_mirror(ref: str, uid: Oid) -> bool:
-    """Whether a ref is a git tag that mirrors a tag of the run with that first commit."""
-    names = ref.removeprefix(TAG_MIRROR).split("/")
-    is_one = ref.startswith(TAG_MIRROR) and len(names) == _MIRROR_NAMES
-    return is_one and names[-1].partition("-")[2] == str(uid)[:UID_DIGITS]
+    """Whether a ref is a git tag that mirrors a tag of the run with that first commit; a user's own is not."""
+    match = _MIRROR.fullmatch(ref)
+    return match is not None and match[1] == str(uid)[:UID_DIGITS]
 
 
 def tag_component(tag: str) -> str:

@@ -241,7 +241,11 @@ class Tags:
         """What `mirror` would change."""
         truth, shown = self._below(layout.TAGS), self._below(layout.TAG_MIRROR)
         ours = set(truth.values())
-        wanted: dict[str, Oid | None] = {name: None for name, oid in shown.items() if oid in ours}
+        wanted: dict[str, Oid | None] = {
+            name: None
+            for name, oid in shown.items()
+            if oid in ours and layout.is_tag_mirror(name, oid)
+        }
         for name, uid in truth.items():
             if parsed := layout.parse_tag_ref(name):
                 wanted[layout.tag_mirror(*parsed, uid)] = uid

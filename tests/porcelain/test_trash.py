@@ -22,6 +22,7 @@ from gitflowrun.git.pack.publish import PackStore
 from gitflowrun.git.ref_update import Refs
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.repository import Repository
+from gitflowrun.porcelain.deletion import trash
 from gitflowrun.porcelain.deletion.trash import RemovedRun, RemovedRuns, Trash, TrashedRun
 from gitflowrun.runs.ids import RunIds
 from gitflowrun.runs.locks import FileLock
@@ -314,9 +315,29 @@ def test_a_later_state_stays_away_too(ada: GitRepo, bob: GitRepo) -> None:
         writer.commit([])
     send(ada)
     get(bob)
+    tip = ada.git("rev-parse", "refs/runs/MyFlow/1")
+    assert bob.git("cat-file", "--batch-check", stdin=tip.encode()).endswith("missing")
     bob.git("remote", "add", "again", str(ada.path))
     assert "1 removed here" in bob.call("fetch", "again").out
     assert ids(bob) == {}
+    assert bob.git("cat-file", "--batch-check", stdin=tip.encode()).endswith("missing")
+
+
+def test_an_earlier_state_of_a_purged_run_is_not_fetched(ada: GitRepo, bob: GitRepo) -> None:
+    """Of which there was no copy here, as a colleague had sent it elsewhere."""
+    make_run(ada)
+    send(ada)
+    get(bob)
+    states = ada.git("rev-list", "--first-parent", "refs/runs/MyFlow/1").split()
+    two = bob.path.parent / "two"
+    bob.git("init", "-q", "--bare", str(two))
+    bob.git("remote", "add", "two", str(two))
+    for number, state in enumerate(states[1:], 1):
+        ada.git("push", "-q", str(two), f"{state}:refs/runs/MyFlow/1-{states[-1][: 7 + number]}")
+    assert bob.call("purge", "--force", "1").code == 0
+    assert f"{len(states) - 1} removed here" in bob.call("fetch", "two").out
+    answers = bob.git("cat-file", "--batch-check", stdin="\n".join(states).encode())
+    assert answers.count("missing") == len(states)
 
 
 def test_a_restored_run_keeps_its_tags_after_a_fetch(ada: GitRepo, bob: GitRepo) -> None:
@@ -624,7 +645,7 @@ def test_a_note_that_was_written_meanwhile_stays(repo: GitRepo) -> None:
     assert repo.git("rev-parse", "refs/notes/runs") == before
 
 
-def test_nothing_is_written_of_no_runs(repo: GitRepo) -> None:
+def test_nothing_is_written_of_no_runs(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
     """The list of removed runs is made by the first one, and a run is taken off it alone."""
     store = RemovedRuns(open_repo(repo))
     path = repo.path / ".git" / "gitflowrun-removed"
@@ -636,6 +657,12 @@ def test_nothing_is_written_of_no_runs(repo: GitRepo) -> None:
     store.add([two])
     store.drop([Oid.from_hex("1" * 40)])
     assert store.read() == [two]
+    states = [RemovedRun("3" * 40, digit * 40, "F/1") for digit in "45"]
+    monkeypatch.setattr(trash, "MAX_REMOVED", 2 * 4 * len(str(two)))
+    store.add([two], states)
+    assert store.read() == [two, *states]
+    store.add([one], [RemovedRun("1" * 40, "6" * 40, "F/1")])  # there is no space for all
+    assert store.read() == [two, *states, one]
     path.unlink()
     path.mkdir()
     with pytest.raises(RepositoryError):

@@ -164,14 +164,15 @@ def test_a_stale_mirror_goes_and_a_users_tag_stays(
     """Only git tags that we made are removed when no run has the tag any more."""
     tags.change(run, add=["best", "kept"])
     repo.git("update-ref", "-d", "refs/runs/@tags/MyFlow/best/1")
-    repo.git("tag", "runs/MyFlow/mine/1", "HEAD")
-    repo.git("tag", "runs/notes", "HEAD")
+    own = ["runs/MyFlow/mine/1", "runs/notes"]
+    for name in own:
+        repo.git("tag", name, "HEAD")
+    for name in ("runs/best", "runs/MyFlow/first", "runs/MyFlow/it/1-0123456"):
+        own.append(name)
+        repo.git("tag", name, str(run.identity.uid))
     assert tags.mirror() == 1
-    assert repo.git("tag", "-l").split() == [
-        f"runs/MyFlow/kept/1-{run.identity.uid.short}",
-        "runs/MyFlow/mine/1",
-        "runs/notes",
-    ]
+    kept = f"runs/MyFlow/kept/1-{run.identity.uid.short}"
+    assert repo.git("tag", "-l").split() == sorted([kept, *own])
 
 
 def test_removing_works_without_the_mirror(repo: GitRepo, tags: Tags, run: StoredRun) -> None:

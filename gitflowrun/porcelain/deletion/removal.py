@@ -250,7 +250,11 @@ def purge(repo: Repository, runs: Sequence[StoredRun], trashed: Sequence[Trashed
     refs |= {copy.tracking: copy.oid for copy in copies if copy.uid not in still}
     gone = [run for run in leaving if run.uid not in still]
     lines = [RemovedRun(str(run.uid), str(run.tip), run.pathspec) for run in gone]
-    RemovedRuns(repo).add([*lines, *(_removed(copy) for copy in copies if copy.uid not in still)])
+    states = _states(repo, {it.tip: RunIdentity(it.flow, it.id, it.uid) for it in gone})
+    RemovedRuns(repo).add(
+        [*lines, *(_removed(copy) for copy in copies if copy.uid not in still)],
+        (RemovedRun(str(run.uid), str(it), f"{run.flow}/{run.id}") for it, run in states.items()),
+    )
     if leaving:
         RunIds(repo).mend()  # of numbers that came from elsewhere, refs alone tell till now
     reached("purge.listed")

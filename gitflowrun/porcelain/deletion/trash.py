@@ -392,13 +392,16 @@ class RemovedRun:
 
     Attributes:
         uid: The run.
-        commit: The newest commit of it in that place.
+        commit: The newest commit of it in that place, or an earlier one.
         place: `Flow/id` here, or `<digest of URL>/Flow/id` for the copy of a remote's.
     """
 
     uid: str
     commit: str
     place: str
+
+    def __str__(self) -> str:
+        return f"{self.uid} {self.commit} {self.place}"
 
 
 class RemovedRuns:
@@ -414,11 +417,22 @@ class RemovedRuns:
         lines = (line.split(" ") for line in data.decode(errors="replace").splitlines())
         return [RemovedRun(*words) for words in lines if len(words) == 3]  # noqa: PLR2004
 
-    def add(self, lines: Iterable[RemovedRun]) -> None:
-        """Add lines. Raises RepositoryError: it can't be written."""
+    def add(self, lines: Iterable[RemovedRun], states: Iterable[RemovedRun] = ()) -> None:
+        """Add lines.
+
+        Args:
+            lines: What is to be known of runs, and of copies.
+            states: Earlier commits of these runs, for which there may be no space.
+
+        Raises:
+            RepositoryError: it can't be written.
+        """
         if new := list(lines):
             with Locks(self._repo.state_dir).tags():
-                self._write(list(dict.fromkeys([*self.read(), *new])))
+                both = list(dict.fromkeys([*self.read(), *new]))
+                more = list(dict.fromkeys([*both, *states]))
+                has_space = sum(len(str(it)) for it in more) <= MAX_REMOVED // 2
+                self._write(more if has_space else both)
 
     def drop(self, uids: Iterable[Oid]) -> None:
         """Take runs off. Raises RepositoryError: it can't be written."""
@@ -427,7 +441,7 @@ class RemovedRuns:
                 self._write([line for line in self.read() if line.uid not in back])
 
     def _write(self, lines: Sequence[RemovedRun]) -> None:
-        text = "".join(f"{line.uid} {line.commit} {line.place}\n" for line in lines)
+        text = "".join(f"{line}\n" for line in lines)
         try:
             replace_file(self._path, text.encode(), self._repo.shared_mode)
             if self._repo.settings.durability is Durability.SAFE:

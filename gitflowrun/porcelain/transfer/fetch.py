@@ -44,6 +44,7 @@ from gitflowrun.limits import (
     RECORD_SIZE,
 )
 from gitflowrun.names import RunId
+from gitflowrun.porcelain.deletion.free import free
 from gitflowrun.porcelain.deletion.trash import RemovedRun, RemovedRuns, Trash
 from gitflowrun.porcelain.transfer.damaged import DamagedRuns
 from gitflowrun.porcelain.transfer.sync import (
@@ -277,14 +278,14 @@ class _Fetch(Transfer):
         here = {str(uid) for uid in self._here}
         gone = [it for it in self._removed if it.uid not in here]
         # By what is there, and not by the name: somebody else's run may have it now.
-        commits = {it.commit for it in gone}
+        commits = {it.commit: it.uid for it in gone}
         away = {
             name
             for name, oid in view.refs.items()
             if oid in commits and layout.is_run_ref(name) and name not in self._wanted
         }
         for run in view.runs(view.refs.keys() - away):
-            uid = next((it.uid for it in gone if it.commit == str(run.tip)), None)
+            uid = commits.get(str(run.tip))
             self._stays(run, Oid.from_hex(uid) if uid else None)
         return away
 
@@ -330,6 +331,11 @@ class _Fetch(Transfer):
             RemovedRun(str(uid), str(run.tip), f"{label}/{run.flow}/{run.id}")
             for run, uid in found.items()
         )
+        copies = {self.tracking.ref(run.ref): run.tip for run in found}
+        with contextlib.suppress(
+            GitflowrunError
+        ):  # where that can't be now, the user's own gc does it
+            free(self.repo, copies, {*found.values()})
         self.tracking.note(dict.fromkeys(run.ref for run in found))
 
     def _own_names(self, info: Oid | None, uid: Oid | None) -> set[str]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gitflowrun.git.repository import Repository
 
 INFO_SIZE = 1 << 20
-"""Bytes of an INFO that is read for a list: of one that is larger, a list knows no parameters."""
+"""Bytes of an INFO or a tree that is read for a list: of one that is larger, a list knows no parameters."""
 _BATCH = 8 << 20
 """Bytes of blobs that are read at once."""
 _ANSWER = 100
@@ -32,8 +32,12 @@ _PATHS = (layout.INFO, b"%s/%s" % (layout.DATA, layout.METRICS))
 
 
 def read_facts(repo: Repository, commits: Sequence[Oid]) -> dict[Oid, RunFacts]:
-    """What the runs with these newest commits say whose INFO can be read."""
+    """What the runs with these newest commits say whose INFO and metrics can be read."""
     rows = _blobs(repo, commits)
+    for commit in _with_lost_metrics(
+        repo, [it for it, row in rows.items() if _PATHS[1] not in row]
+    ):
+        del rows[commit]
     sizes = {oid: size for row in rows.values() for oid, size in row.values()}
     contents = dict(_contents(repo, sizes))
     return {
@@ -45,23 +49,50 @@ def read_facts(repo: Repository, commits: Sequence[Oid]) -> dict[Oid, RunFacts]:
 
 def _blobs(repo: Repository, commits: Sequence[Oid]) -> dict[Oid, dict[bytes, tuple[Oid, int]]]:
     """The blobs of each run that has an INFO, and their sizes, by path."""
-    check = ("cat-file", "--batch-check=%(objectname) %(objecttype) %(objectsize)")
     found: dict[Oid, dict[bytes, tuple[Oid, int]]] = {}
+    for commit, row in _checked(repo, commits, _PATHS):
+        if not row[0].endswith(b" missing"):
+            blobs = {path: _sized(it, b"blob") for path, it in zip(_PATHS, row, strict=True)}
+            found[commit] = {path: it for path, it in blobs.items() if it}
+    return found
+
+
+def _with_lost_metrics(repo: Repository, commits: Sequence[Oid]) -> list[Oid]:
+    """Those of some runs without metrics that have them in a tree or a blob which is not here.
+
+    git says the same of both. What is not here may come back, from a backup or by a fetch.
+    """
+    folder, _, name = _PATHS[1].partition(b"/")
+    roots = _trees(repo, commits, b"")
+    entry = b" %s\0" % folder
+    doubtful = [it for it in commits if entry in roots.get(it, entry)]
+    listed = _trees(repo, doubtful, folder)
+    entry = b" %s\0" % name
+    return [it for it in doubtful if entry in listed.get(it, entry)]
+
+
+def _trees(repo: Repository, commits: Sequence[Oid], path: bytes) -> dict[Oid, bytes]:
+    """The content of a tree of each run, where it can be read."""
+    checked = {commit: _sized(row[0], b"tree") for commit, row in _checked(repo, commits, (path,))}
+    trees = {commit: it for commit, it in checked.items() if it}
+    contents = dict(_contents(repo, dict(trees.values())))
+    return {commit: contents[oid] for commit, (oid, _) in trees.items() if oid in contents}
+
+
+def _checked(
+    repo: Repository, commits: Sequence[Oid], paths: Sequence[bytes]
+) -> Iterator[tuple[Oid, list[bytes]]]:
+    """What git says of paths in commits: id, type and size, or that it has no such thing."""
+    check = ("cat-file", "--batch-check=%(objectname) %(objecttype) %(objectsize)")
     for left in _in_rounds(commits):
         lines = b"".join(
-            b"%s:%s\n" % (str(it).encode(), path) for it in left.items for path in _PATHS
+            b"%s:%s\n" % (str(it).encode(), path) for it in left.items for path in paths
         )
-        most = _ANSWER * len(left.items) * len(_PATHS)
+        most = _ANSWER * len(left.items) * len(paths)
         answers = repo.git.read(*check, most=most, stdin=lines).out.splitlines()
-        left.done = len(answers) // len(_PATHS)
+        left.done = len(answers) // len(paths)
         for number, commit in enumerate(left.items[: left.done]):
-            row = answers[number * len(_PATHS) : (number + 1) * len(_PATHS)]
-            blobs = {
-                path: it for path, answer in zip(_PATHS, row, strict=True) if (it := _blob(answer))
-            }
-            if not row[0].endswith(b" missing"):
-                found[commit] = blobs
-    return found
+            yield commit, answers[number * len(paths) : (number + 1) * len(paths)]
 
 
 class _Round:
@@ -82,9 +113,9 @@ def _in_rounds(items: Sequence[Oid]) -> Iterator[_Round]:
         items = items[now.done + 1 :] if now.done < len(items) else ()
 
 
-def _blob(answer: bytes) -> tuple[Oid, int] | None:
+def _sized(answer: bytes, kind: bytes) -> tuple[Oid, int] | None:
     words = answer.split()
-    if len(words) != 3 or words[1] != b"blob" or int(words[2]) > INFO_SIZE:  # noqa: PLR2004
+    if len(words) != 3 or words[1] != kind or int(words[2]) > INFO_SIZE:  # noqa: PLR2004
         return None
     return Oid.from_hex(words[0].decode()), int(words[2])
 

@@ -43,6 +43,25 @@ def test_parameters_metrics_and_branch(repo: GitRepo) -> None:
     assert facts_of(open_repo(repo), [None]) == [NO_FACTS]
 
 
+@pytest.mark.parametrize("path", ["data", "data/metrics.json", "INFO", ""])
+def test_what_comes_back_is_not_remembered_as_nothing(repo: GitRepo, path: str) -> None:
+    """Metrics that could not be read once, as their object was lost, are there once it is."""
+    make_measured_run(repo, {"n": "1"}, {"acc": 1})
+    make_measured_run(repo, {"n": "2"}, {})
+    for pack in [*(repo.path / ".git/objects/pack").glob("*.pack")]:
+        content = pack.read_bytes()
+        for file in pack.parent.glob(f"{pack.stem}.*"):
+            file.unlink()
+        repo.git("unpack-objects", "-q", stdin=content)
+    oid = repo.git("rev-parse", f"refs/runs/MyFlow/1:{path}")
+    file = repo.path / ".git/objects" / oid[:2] / oid[2:]
+    away = file.rename(repo.path / "away")
+    lost, other = listed_facts(repo)
+    assert (lost.metrics, other.parameters) == ({}, {"n": "2"})
+    away.rename(file)
+    assert [it.metrics for it in listed_facts(repo)] == [{"acc": 1}, {}]
+
+
 def test_what_is_remembered_is_not_read_again(
     repo: GitRepo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
