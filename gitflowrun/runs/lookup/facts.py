@@ -63,12 +63,14 @@ def _with_lost_metrics(repo: Repository, commits: Sequence[Oid]) -> list[Oid]:
     git says the same of both. What is not here may come back, from a backup or by a fetch.
     """
     folder, _, name = _PATHS[1].partition(b"/")
-    roots = _trees(repo, commits, b"")
-    entry = b" %s\0" % folder
-    doubtful = [it for it in commits if entry in roots.get(it, entry)]
-    listed = _trees(repo, doubtful, folder)
-    entry = b" %s\0" % name
-    return [it for it in doubtful if entry in listed.get(it, entry)]
+    listed = _trees(repo, commits, folder)
+    roots = _trees(repo, [it for it in commits if it not in listed], b"")
+    lost = b" %s\0" % folder
+    return [
+        it
+        for it in commits
+        if (b" %s\0" % name in listed[it] if it in listed else lost in roots.get(it, lost))
+    ]
 
 
 def _trees(repo: Repository, commits: Sequence[Oid], path: bytes) -> dict[Oid, bytes]:
