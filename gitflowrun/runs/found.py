@@ -167,9 +167,13 @@ def _payloads_of(repo: Repository, tasks: Iterable[TaskName], commit: Oid) -> se
             tree = objects.entry(objects.commit(commit).tree, layout.STEPS, name.step.encode())
             steps[name.step] = objects.tree_oids(tree.oid) if tree else {}
         task = steps[name.step].get(name.task.encode())
-        parts = objects.tree_oids(task) if task else {}
-        for part in parts.keys() & {layout.PAYLOADS, layout.PICTURES}:
-            found.update(objects.tree_oids(parts[part]).values())
+        trees = [objects.tree_oids(task)] if task else []
+        if trees and layout.ATTEMPTS in trees[0]:
+            attempts = objects.tree_oids(trees[0][layout.ATTEMPTS])
+            trees += map(objects.tree_oids, attempts.values())
+        for parts in trees:
+            for part in parts.keys() & {layout.PAYLOADS, layout.PICTURES}:
+                found.update(objects.tree_oids(parts[part]).values())
     return found
 
 

@@ -20,6 +20,8 @@ The tree of a run's commit:
     steps/<step>/<task>/times                 line times of both streams, msgpack
     steps/<step>/<task>/blake3/<hex>          payload chunks, named by their digest
     steps/<step>/<task>/pictures/<name><suffix>   pictures of the task's own figures, .png or .html
+    steps/<step>/<task>/attempts/<n>/         what attempts that were followed by another one have left,
+                                              counted from 0: each as above, without `attempts/`
     data/<name><suffix>                       the end task's artifacts by name, and the pictures of figures
     data/<name><suffix>.chunks                text that lists the chunks of a larger one
     data/metrics.json                         the scalars among them, see `metrics`
@@ -73,9 +75,11 @@ MAX_OUTPUT_PART = 4 << 20
 TIMES = b"times"
 PAYLOADS = b"blake3"
 PICTURES = b"pictures"
+ATTEMPTS = b"attempts"
 _NOTED = f"{RUNS}@notes/"
-PAYLOAD_PATTERN = "steps/*/*/blake3/*"  # as gitattributes(5) writes it
-RECORD_PATTERNS = ("/INFO", "/steps/*/*/TASK", "/data/*.msgpack")
+PAYLOAD_PATTERNS = ("steps/*/*/blake3/*", "steps/*/*/attempts/*/blake3/*")
+"""Where payloads are, as gitattributes(5) writes it."""
+RECORD_PATTERNS = ("/INFO", "/steps/*/*/TASK", "/steps/*/*/attempts/*/TASK", "/data/*.msgpack")
 """What is msgpack and worth reading as text; likewise."""
 
 
@@ -83,6 +87,7 @@ RECORD_PATTERNS = ("/INFO", "/steps/*/*/TASK", "/data/*.msgpack")
 # for all clones, wherever they lie, leaves space for the directory, the flow and the id.
 _MAX_ENCODED_TAG = 3_000
 _RUN_REF = re.compile(rf"{RUNS}([^@/][^/]*)/{RUN_ID}\Z")
+_ATTEMPT = re.compile(rb"(?:0|[1-9][0-9]{0,8})\Z")
 _SAFE_COMPONENT = re.compile(rf"[A-Za-z0-9_][A-Za-z0-9_-]{{0,{MAX_STEP_NAME - 1}}}\Z")
 
 
@@ -234,6 +239,16 @@ def is_safe_component(name: str) -> bool:
 def chunk_name(digest: Digest) -> bytes:
     """The entry of a payload's chunk below `blake3/`."""
     return digest.hex().encode()
+
+
+def attempt_name(number: int) -> bytes:
+    """The entry of an attempt below `attempts/`."""
+    return b"%d" % number
+
+
+def parse_attempt(entry: bytes) -> int | None:
+    """The number of the attempt that an entry below `attempts/` is of; None where it can't be one's."""
+    return int(entry) if _ATTEMPT.match(entry) else None
 
 
 def picture_path(task: TaskName, artifact: str, suffix: str) -> str:

@@ -1,12 +1,14 @@
 """The live state of a run: which tasks its scheduler has started, and what they have written so far.
 
-    .git/gitflowrun/live/<uid>/tasks                     a record for each task that was started, appended
+    .git/gitflowrun/live/<uid>/tasks                     a record for each attempt that was started, appended
     .git/gitflowrun/live/<uid>/<step>/<task>.<stream>    output, of tasks that run for longer than `LIVE_AFTER`
+    .git/gitflowrun/live/<uid>/<step>/<task>.<n>.<stream>    the same of their n-th attempt after the first
 
 It lies in the common git directory, so other processes and linked worktrees see it, and nobody else. The scheduler
 writes it, without waiting for the disk; each record is in place before its task is launched, so that a task finds
-itself. A task is unfinished as long as no commit of its run has it. When the run has ended, git has all and the
-directory is removed; of a scheduler that was killed it stays for a week, with all that was written until then.
+itself. A task is unfinished as long as no commit of its run has it as the attempt that was started last has left it.
+When the run has ended, git has all and the directory is removed; of a scheduler that was killed it stays for a week,
+with all that was written until then.
 
 `observe` gives a stored run its unfinished tasks. Verbs that show a run use it; what resumes, sends or compares
 runs does not, for such tasks are not part of the run yet.
@@ -18,7 +20,7 @@ import contextlib
 import os
 import time
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gitflowrun import limits, msgpack
 from gitflowrun.errors import CorruptRecord, NotFound, RepositoryError
@@ -32,10 +34,9 @@ from gitflowrun.git.permissions import (
 )
 from gitflowrun.names import TaskName
 from gitflowrun.runs import layout
-from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.read import StoredRun, StoredTask, in_task_order
 from gitflowrun.runs.records import FOREACH_FRAME, ForeachLevel, TaskRecord
-from gitflowrun.schema import TASK_NAME, TIME, ArraySchema, many
+from gitflowrun.schema import COUNT, TASK_NAME, TIME, ArraySchema, many
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
@@ -53,17 +54,19 @@ _STREAMS = ("stdout", "stderr")
 
 @frozen
 class StartedTask:
-    """A task that was started: which, when, after which tasks, in which foreach levels."""
+    """A task that was started: which, when, after which tasks, in which foreach levels, for which attempt."""
 
     name: TaskName
     started: float
     parents: tuple[TaskName, ...]
     frames: tuple[ForeachLevel, ...]
+    attempt: int = 0
 
 
 _STARTED = ArraySchema(
-    StartedTask, "started task", TASK_NAME, TIME, many(TASK_NAME), many(FOREACH_FRAME)
+    StartedTask, "started task", TASK_NAME, TIME, many(TASK_NAME), many(FOREACH_FRAME), COUNT
 )
+_WITHOUT_ATTEMPT = 4  # fields, as older releases wrote them
 
 
 class LiveState:
@@ -90,20 +93,20 @@ class LiveState:
             if written < len(entry):  # a disk got full: half an entry would hide all that follow
                 os.ftruncate(self._tasks, os.fstat(self._tasks).st_size - written)
 
-    def write(self, task: TaskName, stream: str, data: bytes) -> None:
-        """A task has written something."""
+    def write(self, task: TaskName, stream: str, data: bytes, attempt: int = 0) -> None:
+        """An attempt of a task has written something."""
         with contextlib.suppress(OSError):
-            fd = _open_shared(_output_file(self._top, task, stream))
+            fd = _open_shared(_output_file(self._top, task, attempt, stream))
             try:
                 os.write(fd, data)
             finally:
                 os.close(fd)
 
-    def drop(self, task: TaskName) -> None:
-        """A task is published: its output is in git now."""
+    def drop(self, task: TaskName, attempt: int = 0) -> None:
+        """An attempt of a task is published: its output is in git now."""
         for stream in _STREAMS:
             with contextlib.suppress(OSError):
-                _output_file(self._top, task, stream).unlink()
+                _output_file(self._top, task, attempt, stream).unlink()
 
     def close(self) -> None:
         """The run has ended: git has all."""
@@ -147,8 +150,19 @@ class ObservedRun(StoredRun):
             except CorruptRecord:  # which of them have finished is not known
                 stored = {name.task for name in found if name.step == step}
             for task in stored:
-                found.pop(TaskName(step, task), None)
+                name = TaskName(step, task)
+                if name in found and not self._is_further(found[name]):
+                    del found[name]
         return found
+
+    def _is_further(self, started: StartedTask) -> bool:
+        """Whether an attempt was started after the one that is stored."""
+        if not started.attempt:  # as nearly always: very many records need not be read for that
+            return False
+        try:
+            return super().task(started.name).number < started.attempt
+        except CorruptRecord:
+            return False
 
     def _step_names(self) -> set[str]:
         return {*super()._step_names(), *(name.step for name in self._unfinished)}
@@ -165,7 +179,8 @@ class ObservedRun(StoredRun):
         """A task. Raises NotFound."""
         started = self._unfinished.get(name)
         if started is not None:
-            return UnfinishedTask(self, started)
+            is_stored = name.step in super()._step_names() and name.task in super()._step(name.step)
+            return UnfinishedTask(self, started, super().task(name) if is_stored else None)
         if name.step in self._step_names() - {*super()._step_names()}:
             raise self._no_task(name)
         return super().task(name)
@@ -176,31 +191,59 @@ class ObservedRun(StoredRun):
 
 
 class UnfinishedTask(StoredTask):
-    """A task that no commit of its run has yet: its place, and its output so far."""
+    """A task, or a further attempt of one, that no commit of its run has yet: its place, and its output so far.
+
+    Args:
+        run: Its run.
+        started: What is known of it.
+        before: The task as its attempt before has left it, if that is published.
+    """
 
     run: ObservedRun
 
-    def __init__(self, run: ObservedRun, started: StartedTask) -> None:
+    def __init__(
+        self, run: ObservedRun, started: StartedTask, before: StoredTask | None = None
+    ) -> None:
         super().__init__(run, started.name, run.commit)
         self._started = started
+        self._before = before
 
     @property
-    def status(self) -> str:
-        """`running`, or `unfinished` where nobody runs it any more."""
-        return "running" if self.run.status is Status.RUNNING else "unfinished"
+    def is_over(self) -> bool:
+        """It has not ended."""
+        return False
 
     @property
     def started(self) -> float:
-        """When it started."""
-        return self._started.started
+        """When its first attempt started."""
+        attempts = self.record.attempts
+        return attempts[0].started if attempts else self._started.started
 
     @cached_property
     def record(self) -> TaskRecord:
-        """What is known of it: no attempt has ended."""
-        started = self._started
+        """What is known of it: the attempts that have ended are those before."""
+        started, before = self._started, self._before
         return TaskRecord(
-            started.name, self.run.identity, parents=started.parents, frames=started.frames
+            started.name,
+            self.run.identity,
+            parents=started.parents,
+            attempts=before.record.attempts if before else (),
+            frames=started.frames,
+            again=before is not None,
         )
+
+    @property
+    def number(self) -> int:
+        """The number of the attempt that has not ended."""
+        return self._started.attempt
+
+    def at_attempt(self, number: int) -> StoredTask:
+        """The task as one of its attempts has left it. Raises as that of its class."""
+        if number == self.number:
+            return self
+        if self._before is None:
+            raise self._no_attempt(number, [self.number])
+        return self._before.at_attempt(number)
 
     @property
     def task_blob(self) -> Oid:
@@ -210,7 +253,7 @@ class UnfinishedTask(StoredTask):
     def output_size(self, stream: str) -> int:
         """Bytes of what it has written so far."""
         try:
-            return _output_file(self.run.top, self.name, stream).stat().st_size
+            return _output_file(self.run.top, self.name, self.number, stream).stat().st_size
         except OSError:
             task = self._published
             return task.output_size(stream) if task else 0
@@ -218,14 +261,16 @@ class UnfinishedTask(StoredTask):
     def output_changed(self, stream: str) -> float | None:
         """When it has written to a stream last, in seconds since 1970; None where there is nothing."""
         try:
-            return _output_file(self.run.top, self.name, stream).stat().st_mtime
+            return _output_file(self.run.top, self.name, self.number, stream).stat().st_mtime
         except OSError:
             return None
 
     def output_tail(self, stream: str, size: int) -> bytes:
         """The last bytes that it has written to a stream, from the beginning of a line where there is one."""
         try:
-            with open_file(_output_file(self.run.top, self.name, stream), "the output") as file:
+            with open_file(
+                _output_file(self.run.top, self.name, self.number, stream), "the output"
+            ) as file:
                 start = max(file.seek(0, os.SEEK_END) - size, 0)
                 file.seek(start)
                 data = file.read(size)
@@ -236,7 +281,9 @@ class UnfinishedTask(StoredTask):
     def output_pieces(self, stream: str) -> Iterator[bytes]:
         """What it has written to `stdout` or `stderr` so far."""
         try:
-            file = open_file(_output_file(self.run.top, self.name, stream), "the output of a task")
+            file = open_file(
+                _output_file(self.run.top, self.name, self.number, stream), "the output of a task"
+            )
         except (OSError, RepositoryError):
             if task := self._published:
                 yield from task.output_pieces(stream)
@@ -252,7 +299,11 @@ class UnfinishedTask(StoredTask):
         if commit is None or commit == run.commit:
             return None
         try:
-            return StoredRun(run.repo, run.flow, run.id, commit).task(self.name)
+            return (
+                StoredRun(run.repo, run.flow, run.id, commit)
+                .task(self.name)
+                .at_attempt(self.number)
+            )
         except NotFound:
             return None
 
@@ -275,11 +326,16 @@ def _started_tasks(path: Path, size: int) -> dict[TaskName, StartedTask]:
         begin = place + _LENGTH
         place = begin + int.from_bytes(data[place:begin], "big")
         try:
-            task = _STARTED.load(msgpack.unpack(data[begin:place]))
+            task = _STARTED.load(_with_attempt(msgpack.unpack(data[begin:place])))
         except CorruptRecord:
             break
         found[task.name] = task
     return found
+
+
+def _with_attempt(fields: Any) -> Any:
+    is_older = isinstance(fields, list) and len(fields) == _WITHOUT_ATTEMPT
+    return [*fields, 0] if is_older else fields
 
 
 def sweep_live_states(repo: Repository) -> None:
@@ -311,8 +367,9 @@ def _open_shared(path: Path) -> int:
     return fd
 
 
-def _output_file(top: Path, task: TaskName, stream: str) -> Path:
-    return top / task.step / f"{task.task}.{stream}"
+def _output_file(top: Path, task: TaskName, attempt: int, stream: str) -> Path:
+    number = f".{attempt}" * (attempt > 0)
+    return top / task.step / f"{task.task}{number}.{stream}"
 
 
 def _remove(directory: Path) -> None:

@@ -47,7 +47,7 @@ class RunMaintenance:
         self._folding: Folding | None = None
         self._packs = 0
         with contextlib.suppress(GitflowrunError, OSError):
-            exempt_from_deltas(repo, layout.PAYLOAD_PATTERN)
+            exempt_from_deltas(repo, *layout.PAYLOAD_PATTERNS)
 
     def packs_released(self, packs: int) -> None:
         """Count packs that were left to git, and let it fold them if they are many. Does not wait."""

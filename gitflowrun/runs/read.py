@@ -29,21 +29,21 @@ from gitflowrun.limits import (
 from gitflowrun.names import TaskName, did_you_mean
 from gitflowrun.printing import shown
 from gitflowrun.runs import layout
-from gitflowrun.runs.commit_message import parse_message
+from gitflowrun.runs.commit_message import Status, parse_message
 from gitflowrun.runs.line_times import decode_times
 from gitflowrun.runs.locks import current_status
 from gitflowrun.runs.records import INFO, TASK, RunIdentity, RunInfo, TaskRecord, other_code
 from gitflowrun.values import lazy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from gitflowrun.artifacts.reference import ArtifactRef
     from gitflowrun.git.objects import Commit
     from gitflowrun.git.odb import ObjectStore
     from gitflowrun.git.repository import Repository
     from gitflowrun.names import PayloadIdentity, RunId
-    from gitflowrun.runs.commit_message import RunState, Status
+    from gitflowrun.runs.commit_message import RunState
     from gitflowrun.runs.lookup.run_summary import RunSummary
 
 _DIGITS = 18  # of a task that is sorted as a number; Python refuses thousands of them
@@ -377,11 +377,14 @@ class StoredTask:
         """Its TASK."""
         try:
             record = TASK.load(msgpack.unpack(self.run.objects.blob(self.task_blob, RECORD_SIZE)))
-            if record.name != self.name:
-                raise CorruptRecord(f"its record is that of task {record.name}")
+            self._check(record)
         except _DAMAGE as error:
-            raise _about(self.pathspec, error) from error
+            raise _about(self.told, error) from error
         return record
+
+    def _check(self, record: TaskRecord) -> None:
+        if record.name != self.name:
+            raise CorruptRecord(f"its record is that of task {record.name}")
 
     @property
     def task_blob(self) -> Oid:
@@ -389,12 +392,53 @@ class StoredTask:
         try:
             return self._entries[layout.TASK]
         except _DAMAGE as error:
-            raise _about(self.pathspec, error) from error
+            raise _about(self.told, error) from error
+
+    @property
+    def told(self) -> str:
+        """What errors call it."""
+        return self.pathspec
 
     @property
     def status(self) -> str:
-        """`done` or `failed`; of a task that is not stored yet, see `runs.live`, what it is instead."""
+        """`done` or `failed`; of a task that has not ended, `running`, or `unfinished` if nobody runs it any more."""
+        if not self.is_over:
+            return "running" if self.run.status is Status.RUNNING else "unfinished"
         return "done" if self.record.ok else "failed"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no other attempt follows: one was to follow, but the run has ended before, counts as well."""
+        return not self.record.again or self.record.ok or self.run.state.status.is_final
+
+    @property
+    def number(self) -> int:
+        """The number of the attempt that it is seen as: of its last one."""
+        attempts = self.record.attempts
+        return attempts[-1].number if attempts else 0
+
+    def at_attempt(self, number: int) -> StoredTask:
+        """The task as one of its attempts has left it, with that one's record, artifacts and output.
+
+        Raises:
+            NotFound: there was no such attempt.
+            CorruptRecord: nothing is there of it.
+        """
+        attempts = self.record.attempts
+        if number not in [attempt.number for attempt in attempts]:
+            raise self._no_attempt(number, [attempt.number for attempt in attempts])
+        if number == self.number:
+            return self
+        try:
+            attempts_tree = self._entries[layout.ATTEMPTS]
+            tree = self.run.objects.tree_oids(attempts_tree)[layout.attempt_name(number)]
+        except _DAMAGE as error:
+            raise _about(f"attempt {number} of {self.pathspec}", error) from error
+        return StoredAttempt(self, number, tree)
+
+    def _no_attempt(self, number: int, known: Sequence[int]) -> NotFound:
+        there = f"it has {', '.join(map(str, known))}" if known else "none of it has ended"
+        return NotFound(f"{self.pathspec} has no attempt {number}", hint=there)
 
     @property
     def started(self) -> float | None:
@@ -411,9 +455,9 @@ class StoredTask:
         size, most = self.output_size(stream), self.run.repo.settings.max_log_size + OUTPUT_NOTES
         if size > most:
             raise TooLarge(
-                f"{stream} of {self.pathspec} has {size:,} bytes, and no more than {most:,} are read at once",
-                hint=f"`git runs logs --{stream} {self.pathspec}` prints it piece by piece; the limit is "
-                "runs.maxLogSize",
+                f"{stream} of {self.told} has {size:,} bytes, and no more than {most:,} are read at once",
+                hint=f"`git runs logs --{stream} {self.pathspec}{self._option}` prints it piece by piece; the limit "
+                "is runs.maxLogSize",
             )
         return b"".join(self.output_pieces(stream))
 
@@ -423,7 +467,7 @@ class StoredTask:
         try:
             return sum(map(self.run.objects.size, parts))
         except _DAMAGE as error:
-            raise _about(f"{stream} of {self.pathspec}", error) from error
+            raise _about(f"{stream} of {self.told}", error) from error
 
     def output_pieces(self, stream: str) -> Iterator[bytes]:
         """What it wrote, however much, in pieces of up to 1 MiB."""
@@ -432,7 +476,12 @@ class StoredTask:
             for oid in parts:
                 yield from self.run.objects.pieces(oid)
         except _DAMAGE as error:
-            raise _about(f"{stream} of {self.pathspec}", error) from error
+            raise _about(f"{stream} of {self.told}", error) from error
+
+    @property
+    def _option(self) -> str:
+        """What commands of hints need besides its address."""
+        return ""
 
     def _output_parts(self, stream: str) -> list[Oid]:
         entries = self._entries
@@ -456,14 +505,52 @@ class StoredTask:
         try:
             return decode_times(self.run.objects.blob(oid, TIMES_SIZE)) if oid else ([], [])
         except _DAMAGE as error:
-            raise _about(f"line times of {self.pathspec}", error) from error
+            raise _about(f"line times of {self.told}", error) from error
 
     @lazy
     def _entries(self) -> dict[bytes, Oid]:
         try:
             return self.run.objects.tree_oids(self.tree)
         except _DAMAGE as error:
-            raise _about(self.pathspec, error) from error
+            raise _about(self.told, error) from error
+
+
+class StoredAttempt(StoredTask):
+    """A task as an attempt has left it that was followed by another one.
+
+    Args:
+        task: The task.
+        number: The attempt.
+        tree: Its tree.
+    """
+
+    def __init__(self, task: StoredTask, number: int, tree: Oid) -> None:
+        super().__init__(task.run, task.name, tree)
+        self._number = number
+
+    def _check(self, record: TaskRecord) -> None:
+        super()._check(record)
+        if not record.attempts or record.attempts[-1].number != self._number:
+            raise CorruptRecord("its record is that of another attempt")
+
+    @property
+    def told(self) -> str:
+        """What errors call it."""
+        return f"attempt {self._number} of {self.pathspec}"
+
+    @property
+    def is_over(self) -> bool:
+        """It has ended."""
+        return True
+
+    @property
+    def number(self) -> int:
+        """The number of the attempt."""
+        return self._number
+
+    @property
+    def _option(self) -> str:
+        return f" --attempt {self._number}"
 
 
 def order_steps(graph: Mapping[str, Any], names: Iterable[str]) -> list[str]:

@@ -131,6 +131,7 @@ class TaskRecord:
         artifacts: Name to payload, inherited ones included.
         metadata: Metaflow's metadata entries.
         other_code: Files whose code it ran and that the snapshot has not so, and what is known of each.
+        again: Whether its last attempt failed and another one was to follow, unless the run ended before.
         extra: Fields of a newer schema, kept as they are.
     """
 
@@ -143,6 +144,7 @@ class TaskRecord:
     artifacts: Mapping[str, ArtifactRef] = field(default_factory=dict)
     metadata: tuple[Metadatum, ...] = ()
     other_code: Mapping[str, str] = field(default_factory=dict)
+    again: bool = False
     extra: Map = field(default_factory=dict)
 
     @property
@@ -295,8 +297,9 @@ TASK = MapSchema(
         "artifacts": map_of(ARTIFACT_REF),
         "metadata": many(_METADATUM),
         "other_code": TEXT_MAP,
+        "again": FLAG,
     },
-    sparse=("other_code",),
+    sparse=("other_code", "again"),
     keys={"frames": "foreach"},
     version=SCHEMA,
     upgrade=_upgrade_task,

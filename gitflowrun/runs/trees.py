@@ -2,7 +2,9 @@
 
 Objects are made and checked here and written by `write`. A run's tree takes little memory for many tasks, and only
 what has changed is made again. A task's tree is self-contained: whatever its own artifacts consist of is an entry of
-it, or git would drop it sooner or later.
+it, or git would drop it sooner or later. An attempt that failed and is followed by another one is the task's tree until
+that one has ended; then it moves below `attempts/` of the new tree, as the tree that it is: nothing of it is read or
+written again.
 
     data/<name><suffix>            an artifact of one chunk: the payload's own blob, under a name
     data/<name><suffix>.chunks     a larger one: a text that says what it is and lists its chunks
@@ -25,7 +27,15 @@ from typing import TYPE_CHECKING
 
 from gitflowrun import msgpack
 from gitflowrun.errors import CorruptRecord, RepositoryError, UsageError
-from gitflowrun.git.objects import Mode, ObjectType, Oid, TreeEntry, hash_object, tree_bytes
+from gitflowrun.git.objects import (
+    Mode,
+    ObjectType,
+    Oid,
+    TreeEntry,
+    hash_object,
+    parse_tree,
+    tree_bytes,
+)
 from gitflowrun.git.pack.writer import PackObject
 from gitflowrun.runs import layout
 from gitflowrun.runs.metrics import dump_metrics, metrics_of
@@ -100,6 +110,11 @@ class StepTree:
         self._rows[place] = [key + tree] if tree else []
         return Oid(rows[0][-Oid.SIZE :]) if rows else None
 
+    def get(self, task: str) -> Oid | None:
+        """The tree of a task; None if it has none."""
+        rows = self._rows[self._place(f"{task}/".encode())]
+        return Oid(rows[0][-Oid.SIZE :]) if rows else None
+
     def __contains__(self, task: str) -> bool:
         return bool(self._rows[self._place(f"{task}/".encode())])
 
@@ -151,6 +166,10 @@ class RunTree:
     def put_data(self, entries: Iterable[TreeEntry]) -> None:
         """Set the entries of `data/`."""
         self._data = tuple(entries)
+
+    def get(self, step: str, task: str) -> Oid | None:
+        """The tree of a task; None if it is not there."""
+        return self._steps[step].get(task) if step in self._steps else None
 
     def has(self, step: str, task: str) -> bool:
         """Whether a task is there."""
@@ -255,8 +274,12 @@ class GroupObjects:
             if oid not in homes or homes[oid].stem not in packs
         ]
 
-    def add_task(self, task: FinishedTask) -> Oid:
+    def add_task(self, task: FinishedTask, before: Oid | None = None) -> Oid:
         """The tree of a finished task.
+
+        Args:
+            task: The task.
+            before: The tree that its attempt before this one has left, if there was one.
 
         Raises:
             CorruptRecord: a payload is not what the record says.
@@ -283,7 +306,27 @@ class GroupObjects:
         if pictures := self._pictures(task.record, task.inline):
             tree = self._put(ObjectType.TREE, tree_bytes(pictures))
             entries.append(TreeEntry(Mode.TREE, layout.PICTURES, tree))
+        if before is not None:
+            number = task.record.attempts[-2].number
+            entries.append(TreeEntry(Mode.TREE, layout.ATTEMPTS, self._attempts(before, number)))
         return self._put(ObjectType.TREE, tree_bytes(entries))
+
+    def _attempts(self, before: Oid, number: int) -> Oid:
+        """The tree of earlier attempts: those that the tree of the last one has, and below its number that itself."""
+        rows = self._rows(before)
+        above = [row for row in rows if row.name == layout.ATTEMPTS]
+        last, earlier = before, []
+        for row in above:
+            earlier = self._rows(row.oid)
+            last = self._put(ObjectType.TREE, tree_bytes(it for it in rows if it is not row))
+            for oid in (before, row.oid):  # if they are of this group, nobody needs them any more
+                self._new.pop(oid, None)
+        entry = TreeEntry(Mode.TREE, layout.attempt_name(number), last)
+        return self._put(ObjectType.TREE, tree_bytes([*earlier, entry]))
+
+    def _rows(self, tree: Oid) -> list[TreeEntry]:
+        new = self._new.get(tree)
+        return self._existing.tree(tree) if new is None else [*parse_tree(bytes(new.data))]
 
     def _payloads(self, record: TaskRecord, inline: Mapping[Digest, bytes]) -> list[TreeEntry]:
         """The entries of `blake3/`: the chunks of the artifacts that this task made."""

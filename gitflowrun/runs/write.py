@@ -3,7 +3,9 @@
 A group commit, which goes on from the protocol of `git.pack.publish`:
 
 1. Make the objects of the tasks and check that everything they refer to is there: payloads that travelled
-   with them, chunks in the packs they wrote, chunks of earlier runs, inherited artifacts of this run.
+   with them, chunks in the packs they wrote, chunks of earlier runs, inherited artifacts of this run. An attempt that
+   has failed and is followed by another one is a task like any: it is published as it is, and is among the attempts
+   of the next one's tree.
 2. Make the trees of the changed steps, the root and the commit.
 3. Write all this as one kept pack.
 4. Check once more that what was there before is there still: nothing may have reached it, and gc may have run. Copy
@@ -95,7 +97,8 @@ class RunWriter:
         self.identity = RunIdentity(info.flow, info.id, self.commit_oid)
         self._state = replace(self._state, uid=self.commit_oid)
         self._tree = RunTree(info_oid, snapshot.tree)
-        self._failed: dict[TaskName, None] = {}
+        self._failed: dict[TaskName, bool] = {}
+        """The tasks that have failed, in the order in which they did; whether another attempt was to follow."""
         self._reachable = ReachableObjects()
         self._pending = [*snapshot.objects, *objects]
         """Objects that the next commit needs besides those of its tasks."""
@@ -202,8 +205,10 @@ class RunWriter:
         packs = [name for task in finished for name in task.packs]
         try:
             for task in finished:  # 1
-                name = task.record.name
-                self._tree.put(name.step, name.task, group.add_task(task))
+                step, task_id = task.record.name.step, task.record.name.task
+                is_first = len(task.record.attempts) <= 1
+                before = None if is_first else self._tree.get(step, task_id)
+                self._tree.put(step, task_id, group.add_task(task, before))
             found = group.found(packs)
             packs += self._publish(group, self._held(found), finished, status, updates)
         except BaseException:
@@ -291,23 +296,24 @@ class RunWriter:
         self._tree.put_data(entries)
         return objects
 
-    def _failed_after(self, finished: Sequence[FinishedTask]) -> dict[TaskName, None]:
-        """The tasks that have failed, in the order in which they did; a later success counts."""
+    def _failed_after(self, finished: Sequence[FinishedTask]) -> dict[TaskName, bool]:
+        """What `_failed` is after this group: the last attempt of each task counts."""
         failed = dict(self._failed)
         for task in finished:
             failed.pop(task.record.name, None)
             if not task.record.ok:
-                failed[task.record.name] = None
+                failed[task.record.name] = task.record.again
         return failed
 
-    def _state_after(self, failed: Iterable[TaskName], status: Status) -> RunState:
+    def _state_after(self, failed: Mapping[TaskName, bool], status: Status) -> RunState:
         steps = [name.step for name in failed]
+        ended = (name.step for name, again in failed.items() if not again)
         return replace(
             self._state,
             status=status,
             tasks=self._tree.count() - sum(not step.startswith("_") for step in steps),
             finished=round(time.time(), 3) if status.is_final else None,
-            failed_step=next(iter(steps), ""),
+            failed_step=next(ended, ""),
         )
 
     def _first_commit(self) -> tuple[Oid, Oid, list[PackObject]]:

@@ -107,17 +107,39 @@ def finished_task(
     stdout: str = "",
     stderr: str = "",
     ok: bool = True,
+    attempt: int = 0,
+    again: bool = False,
 ) -> FinishedTask:
-    """A task `step/id` that made `values`, small enough to travel with its record."""
+    """A task `step/id` that made `values`, small enough to travel with its record; those before `attempt` failed.
+
+    Args:
+        run: Its run.
+        name: Which task.
+        values: What it made.
+        inherited: What it has besides.
+        parents: The tasks that it followed.
+        stdout: Its output.
+        stderr: Its error stream.
+        ok: Whether it succeeded.
+        attempt: In which attempt.
+        again: Whether it is to be tried again.
+    """
     task = TaskName.parse(name)
     now = time.time()
+    earlier = [
+        Attempt(
+            number, now - 9, now - 8 + number, ok=False, exit_code=1, error=f"ValueError: {number}"
+        )
+        for number in range(attempt)
+    ]
     refs = {key: artifact(data, task) for key, data in (values or {}).items()}
     record = TaskRecord(
         name=task,
         run=run,
         parents=tuple(map(TaskName.parse, parents)),
-        attempts=(Attempt(0, now - 1, now, ok, exit_code=0 if ok else 1),),
+        attempts=(*earlier, Attempt(attempt, now - 1, now, ok, exit_code=0 if ok else 1)),
         artifacts={**(inherited or {}), **refs},
+        again=again,
     )
     lines = [[now] * text.count("\n") for text in (stdout, stderr)]
     return FinishedTask(

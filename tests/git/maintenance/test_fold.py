@@ -19,7 +19,7 @@ from gitflowrun.git.maintenance import (
 )
 from gitflowrun.git.pack.reader import PackReader
 from gitflowrun.limits import FOLD_BEYOND, LARGE_INDEX, LARGE_PACK
-from gitflowrun.runs.layout import PAYLOAD_PATTERN
+from gitflowrun.runs.layout import PAYLOAD_PATTERNS
 from tests.git.maintenance.small_packs import folded, many, pack_files
 from tests.helpers.packs import blob, noise, objects_dir, pack_store, publish
 from tests.helpers.repacks import ids_of_packs
@@ -316,7 +316,7 @@ def test_payloads_are_not_searched_for_deltas(repo: GitRepo) -> None:
         for number in range(4):
             repo.write(f"{place}/{number}", base + b"%d" % number + noise(200, number))
     repo.commit()
-    exempt_from_deltas(open_repo(repo), PAYLOAD_PATTERN)
+    exempt_from_deltas(open_repo(repo), *PAYLOAD_PATTERNS)
     repo.git("repack", "-adfq")
     listing = repo.git("verify-pack", "-v", str(pack_files(repo)[0].with_suffix(".idx")))
     deltas = {line.split()[0] for line in listing.splitlines() if len(line.split()) == 7}
@@ -336,7 +336,7 @@ def test_the_users_attributes_stay(repo: GitRepo, text: str | None) -> None:
     if text is not None:
         path.write_text(text)
     for _ in range(2):
-        exempt_from_deltas(open_repo(repo), PAYLOAD_PATTERN)
+        exempt_from_deltas(open_repo(repo), *PAYLOAD_PATTERNS)
     kept = (text or "").splitlines()
     assert path.read_text() == "".join(f"{line}\n" for line in [*kept, "steps/*/*/blake3/* -delta"])
 
@@ -345,7 +345,7 @@ def test_attributes_that_can_not_be_written(repo: GitRepo) -> None:
     """Their place is named; and without packs nothing is folded."""
     (repo.path / ".git/info/attributes").mkdir()
     with pytest.raises(RepositoryError, match=r"cannot write .*info/attributes: Is a directory"):
-        exempt_from_deltas(open_repo(repo), PAYLOAD_PATTERN)
+        exempt_from_deltas(open_repo(repo), *PAYLOAD_PATTERNS)
     shutil.rmtree(objects_dir(repo) / "pack")
     assert not fold(open_repo(repo), beyond=0)
 
