@@ -31,6 +31,11 @@ if TYPE_CHECKING:
     )
     from gitflowrun.flow import FlowSpec, JSONType, JSONTypeClass, Parameter, step
     from gitflowrun.flow.current import current
+    from gitflowrun.flow.decorators.catch import catch
+    from gitflowrun.flow.decorators.environment import environment
+    from gitflowrun.flow.decorators.resources import resources
+    from gitflowrun.flow.decorators.retry import retry
+    from gitflowrun.flow.decorators.timeout import timeout
     from gitflowrun.flow.includefile import IncludeFile
     from gitflowrun.version import get_version
 
@@ -41,6 +46,10 @@ _MODULES = {
         "get_namespace metadata namespace"
     ),
     "gitflowrun.flow.includefile": "IncludeFile",
+    **{
+        f"gitflowrun.flow.decorators.{name}": name
+        for name in ("catch", "environment", "resources", "retry", "timeout")
+    },
     "gitflowrun.flow": "FlowSpec JSONType JSONTypeClass Parameter current step",
     "gitflowrun.artifacts.codecs.bytes": "FileArtifact from_chunks from_file",
     "gitflowrun.version": "get_version",
@@ -61,9 +70,11 @@ __all__ = [
     "Step",
     "Task",
     "__version__",
+    "catch",
     "current",
     "default_metadata",
     "default_namespace",
+    "environment",
     "from_chunks",
     "from_file",
     "get_metadata",
@@ -71,7 +82,10 @@ __all__ = [
     "get_version",
     "metadata",
     "namespace",
+    "resources",
+    "retry",
     "step",
+    "timeout",
 ]
 
 
@@ -96,4 +110,11 @@ def _run_program(flow_cls: type) -> NoReturn:
     main(flow_cls)
 
 
+def _explain_uncaught() -> None:
+    from gitflowrun.cli.errors import explain_uncaught
+
+    explain_uncaught()
+
+
 entry_point.run_program = _run_program
+entry_point.explain_uncaught = _explain_uncaught

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 run_program: Callable[[type], NoReturn]
 """Be the program of a flow class: its command line, or one of its tasks. Ends the process."""
+explain_uncaught: Callable[[], None]
+"""Have errors of ours that a flow's module does not catch end the program with their words, and no traceback."""
 
 
 def _current_directory() -> str | None:

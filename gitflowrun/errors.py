@@ -18,10 +18,14 @@
     │   ├── LintError             the graph that the source describes breaks a rule
     │   ├── InvalidNext           a transition (`self.next`) is wrong
     │   ├── ParameterError        a parameter's declaration or value is wrong
+    │   ├── DecoratorError        a decorator is unknown, in the wrong place or used wrongly
+    │   │   └── InvalidDecoratorAttribute   it has no such attribute
     │   └── MergeError            `merge_artifacts` can't decide or find
     ├── UnserializableArtifact    a value that can't be stored
     ├── UntrustedArtifact         a value that isn't loaded before the user trusts its source
     ├── TaggingError              a tag that can't be
+    ├── TimeoutException          a step took longer than its @timeout
+    ├── FailureHandledByCatch     the process of a task with @catch was lost
     └── RunFailed                 a run stopped on a failed task or an interrupt
 
 Every error carries what happened and to which object (`message`), what to do next (`hint`) and the exit
@@ -36,8 +40,11 @@ from typing import ClassVar
 __all__ = [
     "ClassChanged",
     "CorruptRecord",
+    "DecoratorError",
+    "FailureHandledByCatch",
     "FlowError",
     "GitflowrunError",
+    "InvalidDecoratorAttribute",
     "InvalidNext",
     "InvalidPathspec",
     "LintError",
@@ -52,6 +59,7 @@ __all__ = [
     "RepositoryError",
     "RunFailed",
     "TaggingError",
+    "TimeoutException",
     "TooLarge",
     "UnserializableArtifact",
     "UntrustedArtifact",
@@ -210,6 +218,16 @@ class ParameterError(FlowError):
     headline = "Parameter error"
 
 
+class DecoratorError(FlowError):
+    """A decorator that does not exist, stands in the wrong place or is used in a way it does not allow."""
+
+    headline = "Decorator error"
+
+
+class InvalidDecoratorAttribute(DecoratorError):
+    """An attribute that a decorator does not have."""
+
+
 class MergeError(FlowError):
     """`merge_artifacts` met conflicting or missing artifacts; nothing was set.
 
@@ -244,6 +262,18 @@ class TaggingError(GitflowrunError):
     """A tag that is empty, too long, not text, reserved, or one too many."""
 
     headline = "Tagging error"
+
+
+class TimeoutException(GitflowrunError):
+    """A step took longer than its `@timeout` allows."""
+
+    headline = "@timeout"
+
+
+class FailureHandledByCatch(GitflowrunError):
+    """The process of a task was lost in all attempts, and `@catch` lets the flow go on."""
+
+    headline = "@catch"
 
 
 class RunFailed(GitflowrunError):

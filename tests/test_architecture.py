@@ -50,8 +50,9 @@ LIBRARIES = {
 }
 # A name that occurs more than once stands for the same thing in another layer.
 SAME_THING = {
-    "checkout", "commands", "compare", "diff", "doctor", "errors", "fsck", "hooks", "logs", "main", "maintenance",
-    "removal", "repository", "rerun", "resume", "run", "sync", "tag", "task", "textconv", "trust", "verify",
+    "base", "checkout", "commands", "compare", "diff", "doctor", "environment", "errors", "fsck", "hooks", "logs",
+    "main", "maintenance", "registry", "removal", "repository", "rerun", "resume", "run", "sync", "tag", "task",
+    "textconv", "trust", "verify",
 }  # fmt: skip
 # What the message for a value that can't be stored points to.
 # Of pickles: what makes them canonical, what they leave out, and when two hold one value.

@@ -23,6 +23,7 @@ from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from types import TracebackType
 
     import click
 
@@ -141,6 +142,20 @@ def warn_of_settings(repo: Repository) -> None:
 
     for notice in unknown_settings(repo.config):
         sys.stderr.write(f"warning: {printable(notice)}\n")
+
+
+def explain_uncaught() -> None:
+    """Let an error of ours that ends a program, as one in the source of a flow, show its words and no traceback."""
+    if sys.excepthook is not sys.__excepthook__:
+        return  # a debugger's, a notebook's, or this one
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if isinstance(error, GitflowrunError) and not os.environ.get("GITFLOWRUN_DEBUG"):
+            report_error(error, FLOW)
+        else:
+            sys.__excepthook__(kind, error, trace)
+
+    sys.excepthook = hook
 
 
 def exit_code_of(body: Callable[[], int], dialect: Dialect) -> int:

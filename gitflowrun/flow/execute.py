@@ -15,14 +15,15 @@ client derives them:
 
 from __future__ import annotations
 
-import os
 import signal
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from gitflowrun.errors import FlowError, GitflowrunError, InvalidNext
+from gitflowrun.errors import FlowError, InvalidNext
 from gitflowrun.flow.current import task_facts
+from gitflowrun.flow.decorators.attached import attached
+from gitflowrun.flow.failure import class_of, explained, message_of
 from gitflowrun.flow.foreach import is_items_artifact, items_artifact
 from gitflowrun.flow.graph import FlowGraph
 from gitflowrun.flow.members import initial_attributes, is_artifact, prepare_members, slots_of
@@ -33,13 +34,13 @@ from gitflowrun.limits import MAX_NUM_SPLITS
 from gitflowrun.values import field, frozen, replace
 
 if TYPE_CHECKING:
-    import traceback
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from gitflowrun.artifacts.reference import ArtifactRef
+    from gitflowrun.flow.decorators.task_hooks import TaskHooks
     from gitflowrun.flow.flowspec import FlowSpec
     from gitflowrun.names import TaskName
-    from gitflowrun.runs.records import ForeachLevel, Transition
+    from gitflowrun.runs.records import ForeachLevel, Metadatum, Transition
 
 _SMALL = frozenset({bool, complex, float, int, type(None)})
 _IMMUTABLE = _SMALL | {bytes, str}
@@ -48,9 +49,6 @@ _TIMERS = {
     signal.ITIMER_VIRTUAL: signal.SIGVTALRM,
     signal.ITIMER_PROF: signal.SIGPROF,
 }
-# Frames of these files are left out of tracebacks.
-_FLOW_DIR = os.path.dirname(os.path.abspath(__file__)) + os.sep  # noqa: PTH100, PTH120  (pathlib is an import)
-_PACKAGE_DIR = os.path.dirname(os.path.dirname(_FLOW_DIR)) + os.sep  # noqa: PTH120
 
 
 @frozen
@@ -68,6 +66,7 @@ class StepOutcome:
         error: What the step raised.
         traceback: The text that explains `error` to the user.
         label: The task as Metaflow prints it: `<flow F step s[1] (input: x)>`.
+        metadata: What decorators have noted about the task.
     """
 
     values: dict[str, Any]
@@ -78,6 +77,7 @@ class StepOutcome:
     error: BaseException | None = None
     traceback: str | None = None
     label: str = ""
+    metadata: tuple[Metadatum, ...] = ()
 
     @property
     def report(self) -> str:
@@ -149,13 +149,76 @@ def execute_step(
         "task_id": task.task,
         "parameter_names": list(graph.parameter_names),
     }
-    with task_facts({**(facts or {}), **own}, graph.to_map):
+    given = {**(facts or {}), **own}
+    with task_facts(given, graph.to_map):
+        hooks = _hooks(flow, state, graph, given, parents)
+        if hooks is None:
+            return _attempt(flow, state, parents, graph)
+        return _hooked_attempt(flow, state, parents, graph, hooks)
+
+
+def _attempt(
+    flow: FlowSpec, state: TaskState, parents: Sequence[ArtifactSource], graph: FlowGraph
+) -> StepOutcome:
+    """Run a step that has no decorators."""
+    try:
+        with _own_timers():
+            _check_end(state, graph, _step_function(flow, state)(*_arguments(flow, state, parents)))
+        return _outcome(flow, state, _assigned(flow, state))
+    except BaseException as error:  # noqa: BLE001  (the step's failure is this function's result)
+        return _failure(flow, state, error)
+
+
+def _hooks(
+    flow: FlowSpec,
+    state: TaskState,
+    graph: FlowGraph,
+    facts: Mapping[str, Any],
+    parents: Sequence[ArtifactSource],
+) -> TaskHooks | None:
+    """The decorators of the step that is to run; None where it has none."""
+    decorators = attached(type(flow)).of_step(str(state.step))
+    if not decorators:
+        return None
+    from gitflowrun.flow.decorators.task_hooks import TaskHooks  # few steps have decorators
+
+    run, attempt = str(facts.get("run_id")), int(facts.get("retry_count") or 0)
+    inputs = [f"{run}/{parent.task}" for parent in parents]
+    index = state.frames[-1].index if state.frames else None
+    return TaskHooks(
+        decorators, flow, graph, str(state.step), run, str(facts["task_id"]), attempt, index, inputs
+    )
+
+
+def _hooked_attempt(
+    flow: FlowSpec,
+    state: TaskState,
+    parents: Sequence[ArtifactSource],
+    graph: FlowGraph,
+    hooks: TaskHooks,
+) -> StepOutcome:
+    """Run a step with its decorators. What a decorator raises is the step's failure."""
+    outcome = None
+    try:
         try:
+            hooks.set_environment()
+            arguments = _arguments(flow, state, parents)
+            hooks.before(*arguments)
             with _own_timers():
-                _call(flow, state, parents, graph)
-            return _outcome(flow, state, _assigned(flow, state))
-        except BaseException as error:  # noqa: BLE001  (the step's failure is this function's result)
-            return _failure(flow, state, error)
+                returned = hooks.around(_step_function(flow, state))(*arguments)
+            _check_end(state, graph, returned)
+            hooks.after()
+        except BaseException as error:
+            if not hooks.handle(error):
+                raise
+        outcome = _outcome(flow, state, _assigned(flow, state))
+    except BaseException as error:  # noqa: BLE001  (the step's failure is this function's result)
+        outcome = _failure(flow, state, error)
+    try:
+        hooks.finish(is_ok=outcome.error is None)
+    except BaseException as error:  # noqa: BLE001  (likewise)
+        outcome = _failure(flow, state, error)
+    return replace(outcome, metadata=tuple(hooks.metadata.entries))
 
 
 @contextmanager
@@ -178,17 +241,25 @@ def _end_timers(timers: Iterable[tuple[int, signal.Signals]]) -> None:
             signal.setitimer(timer, 0)
 
 
-def _call(
-    flow: FlowSpec, state: TaskState, parents: Sequence[ArtifactSource], graph: FlowGraph
-) -> None:
+def _step_function(flow: FlowSpec, state: TaskState) -> Callable[..., Any]:
+    function: Callable[..., Any] = getattr(flow, str(state.step))
+    return function
+
+
+def _arguments(
+    flow: FlowSpec, state: TaskState, parents: Sequence[ArtifactSource]
+) -> tuple[Any, ...]:
+    """What a step is called with: a join gets its inputs."""
+    if not state.is_join:
+        return ()
+    depth = len(state.frames)
+    of_foreach = any(len(parent.record.frames) > depth for parent in parents[:1])
+    return (Inputs(type(flow), parents, state.loaded_values, of_foreach=of_foreach),)
+
+
+def _check_end(state: TaskState, graph: FlowGraph, returned: object) -> None:
+    """See that a step that has returned has run, and said where to go on. Raises FlowError."""
     step = str(state.step)
-    if state.is_join:
-        depth = len(state.frames)
-        of_foreach = any(len(parent.record.frames) > depth for parent in parents[:1])
-        inputs = Inputs(type(flow), parents, state.loaded_values, of_foreach=of_foreach)
-        returned = getattr(flow, step)(inputs)
-    else:
-        returned = getattr(flow, step)()
     node = graph[step]
     if state.transition is None and _has_not_run(returned, step):
         raise FlowError(
@@ -217,11 +288,10 @@ def _failure(flow: FlowSpec, state: TaskState, error: BaseException) -> StepOutc
         left = _outcome(flow, state, _what_can_be(flow, state))
     except Exception:  # noqa: BLE001  (an unreadable parent is reported once, by `error`)
         left = StepOutcome({})
-    kind = type(error)
-    text = _explained(error)
+    text = explained(error)
     exception = {
-        "type": f"{kind.__module__}.{kind.__qualname__}",
-        "message": _message(error),
+        "type": class_of(error),
+        "message": message_of(error),
         "stacktrace": text,
     }
     return replace(
@@ -308,38 +378,3 @@ def _keep_items(state: TaskState, assigned: set[str], inherited: dict[str, Artif
     for depth, (frame, ref) in enumerate(zip(state.frames, state.item_refs(), strict=True)):
         if frame.var in assigned or inherited.get(frame.var) != ref:
             inherited[items_artifact(depth)] = ref
-
-
-def _explained(error: BaseException) -> str:
-    """The text that explains an exception to the person who wrote the step: their frames, none of ours.
-
-    A flow's own mistakes (a wrong `self.next`, a merge that can't be) are a sentence with a line number;
-    everything else is a traceback from the user's outermost frame on.
-    """
-    import traceback
-
-    trace = traceback.TracebackException.from_exception(error, compact=True)
-    # Where our own errors, or an interrupt, came up within the package helps nobody; where a codec failed may.
-    is_ours = isinstance(error, GitflowrunError | KeyboardInterrupt)
-    _leave_out(trace, _PACKAGE_DIR if is_ours else _FLOW_DIR)
-    if isinstance(error, FlowError) and (error.line is not None or not trace.stack):
-        return f"{error.headline}: {error}\n"
-    text = "".join(trace.format())
-    if isinstance(error, SystemExit):
-        text += f"the step called sys.exit({error.code!r}): return from it instead\n"
-    return text
-
-
-def _leave_out(trace: traceback.TracebackException, ours: str) -> None:
-    for other in (trace.__cause__, trace.__context__):
-        if other is not None:
-            _leave_out(other, ours)
-    stack = trace.stack
-    stack[:] = [frame for frame in stack if not frame.filename.startswith(ours)]
-
-
-def _message(error: BaseException) -> str:
-    try:
-        return error.told if isinstance(error, GitflowrunError) else str(error)
-    except Exception:  # noqa: BLE001  (a user's __str__ may raise anything)
-        return f"<a {type(error).__name__} that can't be shown>"

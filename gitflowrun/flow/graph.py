@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
+from gitflowrun.flow.decorators.attached import AttachedDecorators, attached
 from gitflowrun.flow.members import constants, parameters_of
 from gitflowrun.flow.source import ParsedStep, SourceFiles, clean_docstring, parse_step
 from gitflowrun.flow.steps import steps_of
 from gitflowrun.values import field_names, frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 _graphs: WeakKeyDictionary[type, FlowGraph] = WeakKeyDictionary()
 _MAP_TYPES = {"split": "split-static", "foreach": "split-foreach"}
@@ -45,18 +46,19 @@ class Node(ParsedStep):
         """Whether the step runs as a gang of `num_parallel` tasks. It never does here."""
         return False
 
-    def to_map(self) -> dict[str, Any]:
-        """The node as plain data, in Metaflow's form."""
+    def to_map(self, decorators: Iterable[Mapping[str, Any]] = ()) -> dict[str, Any]:
+        """The node as plain data, in Metaflow's form.
+
+        Args:
+            decorators: What its decorators say of themselves.
+        """
         row: dict[str, Any] = {
             "name": self.name,
             "type": _MAP_TYPES.get(self.type, self.type),
             "line": self.func_lineno,
             "source_file": self.source_file,
             "doc": self.doc,
-            "decorators": [
-                {"name": name, "attributes": {}, "statically_defined": True, "inserted_by": []}
-                for name in self.decorators
-            ],
+            "decorators": [dict(row) for row in decorators],
             "next": list(self.out_funcs),
             "node_info": dict(self.node_info),
         }
@@ -86,6 +88,7 @@ class FlowGraph:
         parsed = {
             name: parse_step(name, function, files) for name, function in steps_of(flow_cls).items()
         }
+        self._flow_cls = ref(flow_cls)
         self.name = flow_cls.__name__
         self.doc = clean_docstring(vars(flow_cls).get("__doc__"))
         self.start_steps = _endpoints(parsed, "start")
@@ -157,12 +160,30 @@ class FlowGraph:
             "end_step": self.end_step,
             "parameters": list(self._parameters),
             "constants": list(self._constants),
-            "steps": {name: self.nodes[name].to_map() for name in self.sorted_nodes},
+            "steps": {
+                name: self.nodes[name].to_map(self._decorators_of(name))
+                for name in self.sorted_nodes
+            },
             "graph_structure": self._structure(self.start_step, None),
             "doc": self.doc,
-            "decorators": [],
+            "decorators": [it.describe() for it in self._attached().flow],
             "extensions": {"installed": {}},
         }
+
+    def _attached(self) -> AttachedDecorators:
+        flow_cls = self._flow_cls()
+        return AttachedDecorators() if flow_cls is None else attached(flow_cls)
+
+    def _decorators_of(self, step: str) -> list[dict[str, Any]]:
+        """A step's decorators as plain data: ours, and functions around it that are called like decorators."""
+        ours = self._attached().of_step(step)
+        names = {it.name for it in ours}
+        others = (name for name in self.nodes[step].decorators if name not in names)
+        wrappers = [
+            {"name": name, "attributes": {}, "statically_defined": True, "inserted_by": []}
+            for name in others
+        ]
+        return [*(it.describe() for it in ours), *wrappers]
 
     def _structure(self, name: str | None, stop: str | None) -> list[Any]:
         """Names in sequence; a split is followed by the list of its branches."""

@@ -269,7 +269,7 @@ TRANSITION = MapSchema(
     "transition",
     {"targets": TEXTS, "foreach": optional(TEXT), "num_splits": optional(COUNT)},
 )
-_METADATUM = ArraySchema(Metadatum, "metadata entry", TEXT, TEXT, TEXT, TIME, COUNT)
+METADATUM = ArraySchema(Metadatum, "metadata entry", TEXT, TEXT, TEXT, TIME, COUNT)
 _ATTEMPT = MapSchema(
     Attempt,
     "attempt",
@@ -295,7 +295,7 @@ TASK = MapSchema(
         "frames": many(FOREACH_FRAME),
         "transition": optional(TRANSITION),
         "artifacts": map_of(ARTIFACT_REF),
-        "metadata": many(_METADATUM),
+        "metadata": many(METADATUM),
         "other_code": TEXT_MAP,
         "again": FLAG,
     },

@@ -27,6 +27,8 @@ from gitflowrun.settings import Settings, user_name
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from gitflowrun.cli.flow.run_log import RunLog
     from gitflowrun.flow import FlowSpec
     from gitflowrun.flow.graph import FlowGraph
@@ -48,11 +50,13 @@ class FlowContext:
         flow_cls: The flow.
         launcher: What executes runs.
         quiet: Whether to leave out what is said about ourselves.
+        decospecs: Decorators that the command line adds to all steps, as text.
     """
 
     flow_cls: type[FlowSpec]
     launcher: Launcher
     quiet: bool = False
+    decospecs: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -140,18 +144,29 @@ class FlowContext:
             raise InvalidPathspec(f"{path!r} names a run", hint="write RUN/STEP or RUN/STEP/TASK")
         return tasks_at(address)
 
-    def check(self) -> None:
-        """Check parameters and graph.
+    def all_decospecs(self, more: Iterable[str] = ()) -> tuple[str, ...]:
+        """Decorators that the environment and the command line add to all steps, and `more`."""
+        named = (f"{brand}_DEFAULT_DECOSPECS" for brand in ("GITFLOWRUN", "METAFLOW"))
+        default = next((os.environ[name] for name in named if os.environ.get(name)), "")
+        return tuple(dict.fromkeys((*default.split(), *self.decospecs, *more)))
+
+    def check(self, decospecs: Iterable[str] = ()) -> None:
+        """Check parameters, graph and decorators.
+
+        Args:
+            decospecs: More decorators that the command adds to all steps.
 
         Raises:
             FlowError: the flow breaks a rule.
         """
+        from gitflowrun.flow.definition import complete
         from gitflowrun.flow.lint import lint
 
         _ = self.parameter_options  # making them checks them
         for warning in warnings_of(parameters_of(self.flow_cls)):
             click.echo(f"warning: {printable(warning)}", err=True)
         lint(self.graph)
+        complete(self.flow_cls, self.all_decospecs(decospecs))
         self.say(f"The flow is valid: {counted(len(self.graph), 'step')}.")
 
 
@@ -177,15 +192,9 @@ def described(task: StoredTask) -> str:
     return f"run_id={task.run.id} step={task.name.step} task_id={task.name.task}"
 
 
-def _refuse_decorators(_ctx: click.Context, _option: click.Parameter, value: Any) -> None:
-    if value:
-        raise click.BadParameter("decorators can't be added here; write them in the flow's file")
-
-
-# Metaflow's option `--with`, which is refused: to ignore a decorator silently would be a lie.
 with_option = click.option(
-    "--with", "decospecs", multiple=True, hidden=True, expose_value=False,
-    callback=_refuse_decorators,
+    "--with", "decospecs", multiple=True, metavar="DECORATOR",
+    help="Add a decorator to all steps that have none of this name, such as retry:times=2.",
 )  # fmt: skip
 
 

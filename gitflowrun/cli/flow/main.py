@@ -98,9 +98,9 @@ _metaflow_options = together(
 @_metaflow_options
 @with_option
 @click.pass_context
-def _top(ctx: click.Context, quiet: bool) -> None:
+def _top(ctx: click.Context, quiet: bool, decospecs: tuple[str, ...]) -> None:
     """Run this flow, look at it and at its runs. Without a command the flow is checked."""
-    flow: FlowContext = replace(ctx.obj, quiet=quiet)
+    flow: FlowContext = replace(ctx.obj, quiet=quiet, decospecs=decospecs)
     ctx.obj = flow
     bold = style_for(sys.stderr).bold
     flow.say(bold(f"gitflowrun {__version__} executing {flow.name} for user:{flow.user}"))

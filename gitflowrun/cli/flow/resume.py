@@ -34,7 +34,8 @@ def resume_command(
     What is finished is reused, parameters are those of the origin. With STEP, that step and all that
     follow it run again, even if they succeeded.
     """
-    flow.check()
+    flow.check(options["decospecs"])
+    options["decospecs"] = flow.all_decospecs(options["decospecs"])
     step, origin = _which(flow, step_or_run)
     if origin is not None and origin_run_id is not None and origin != origin_run_id:
         raise UsageError(

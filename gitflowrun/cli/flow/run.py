@@ -86,8 +86,9 @@ def _given(ctx: click.Context) -> dict[str, object]:
 def run_command(ctx: click.Context, /, clone: str | None, rerun: str | None, **options: Any) -> int:
     """Run the flow and record the run in the git repository."""
     flow: FlowContext = ctx.obj
-    flow.check()
+    flow.check(options["decospecs"])
     own = {key: value for key, value in options.items() if not key.startswith("parameter_")}
+    own["decospecs"] = flow.all_decospecs(own["decospecs"])
     kind = RunKind.RUN
     if clone is not None or rerun is not None:
         kind = RunKind.CLONE if rerun is None else RunKind.RERUN

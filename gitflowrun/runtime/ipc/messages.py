@@ -25,10 +25,12 @@ from gitflowrun.errors import CorruptRecord
 from gitflowrun.names import Digest, TaskName
 from gitflowrun.runs.records import (
     FOREACH_FRAME,
+    METADATUM,
     OID,
     RUN_IDENTITY,
     TRANSITION,
     ForeachLevel,
+    Metadatum,
     RunIdentity,
     Transition,
 )
@@ -223,6 +225,8 @@ class RunContext:
         seeds: What random generators are seeded from, by library (`seeds`).
         parameters: The run's `_parameters` task.
         secrets: The values of secret parameters by attribute: what that task has of them says nothing.
+        decospecs: Decorators that the command line has added to all steps, as text.
+        options: What the options of the flow's own decorators were given.
     """
 
     run: RunIdentity
@@ -244,6 +248,8 @@ class RunContext:
     seeds: Mapping[str, int]
     parameters: Parent
     secrets: Mapping[str, SecretValue] = field(default_factory=dict)
+    decospecs: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @frozen
@@ -349,6 +355,7 @@ class Result:
         error: `Type: message` of what ended the step.
         code: Files of the work tree whose code it has loaded and that may have changed since the snapshot: the
             ids of what it has loaded.
+        metadata: What decorators have noted about the task.
     """
 
     serial: int
@@ -359,6 +366,7 @@ class Result:
     split_values: tuple[str, ...] = ()
     error: str | None = None
     code: Mapping[str, Oid] = field(default_factory=dict)
+    metadata: tuple[Metadatum, ...] = ()
 
 
 Message = (
@@ -392,7 +400,7 @@ _SCHEMAS: dict[str, ArraySchema[Any]] = {
         (
             RunContext, RUN_IDENTITY, optional(RUN_IDENTITY), TEXT, optional(TEXT), TEXTS, TEXT, TEXT,
             TEXT, TEXT, REAL, TEXT, TEXT, optional(COUNT),
-            _UIDS, COUNT, TEXT, MAP, _PARENT, _SECRETS,
+            _UIDS, COUNT, TEXT, MAP, _PARENT, _SECRETS, TEXTS, MAP,
         ),
         (Launch, COUNT, TASK_NAME, COUNT, many(FOREACH_FRAME), many(_PARENT)),
         (LaunchItem, COUNT, COUNT, COUNT, TEXT),
@@ -402,7 +410,7 @@ _SCHEMAS: dict[str, ArraySchema[Any]] = {
         (Exited, COUNT, INTEGER, REAL, COUNT),
         (
             Result, COUNT, map_of(ARTIFACT_REF), _INLINE, TEXTS, optional(TRANSITION), TEXTS,
-            optional(TEXT), map_of(OID),
+            optional(TEXT), map_of(OID), many(METADATUM),
         ),
     )
 }  # fmt: skip

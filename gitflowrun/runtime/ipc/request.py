@@ -10,7 +10,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gitflowrun.schema import COUNT, TEXT, TEXTS, Kind, MapSchema, optional
+from gitflowrun.schema import COUNT, MAP, TEXT, TEXTS, Kind, MapSchema, optional
 from gitflowrun.settings import Isolation
 from gitflowrun.values import field, frozen
 
@@ -50,6 +50,8 @@ class RunRequest:
         namespace: Namespace that tasks see; the one that `runs.namespace` sets when None.
         argv: The command line, for the record.
         isolation: How tasks get their processes; the setting `runs.isolation` when None.
+        decospecs: Decorators, described as text, for all steps that have none of the same name.
+        options: What the options of the flow's own decorators were given, by the options' names.
     """
 
     kind: RunKind
@@ -65,6 +67,8 @@ class RunRequest:
     namespace: str | None = None
     argv: tuple[str, ...] = ()
     isolation: Isolation | None = None
+    decospecs: tuple[str, ...] = ()
+    options: Mapping[str, object] = field(default_factory=dict)
 
 
 _PATH = Kind(Path, str)
@@ -84,6 +88,8 @@ RUN_REQUEST = MapSchema(
         "namespace": optional(TEXT),
         "argv": TEXTS,
         "isolation": optional(Kind(Isolation, lambda isolation: isolation.value)),
+        "decospecs": TEXTS,
+        "options": MAP,
     },
 )
 """A request without the values of its parameters, which travel beside it, encoded."""

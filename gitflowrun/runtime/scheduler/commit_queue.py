@@ -83,6 +83,7 @@ class CommitQueue:
             frames=job.planned.frames,
             transition=result.transition if result and job.attempts[-1].ok else None,
             artifacts=result.artifacts if result else {},
+            metadata=result.metadata if result else (),
             other_code=attempt.other_code,
             extra={SPLIT_VALUES: list(values)} if values else {},
         )

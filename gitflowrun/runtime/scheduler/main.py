@@ -252,6 +252,8 @@ class _NewRun:
             seeds=self.start.seeds,
             parameters=self._parameters(stored, identity),
             secrets=stored.secrets,
+            decospecs=request.decospecs,
+            options=request.options,
         )
 
 

@@ -30,6 +30,7 @@ from gitflowrun.errors import (
     UntrustedArtifact,
 )
 from gitflowrun.failpoints import reached
+from gitflowrun.flow.definition import complete
 from gitflowrun.flow.execute import StepOutcome, execute_step
 from gitflowrun.flow.foreach import items_artifact
 from gitflowrun.flow.task_state import ArtifactSource
@@ -97,6 +98,11 @@ class TaskRunner:
         self._looked_at: set[PayloadIdentity] | None = (
             None  # what was to be loaded ahead, if it could be
         )
+        self._incomplete: Exception | None = None
+        try:
+            complete(flow_cls, context.decospecs, context.options)
+        except Exception as error:  # noqa: BLE001  (a user's decorator may raise anything, and each task should say it)
+            self._incomplete = error
 
     def seed(self, launch: Launch) -> None:
         """Give a task random numbers of its own."""
@@ -152,6 +158,8 @@ class TaskRunner:
 
     def _run_step(self, launch: Launch, tell: Callable[[str], object]) -> Result:
         context, process = self.context, os.getpid()
+        if self._incomplete is not None:
+            raise self._incomplete
         outcome = execute_step(
             self._flow_cls,
             launch.task,
@@ -199,6 +207,7 @@ class TaskRunner:
             () if error else outcome.split_values,
             None if error is None else self._summary(error),
             self.code.young,
+            outcome.metadata,
         )
 
     def _encode(

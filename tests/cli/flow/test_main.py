@@ -199,7 +199,7 @@ def test_resume_takes_a_step_or_a_run(
         (["run", "--nope", "1"], 2, "No such option"),
         (["run", "--tag", ""], 1, "Tagging error"),
         (["run", "--max-workers", "0"], 2, "--max-workers"),
-        (["run", "--with", "kubernetes"], 2, "decorators can't be added here"),
+        (["run", "--with", "kubernets"], 1, "there is no decorator 'kubernets'"),
         (["--datastore", "s3", "run"], 2, "only 'local' is possible"),
         (["rnu"], 2, "did you mean run"),
     ],

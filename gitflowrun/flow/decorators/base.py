@@ -1,0 +1,278 @@
+"""The interface of decorators: what a decorator declares, and the hooks through which it acts.
+
+The hooks and their arguments are Metaflow's, so that decorators which were written for Metaflow work here; our own
+have no others. Where they are called:
+
+    the flow's program, before a run     flow_init, step_init, package_init, add_to_package, step_task_retry_count
+    once the run has its id              runtime_init
+    each task's process                  flow_init and step_init again, runtime_task_created, runtime_step_cli,
+                                         task_pre_step, task_decorate, task_post_step, task_exception, task_finished
+    when the run has ended               runtime_finished
+
+`flow` is an object of the flow: while a task runs, the one whose attributes are the artifacts. What stands for parts
+of Metaflow that are not here (`environment`, `flow_datastore`, `package`, `ubf_context`) is None.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from gitflowrun.errors import InvalidDecoratorAttribute
+from gitflowrun.flow.foreach import brief
+from gitflowrun.names import did_you_mean
+from gitflowrun.values import field, mutable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from typing_extensions import Self
+
+MAX_ATTEMPTS = 6
+"""The most attempts that a task can have, as in Metaflow."""
+
+
+@mutable
+class StepCommand:
+    """What a task's process is started with, for `StepDecorator.runtime_step_cli`.
+
+    Attributes:
+        env: Variables to add to its environment.
+        entrypoint: The program. Changes have no effect.
+        commands: Its commands, likewise.
+        command_args: Their arguments, likewise.
+        command_options: Their options, likewise.
+    """
+
+    env: dict[str, str] = field(default_factory=dict)
+    entrypoint: list[str] = field(default_factory=list)
+    commands: list[str] = field(default_factory=list)
+    command_args: list[str] = field(default_factory=list)
+    command_options: dict[str, Any] = field(default_factory=dict)
+
+
+class Decorator:
+    """What decorators of steps and of flows have in common.
+
+    Args:
+        attributes: What it is given; the rest is as `defaults` says.
+        statically_defined: Whether it stands in the flow's source.
+        inserted_by: The names of the mutators that have added it.
+
+    Attributes:
+        name: What it is called.
+        defaults: Its attributes and what they are when nothing is given.
+        allow_multiple: Whether one step or flow may have several of it.
+        attributes: Its attributes.
+
+    Raises:
+        InvalidDecoratorAttribute: it has no such attribute.
+    """
+
+    name: ClassVar[str] = "NONAME"
+    defaults: ClassVar[Mapping[str, Any]] = {}
+    allow_multiple: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        attributes: Mapping[str, Any] | None = None,
+        statically_defined: bool = False,
+        inserted_by: Iterable[str] | None = None,
+    ) -> None:
+        self.attributes = dict(self.defaults)
+        self.statically_defined = statically_defined
+        self.inserted_by = list(inserted_by or ())
+        self._given = dict(attributes or {})
+        for key in self._given:
+            if key not in self.defaults:
+                listed = ", ".join(self.defaults) or "none"
+                raise InvalidDecoratorAttribute(
+                    f"@{self.name} has no attribute {key!r}",
+                    hint=did_you_mean(key, self.defaults, f"it has {listed}"),
+                )
+        self.attributes.update(self._given)
+
+    def init(self) -> None:
+        """Look at the attributes, whose values are known now: those of configs are evaluated."""
+
+    def copy(self) -> Self:
+        """A decorator of the same kind with the attributes as they were given, which has seen no flow yet."""
+        return type(self)(self._given, self.statically_defined, self.inserted_by)
+
+    def recorded_attributes(self) -> dict[str, Any]:
+        """The attributes as a run's INFO has them, where everybody can read them: plain data, no secrets."""
+        return {key: _plain(value) for key, value in self.attributes.items()}
+
+    def describe(self) -> dict[str, Any]:
+        """The decorator as plain data, in the form of Metaflow's `_graph_info`."""
+        return {
+            "name": self.name,
+            "attributes": self.recorded_attributes(),
+            "statically_defined": self.statically_defined,
+            "inserted_by": list(self.inserted_by),
+        }
+
+    def __str__(self) -> str:
+        given = ",".join(f"{key}={_plain(value)}" for key, value in self._given.items())
+        return f"{self.name}:{given}" if given else self.name
+
+    def __repr__(self) -> str:
+        return f"<@{self}>"
+
+
+class StepDecorator(Decorator):
+    """A decorator of steps: derive from it, give it a `name` and `defaults`, and override the hooks it needs."""
+
+    def step_init(
+        self,
+        flow: Any,
+        graph: Any,
+        step_name: str,
+        decorators: Sequence[StepDecorator],
+        environment: Any,
+        flow_datastore: Any,
+        logger: Callable[..., None],
+    ) -> None:
+        """Look at the step and the graph once all decorators are known. Errors refuse the flow."""
+
+    def package_init(self, flow: Any, step_name: str, environment: Any) -> None:
+        """Prepare what `add_to_package` is to return."""
+
+    def add_to_package(self) -> Iterable[Any]:
+        """Files to ship with the code. A run's snapshot has the whole work tree, so nothing is done with them."""
+        return ()
+
+    def step_task_retry_count(self) -> tuple[int, int]:
+        """How often to try again: when the step fails, and when its process is lost after all of these."""
+        return 0, 0
+
+    def runtime_init(self, flow: Any, graph: Any, package: Any, run_id: str) -> None:
+        """Note that the run exists and begins now."""
+
+    def runtime_task_created(
+        self,
+        task_datastore: Any,
+        task_id: str,
+        split_index: int | None,
+        input_paths: Sequence[str],
+        is_cloned: bool,
+        ubf_context: Any,
+    ) -> None:
+        """Note that a task is there, before anything of it runs."""
+
+    def runtime_step_cli(
+        self,
+        cli_args: StepCommand,
+        retry_count: int,
+        max_user_code_retries: int,
+        ubf_context: Any,
+    ) -> None:
+        """Change how the task is started: what is put into `cli_args.env` is in its environment."""
+
+    def runtime_finished(self, exception: BaseException | None) -> None:
+        """Note that the run has ended, and how."""
+
+    def task_pre_step(
+        self,
+        step_name: str,
+        task_datastore: Any,
+        metadata: Any,
+        run_id: str,
+        task_id: str,
+        flow: Any,
+        graph: Any,
+        retry_count: int,
+        max_user_code_retries: int,
+        ubf_context: Any,
+        inputs: Any,
+    ) -> None:
+        """Act before the step. Errors fail the attempt."""
+
+    def task_decorate(
+        self,
+        step_func: Callable[..., Any],
+        flow: Any,
+        graph: Any,
+        retry_count: int,
+        max_user_code_retries: int,
+        ubf_context: Any,
+    ) -> Callable[..., Any]:
+        """The function to call in place of the step's."""
+        return step_func
+
+    def task_post_step(
+        self,
+        step_name: str,
+        flow: Any,
+        graph: Any,
+        retry_count: int,
+        max_user_code_retries: int,
+    ) -> None:
+        """Act after a step that has returned. Errors fail the attempt."""
+
+    def task_exception(
+        self,
+        exception: BaseException,
+        step_name: str,
+        flow: Any,
+        graph: Any,
+        retry_count: int,
+        max_user_code_retries: int,
+    ) -> bool | None:
+        """Act on what the step has raised; True when the task counts as done nevertheless."""
+
+    def task_finished(
+        self,
+        step_name: str,
+        flow: Any,
+        graph: Any,
+        is_task_ok: bool,
+        retry_count: int,
+        max_user_code_retries: int,
+    ) -> None:
+        """Act when the attempt has ended, either way."""
+
+
+class FlowDecorator(Decorator):
+    """A decorator of flow classes.
+
+    Attributes:
+        options: Options of the command line, before the subcommand: by name, the arguments of `click.option`.
+    """
+
+    options: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+
+    def flow_init(
+        self,
+        flow: Any,
+        graph: Any,
+        environment: Any,
+        flow_datastore: Any,
+        metadata: Any,
+        logger: Callable[..., None],
+        echo: Callable[..., None],
+        options: Mapping[str, Any],
+    ) -> None:
+        """Look at the flow and at what the options were given. Errors refuse the flow."""
+
+    def get_top_level_options(self) -> Iterable[tuple[str, Any]]:
+        """The options to give to further command lines of the flow, such as those of its tasks."""
+        return ()
+
+    def system_tags(self) -> tuple[str, ...]:
+        """Tags that describe every run of the flow."""
+        return ()
+
+    def facts(self) -> Mapping[str, Any]:
+        """Attributes of `current` in every task and in deploy-time functions."""
+        return {}
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it; anything else as a short text."""
+    if value is None or type(value) in {bool, int, float, str}:
+        return value
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(item) for item in value]
+    return getattr(value, "__name__", None) or brief(value)

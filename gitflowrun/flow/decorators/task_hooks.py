@@ -1,0 +1,161 @@
+"""The hooks of a step's decorators around one attempt of a task.
+
+1. `runtime_task_created`, `runtime_step_cli`: the environment.
+2. `task_pre_step`, then the step as `task_decorate` has wrapped it, then `task_post_step`; each in the order of the
+   decorators, the uppermost first.
+3. What any of these raises goes to `task_exception` of all; the task has failed unless one of them returns True.
+4. `task_finished`.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+from gitflowrun.flow.decorators.attempts import user_retries
+from gitflowrun.flow.decorators.base import StepCommand
+from gitflowrun.runs.records import Metadatum
+from gitflowrun.values import field, mutable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from gitflowrun.flow.decorators.base import StepDecorator
+    from gitflowrun.flow.graph import FlowGraph
+
+
+class MetaDatum:
+    """An entry of a task's metadata, as decorators give it; Metaflow's class of that name.
+
+    Args:
+        field: The entry's name.
+        value: Its value.
+        type: What kind of value it is.
+        tags: Metaflow's tags of it, which are not kept.
+    """
+
+    def __init__(
+        self,
+        field: str,
+        value: object,
+        type: str | None = None,  # noqa: A002  (Metaflow's name)
+        tags: Iterable[str] = (),
+    ) -> None:
+        self.field = field
+        self.value = value
+        self.type = type or field
+        self.tags = tuple(tags)
+
+
+@mutable
+class TaskMetadata:
+    """What decorators note about a task while it runs: the `metadata` that their hooks get.
+
+    Attributes:
+        attempt: The number of the attempt.
+        entries: What was noted.
+    """
+
+    attempt: int = 0
+    entries: list[Metadatum] = field(default_factory=list)
+
+    def register_metadata(
+        self,
+        run_id: object,
+        step_name: object,
+        task_id: object,
+        metadata: Iterable[Any],
+    ) -> None:
+        """Note entries about the running task.
+
+        Args:
+            run_id: The run, which is that of the task.
+            step_name: The step, likewise.
+            task_id: The task, likewise.
+            metadata: `MetaDatum`s, or anything with their attributes.
+        """
+        for it in metadata:
+            kind = str(getattr(it, "type", None) or it.field)
+            entry = Metadatum(str(it.field), str(it.value), kind, time.time(), self.attempt)
+            self.entries.append(entry)
+
+
+class TaskHooks:
+    """The decorators of a step at work on one attempt of a task.
+
+    Args:
+        decorators: The decorators, the uppermost first.
+        flow: The flow object of the task.
+        graph: The flow's graph.
+        step: The step's name.
+        run: The run's id.
+        task: The task's id.
+        attempt: The number of the attempt.
+        index: The task's position in the innermost foreach.
+        inputs: The pathspecs of the tasks it follows, without the flow.
+
+    Attributes:
+        metadata: What they have noted about the task.
+    """
+
+    def __init__(
+        self,
+        decorators: Sequence[StepDecorator],
+        flow: Any,
+        graph: FlowGraph,
+        step: str,
+        run: str,
+        task: str,
+        attempt: int,
+        index: int | None,
+        inputs: Sequence[str],
+    ) -> None:
+        self._decorators = decorators
+        self._flow = flow
+        self._graph = graph
+        self._step = step
+        self._run = run
+        self._task = task
+        self._counts = attempt, user_retries(decorators)
+        self._index = index
+        self._inputs = inputs
+        self.metadata = TaskMetadata(attempt)
+
+    def set_environment(self) -> None:
+        """Let the decorators change the process' environment before anything else of the task."""
+        command = StepCommand(commands=["step"], command_args=[self._step])
+        for it in self._decorators:
+            it.runtime_task_created(None, self._task, self._index, self._inputs, False, None)  # noqa: FBT003
+            it.runtime_step_cli(command, *self._counts, None)
+        os.environ.update({name: str(value) for name, value in command.env.items()})
+
+    def before(self, inputs: Any = None) -> None:
+        """Act before the step; a join's inputs are passed."""
+        for it in self._decorators:
+            it.task_pre_step(
+                self._step, None, self.metadata, self._run, self._task, self._flow, self._graph,
+                *self._counts, None, inputs,
+            )  # fmt: skip
+
+    def around(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function to call in place of a step's."""
+        for it in self._decorators:
+            function = it.task_decorate(function, self._flow, self._graph, *self._counts, None)
+        return function
+
+    def after(self) -> None:
+        """Act after a step that has returned."""
+        for it in self._decorators:
+            it.task_post_step(self._step, self._flow, self._graph, *self._counts)
+
+    def handle(self, error: BaseException) -> bool:
+        """Act on an error; whether the task counts as done nevertheless."""
+        where = (self._step, self._flow, self._graph, *self._counts)
+        handled = [it.task_exception(error, *where) for it in self._decorators]
+        return any(handled)
+
+    def finish(self, *, is_ok: bool) -> None:
+        """Act at the end of the attempt."""
+        for it in self._decorators:
+            it.task_finished(self._step, self._flow, self._graph, is_ok, *self._counts)

@@ -1,0 +1,86 @@
+"""What ended a step, as text for people: the exception's class, what it says, and a traceback of the user's frames."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from gitflowrun.errors import FlowError, GitflowrunError
+
+if TYPE_CHECKING:
+    import traceback
+
+# Frames of these files are left out of tracebacks.
+_FLOW_DIR = os.path.dirname(os.path.abspath(__file__)) + os.sep  # noqa: PTH100, PTH120  (pathlib is an import)
+_PACKAGE_DIR = os.path.dirname(os.path.dirname(_FLOW_DIR)) + os.sep  # noqa: PTH120
+
+
+class MetaflowExceptionWrapper(Exception):
+    """An exception as text, which can be stored and read without the code that has raised it.
+
+    Args:
+        type: Its class, such as `builtins.ValueError`.
+        exception: What it says.
+        stacktrace: Where it was raised.
+    """
+
+    def __init__(self, type: str = "", exception: str = "", stacktrace: str = "") -> None:  # noqa: A002  (Metaflow's names)
+        super().__init__(exception)
+        self.type = type
+        self.exception = exception
+        self.stacktrace = stacktrace
+
+    @classmethod
+    def of(cls, error: BaseException) -> MetaflowExceptionWrapper:
+        """What there is to say of an exception."""
+        return cls(class_of(error), message_of(error), explained(error))
+
+    def __str__(self) -> str:
+        return self.stacktrace
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, MetaflowExceptionWrapper) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash((self.type, self.exception, self.stacktrace))
+
+
+def class_of(error: BaseException) -> str:
+    """The class of an exception, with its module."""
+    return f"{type(error).__module__}.{type(error).__qualname__}"
+
+
+def explained(error: BaseException) -> str:
+    """The text that explains an exception to the person who wrote the step: their frames, none of ours.
+
+    A flow's own mistakes (a wrong `self.next`, a merge that can't be) are a sentence with a line number;
+    everything else is a traceback from the user's outermost frame on.
+    """
+    import traceback
+
+    trace = traceback.TracebackException.from_exception(error, compact=True)
+    # Where our own errors, or an interrupt, came up within the package helps nobody; where a codec failed may.
+    is_ours = isinstance(error, GitflowrunError | KeyboardInterrupt)
+    _leave_out(trace, _PACKAGE_DIR if is_ours else _FLOW_DIR)
+    if isinstance(error, FlowError) and (error.line is not None or not trace.stack):
+        return f"{error.headline}: {error}\n"
+    text = "".join(trace.format())
+    if isinstance(error, SystemExit):
+        text += f"the step called sys.exit({error.code!r}): return from it instead\n"
+    return text
+
+
+def _leave_out(trace: traceback.TracebackException, ours: str) -> None:
+    for other in (trace.__cause__, trace.__context__):
+        if other is not None:
+            _leave_out(other, ours)
+    stack = trace.stack
+    stack[:] = [frame for frame in stack if not frame.filename.startswith(ours)]
+
+
+def message_of(error: BaseException) -> str:
+    """What an exception says."""
+    try:
+        return error.told if isinstance(error, GitflowrunError) else str(error)
+    except Exception:  # noqa: BLE001  (a user's __str__ may raise anything)
+        return f"<a {type(error).__name__} that can't be shown>"
