@@ -171,6 +171,8 @@ class RunLog:
 
     def _task_started(self, event: events.TaskStarted) -> None:
         words = "Task is starting (retry)." if event.attempt else "Task is starting."
+        if event.fallback:
+            words = "Task fallback is starting to handle the failure."
         self._task(event.task, event.pid, words, self._style.dim)
 
     def _task_line(self, event: events.TaskLine) -> None:
@@ -187,7 +189,8 @@ class RunLog:
         )
 
     def _task_ended(self, event: events.TaskEnded) -> None:
-        if foreach := self._foreaches.get(event.task.step):
+        foreach = self._foreaches.get(event.task.step)
+        if foreach and not event.again:
             foreach.note(ok=event.ok)
         recent = self._recent.pop(event.task, ())
         if self._line is not None and self._line[0] == event.task:

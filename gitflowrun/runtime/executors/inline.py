@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from gitflowrun.masking import Mask
 from gitflowrun.runtime.ipc import process
-from gitflowrun.runtime.ipc.messages import Exited, Interrupt, Launch, RunContext, Started
+from gitflowrun.runtime.ipc.messages import Exited, Interrupt, Launch, Result, RunContext, Started
 from gitflowrun.runtime.worker.task import TaskRunner
 from gitflowrun.runtime.worker.task_process import set_environment
 
@@ -91,7 +91,12 @@ def _run(
         channel.send(Interrupt(signal.SIGINT))
     channel.send(result)
     cpu, peak = process.usage(resource.getrusage(resource.RUSAGE_SELF))
-    channel.send(Exited(launch.serial, 0 if result.error is None else 256, cpu - before, peak))
+    channel.send(Exited(launch.serial, _status(result), cpu - before, peak))
+
+
+def _status(result: Result) -> int:
+    """The wait status that the process of such a task would have."""
+    return 0 if result.error is None else result.exit_code << 8
 
 
 def _interrupt(forwarding: Any, number: int, frame: FrameType | None) -> NoReturn:

@@ -27,11 +27,12 @@ class RunStarted:
 
 @frozen
 class TaskStarted:
-    """A task's process runs. `attempt` counts from 0."""
+    """A task's process runs. `attempt` counts from 0; a `fallback` handles that the last one's process was lost."""
 
     task: TaskName
     pid: int
     attempt: int
+    fallback: bool = False
 
 
 @frozen
@@ -53,7 +54,7 @@ class TaskLine:
 
 @frozen
 class TaskEnded:
-    """A task's process has ended, after `seconds`; `error` is what made it fail."""
+    """A task's process has ended, after `seconds`; `error` made it fail. `again`: whether another attempt follows."""
 
     task: TaskName
     pid: int
@@ -61,6 +62,7 @@ class TaskEnded:
     attempt: int
     seconds: float
     error: str | None = None
+    again: bool = False
 
 
 @frozen

@@ -115,6 +115,24 @@ class StoredParameters:
 
 
 @frozen
+class Retries:
+    """How often a step's task is tried again when it fails.
+
+    Attributes:
+        own: How often the step's own code is.
+        further: Attempts after those, in which decorators handle that the process of the last one was lost.
+    """
+
+    own: int = 0
+    further: int = 0
+
+    @property
+    def all(self) -> int:
+        """How many attempts may follow the first one."""
+        return self.own + self.further
+
+
+@frozen
 class StartRun:
     """All that the scheduler needs to know for a run.
 
@@ -136,6 +154,7 @@ class StartRun:
         repository: Where the repository is, as `git.repository.REPOSITORY` dumps it. (The zygote, which reads
             messages too, need not load what runs git.)
         config: All of its git config.
+        retries: How often tasks are tried again, by step; of others never.
     """
 
     flow: str
@@ -153,6 +172,7 @@ class StartRun:
     seeds: Mapping[str, int]
     repository: Mapping[str, Any]
     config: Mapping[str, str]
+    retries: Mapping[str, Retries] = field(default_factory=dict)
 
 
 @frozen
@@ -356,6 +376,7 @@ class Result:
         code: Files of the work tree whose code it has loaded and that may have changed since the snapshot: the
             ids of what it has loaded.
         metadata: What decorators have noted about the task.
+        exit_code: The exit status of its process, where the step has failed.
     """
 
     serial: int
@@ -367,6 +388,7 @@ class Result:
     error: str | None = None
     code: Mapping[str, Oid] = field(default_factory=dict)
     metadata: tuple[Metadatum, ...] = ()
+    exit_code: int = 1
 
 
 Message = (
@@ -379,6 +401,7 @@ _INLINE = Kind(
     lambda data: {Digest(digest): payload for digest, payload in data.items()}, lambda value: value
 )
 _UIDS = Kind(lambda uids: frozenset(map(OID.load, uids)), lambda uids: sorted(map(bytes, uids)))
+_RETRIES = map_of(ArraySchema(Retries, "retries", COUNT, COUNT))
 _SECRETS = map_of(ArraySchema(SecretValue, "secret", TEXT, BINARY, many(BINARY)))
 _PARAMETER_KINDS = (
     TEXT_MAP, map_of(ARTIFACT_REF), TEXTS, _INLINE, TEXTS, REAL, REAL, _SECRETS, TEXT_MAP, TEXTS,
@@ -389,7 +412,7 @@ _SCHEMAS: dict[str, ArraySchema[Any]] = {
     for cls, *kinds in (
         (
             StartRun, TEXT, MAP, RUN_REQUEST, optional(_PARAMETERS), TEXT, TEXTS, TEXTS,
-            optional(TEXT), TEXTS, TEXTS, optional(TEXT), TEXT, MAP, MAP, TEXT_MAP,
+            optional(TEXT), TEXTS, TEXTS, optional(TEXT), TEXT, MAP, MAP, TEXT_MAP, _RETRIES,
         ),
         (InheritedParameters, TEXT, TEXTS, TEXT_MAP),
         (StoredParameters, *_PARAMETER_KINDS),
@@ -410,7 +433,7 @@ _SCHEMAS: dict[str, ArraySchema[Any]] = {
         (Exited, COUNT, INTEGER, REAL, COUNT),
         (
             Result, COUNT, map_of(ARTIFACT_REF), _INLINE, TEXTS, optional(TRANSITION), TEXTS,
-            optional(TEXT), map_of(OID), many(METADATUM),
+            optional(TEXT), map_of(OID), many(METADATUM), COUNT,
         ),
     )
 }  # fmt: skip

@@ -24,6 +24,8 @@ TASK_FD = "GITFLOWRUN_TASK_FD"
 """Environment variable that gives a fresh interpreter the descriptor of its task's socket."""
 RESULT_LOST = os.EX_PROTOCOL
 """Exit status of a task whose step has returned, and which can't send its result."""
+DISALLOW_RETRY = 202
+"""Exit status of a task that is not to be tried again, as in Metaflow."""
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _ARG_START = 45

@@ -35,6 +35,7 @@ from gitflowrun.runtime.ipc.messages import (
     Interrupt,
     Launch,
     Message,
+    Retries,
     RunContext,
     RunFinished,
     RunNamed,
@@ -283,6 +284,7 @@ class Launcher:
         why_not_fork: str | None,
     ) -> StartRun:
         """What the scheduler is told of a run."""
+        from gitflowrun.flow.decorators.attempts import retries_of
         from gitflowrun.flow.graph import FlowGraph
         from gitflowrun.git.repository import REPOSITORY
         from gitflowrun.runtime.launch.program import (
@@ -308,6 +310,7 @@ class Launcher:
             seeds=base_seeds(),
             repository=REPOSITORY.dump(repository),
             config=repository.config,
+            retries={step: Retries(*counts) for step, counts in retries_of(self._flow_cls).items()},
         )
 
     def _serve(

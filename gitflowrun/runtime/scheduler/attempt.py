@@ -37,7 +37,7 @@ class Job:
     Attributes:
         planned: Its place in the plan.
         name: Its name.
-        attempts: The attempts that have failed so far.
+        attempts: The attempts that have ended so far.
         lost: How often its process was lost or could not be made.
     """
 
@@ -62,6 +62,8 @@ class TaskAttempt:
         self, loop: EventLoop, job: Job, serial: int, log: TaskLog, on_output: OnOutput
     ) -> None:
         self.job = job
+        self.number = len(job.attempts)
+        """The number of the attempt."""
         self.serial = serial
         self.pid = 0
         self.started = time.time()
@@ -134,15 +136,14 @@ class TaskAttempt:
                     self._take(stream, data)
             self._close(fd)
 
-    @property
-    def number(self) -> int:
-        """The number of the attempt."""
-        return len(self.job.attempts)
-
     def succeeded(self, exited: Exited) -> bool:
         """Whether the step has returned and its result arrived: an exit status of 0 alone says nothing."""
         done = self.result is not None and self.result.error is None
         return done and exited.status == 0 and self.killed is None
+
+    def may_follow(self, exited: Exited) -> bool:
+        """Whether another attempt may follow this one, which has failed: not if its process has said otherwise."""
+        return os.waitstatus_to_exitcode(exited.status) != process.DISALLOW_RETRY
 
     def end_rest(self, exited: Exited) -> tuple[bool, str | None]:
         """End what the process has left behind in its process group, after a while if it has ended well.

@@ -1,5 +1,8 @@
 """The queue of finished tasks that wait for the next commit, and when that is due.
 
+An attempt that has failed and is followed by another one is a finished task as any: it is committed with the others,
+and needs no commit of its own. So nothing of it is lost with the scheduler, and nothing is kept of it in memory.
+
 Whether a commit would let something follow is for the scheduler to judge; without that one is made at most
 every max(0.2 s, 20 x what a commit costs), so that commits never take more than 5 % of a run.
 """
@@ -67,8 +70,12 @@ class CommitQueue:
         pause = max(limits.COMMIT_INTERVAL, limits.COMMIT_SHARE * self._writer.last_commit_cost)
         return self._committed + pause - time.monotonic()
 
-    def add(self, attempt: TaskAttempt) -> tuple[TaskRecord, Parent]:
-        """Add a task whose last attempt has ended.
+    def add(self, attempt: TaskAttempt, *, again: bool = False) -> tuple[TaskRecord, Parent]:
+        """Add a task of which an attempt has ended: what that has left is kept until it is committed, and no longer.
+
+        Args:
+            attempt: The attempt.
+            again: Whether another one follows.
 
         Returns:
             Its record, and the task as those that follow it refer to it.
@@ -85,6 +92,7 @@ class CommitQueue:
             artifacts=result.artifacts if result else {},
             metadata=result.metadata if result else (),
             other_code=attempt.other_code,
+            again=again,
             extra={SPLIT_VALUES: list(values)} if values else {},
         )
         oid, blob = task_blob(record)
@@ -111,7 +119,7 @@ class CommitQueue:
         for task, pid, is_live in entries:
             record = task.record
             if is_live:
-                self._live.drop(record.name)
+                self._live.drop(record.name, record.attempts[-1].number)
             if record.ok:
                 self.finished += 1
                 yield from _announce(record, pid)

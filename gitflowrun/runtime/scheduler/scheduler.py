@@ -9,9 +9,10 @@ commits.
    every max(0.2 s, 20 x what a commit costs): so commits never take more than 5 % of a run.
 4. Only when the commit is published is the task finished, announced, and may be followed.
 
-When a task has failed, nothing more is launched; what still runs has a few seconds to end by itself, then it is
-killed. An interrupt asks all tasks to end at once. Whatever finished is committed in any case, and the last
-commit says how the run ended.
+An attempt that has failed is followed by another one at once, before anything else, if its step is to be tried again;
+it is committed as a finished task is. When a task has failed for good, nothing more is launched; what still runs has a
+few seconds to end by itself, then it is killed. An interrupt asks all tasks to end at once. Whatever finished is
+committed in any case, and the last commit says how the run ended.
 """
 
 from __future__ import annotations
@@ -29,13 +30,21 @@ from gitflowrun.names import TaskName
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.live import StartedTask
 from gitflowrun.runtime.ipc import events, process
-from gitflowrun.runtime.ipc.messages import Exited, Launch, LaunchFailed, Message, Result, Started
+from gitflowrun.runtime.ipc.messages import (
+    Exited,
+    Launch,
+    LaunchFailed,
+    Message,
+    Result,
+    Retries,
+    Started,
+)
 from gitflowrun.runtime.scheduler.attempt import Job, TaskAttempt
 from gitflowrun.runtime.scheduler.commit_queue import CommitQueue
 from gitflowrun.runtime.scheduler.logs import STDERR, STDOUT, TaskLog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from gitflowrun.masking import Mask
     from gitflowrun.runs.live import LiveState
@@ -48,6 +57,7 @@ if TYPE_CHECKING:
 _KILLED = "[KILLED BY ORCHESTRATOR]"
 _PROCESS_LOST = "the process of the run ended before the step had returned"
 _OVER = "killed because the run was over"
+_NO_RETRIES = Retries()
 
 
 class Scheduler:
@@ -67,6 +77,7 @@ class Scheduler:
         first_id: The first task id that is free.
         mask: What hides the run's secrets in output; None where there are none.
         substitute: Makes another executor when this one is lost; None when none can take its place.
+        retries: How often tasks are tried again, by step; of others never.
     """
 
     def __init__(
@@ -85,6 +96,7 @@ class Scheduler:
         first_id: int = 1,
         mask: Mask | None = None,
         substitute: Callable[[], Executor] | None = None,
+        retries: Mapping[str, Retries] | None = None,
     ) -> None:
         self._loop = loop
         self._plan = plan
@@ -100,6 +112,7 @@ class Scheduler:
         self._ids = count(first_id)
         self._mask = mask
         self._substitute = substitute
+        self._retries = retries or {}
         self._serial = 0
         self._again: deque[Job] = deque()
         self._postponed = 0
@@ -170,7 +183,7 @@ class Scheduler:
         launch = Launch(self._serial, job.name, attempt.number, frames, parents)
         self._running[self._serial] = attempt
         names = tuple(parent.name for parent in parents)
-        self._live.start(StartedTask(job.name, attempt.started, names, frames))
+        self._live.start(StartedTask(job.name, attempt.started, names, frames, attempt.number))
         try:
             with attempt.pipes() as (stdout, stderr):
                 self._executor.launch(launch, stdout, stderr)
@@ -190,7 +203,12 @@ class Scheduler:
             return
         if isinstance(message, Started):
             attempt.begin(message.pid)
-            self._notify(events.TaskStarted(attempt.job.name, message.pid, attempt.number))
+            self._notify(
+                events.TaskStarted(
+                    attempt.job.name, message.pid, attempt.number,
+                    fallback=attempt.number > self._retries_of(attempt.job).own,
+                )
+            )  # fmt: skip
         elif isinstance(message, Result):
             attempt.result = message
         elif isinstance(message, Exited):
@@ -281,7 +299,7 @@ class Scheduler:
         """Let other processes see what was kept of a stream since this was done last."""
         data = attempt.log.take(stream)
         if data:
-            self._live.write(attempt.job.name, stream, data)
+            self._live.write(attempt.job.name, stream, data, attempt.number)
 
     def _show_unfinished(self, attempt: TaskAttempt, stream: str) -> None:
         """Show a line that is being written, such as a progress bar, with the next progress."""
@@ -337,16 +355,25 @@ class Scheduler:
         error, line = attempt.explain(exited)
         if line is not None:
             self._say(attempt, line)
+        # What we have ended has not failed, and nothing begins anew in a run that ends.
+        is_own = self._ending is None and attempt.killed is None and attempt.may_follow(exited)
+        again = is_own and attempt.number < self._retries_of(job).all
         job.attempts.append(attempt.record(exited, error))
         took = job.attempts[-1].finished - attempt.started
         self._notify(
             events.TaskEnded(
-                job.name, attempt.pid, ok=False, attempt=attempt.number - 1, seconds=took,
-                error=error,
+                job.name, attempt.pid, ok=False, attempt=attempt.number, seconds=took,
+                error=error, again=again,
             )
         )  # fmt: skip
-        self._queue.add(attempt)
+        self._queue.add(attempt, again=again)
+        if again:
+            self._again.append(job)
+            return
         self.stop(Status.FAILED, f"step {job.name.step!r} (task {job.name.task}) failed: {error}")
+
+    def _retries_of(self, job: Job) -> Retries:
+        return self._retries.get(job.name.step, _NO_RETRIES)
 
     def _succeed(self, attempt: TaskAttempt, exited: Exited) -> None:
         job = attempt.job

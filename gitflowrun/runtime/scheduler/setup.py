@@ -123,6 +123,7 @@ class RunExecution:
             first_id=first_id,
             mask=Mask.of(run.secrets),
             substitute=self._fresh_executor if isinstance(executor, ForkExecutor) else None,
+            retries=start.retries,
         )
         if signal.getsignal(signal.SIGTSTP) is signal.SIG_DFL:
             self._loop.on_signal(signal.SIGTSTP, self._scheduler.suspend)

@@ -59,6 +59,7 @@ if TYPE_CHECKING:
 
 _FIGURE_MODULES = frozenset({"matplotlib.figure", "PIL.Image", "plotly.basedatatypes"})
 _PLAIN = frozenset({"plain/1", "str/1", "bytes/1"})
+_EXIT_CODES = 256
 _LOST = (
     "`git fsck --full` lists what is damaged, another clone or a remote may have it whole; "
     "or store it anew: run the flow again, or resume from the step that made it"
@@ -208,6 +209,7 @@ class TaskRunner:
             None if error is None else self._summary(error),
             self.code.young,
             outcome.metadata,
+            _exit_code(error),
         )
 
     def _encode(
@@ -385,6 +387,12 @@ def _untrusted(
 
 def _explained(error: GitflowrunError) -> str:
     return f"{error.headline}: {error}\n"
+
+
+def _exit_code(error: BaseException | None) -> int:
+    """The exit status of a task that failed so: what it has told `sys.exit` itself, if that is one."""
+    code = error.code if isinstance(error, SystemExit) else None
+    return code if isinstance(code, int) and 0 < code < _EXIT_CODES else 1
 
 
 def _summary(error: BaseException) -> str:

@@ -103,7 +103,7 @@ def _send(channel: Channel, result: Result) -> int:
         ):  # a large result needs what the system may lack, this does not
             channel.send(Result(result.serial, {}, {}, (), None, error=why, code=result.code))
         return 1
-    return 1 if result.error else 0
+    return result.exit_code if result.error else 0
 
 
 def set_environment(context: RunContext) -> None:

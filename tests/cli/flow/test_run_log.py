@@ -100,12 +100,17 @@ def test_a_line_has_the_time_it_was_written() -> None:
 def test_a_retry_says_so() -> None:
     """A failed attempt is told with its error, the next one as a retry."""
     assert _log(
-        TaskEnded(TASK, 9, ok=False, attempt=0, seconds=1.0, error="killed"),
+        TaskEnded(TASK, 9, ok=False, attempt=0, seconds=1.0, error="killed", again=True),
         TaskStarted(TASK, 10, 1),
+        TaskEnded(TASK, 10, ok=False, attempt=1, seconds=1.0, error="killed", again=True),
+        TaskStarted(TASK, 11, 2, fallback=True),
     ) == [
         "[12/work/3 (pid 9)] killed",
         "[12/work/3 (pid 9)] Task failed.",
         "[12/work/3 (pid 10)] Task is starting (retry).",
+        "[12/work/3 (pid 10)] killed",
+        "[12/work/3 (pid 10)] Task failed.",
+        "[12/work/3 (pid 11)] Task fallback is starting to handle the failure.",
     ]
 
 
@@ -221,6 +226,8 @@ def test_a_terminal_sees_how_far_a_foreach_is(monkeypatch: pytest.MonkeyPatch) -
         console(
             TaskEnded(TaskName("work", str(number + 2)), 1, ok=number != 2, attempt=0, seconds=1.0)
         )
+    failed = TaskEnded(TaskName("work", "9"), 1, ok=False, attempt=0, seconds=1.0, again=True)
+    console(failed)  # which is tried again
     console(Progress(4, 4, (("work", 2),), 8.0))
     told = "Train/12: 4 tasks done, running work x2 (3 of 10, 1 failed, 0.5/s, 12 s left)"
     assert told in terminal.getvalue().rpartition("\r\x1b[K")[2]

@@ -37,7 +37,7 @@ EXAMPLES: list[messages.Message] = [
     messages.StartRun(
         "F", {"steps": {}}, REQUEST, PARAMETERS, "f.py", ("python", "f.py"), ("python", "-m", "f"), "/r",
         ("util (/u.py)",), ("/lib",), None, "0", {"random": 7},
-        {"git_dir": "/r/.git", "work_tree": None}, {"user.name": "Ada"},
+        {"git_dir": "/r/.git", "work_tree": None}, {"user.name": "Ada"}, {"train": messages.Retries(3, 1)},
     ),
     messages.InheritedParameters("7", ("x", "y")),
     PARAMETERS,
@@ -59,6 +59,7 @@ EXAMPLES: list[messages.Message] = [
         7, {"x": ARTIFACT}, {DIGEST: b"abc"}, ("pack-1",), Transition(("a",), "xs", 2), ("p", "q")
     ),
     messages.Result(7, {}, {}, (), None, (), "ValueError: no"),
+    messages.Result(7, {}, {}, (), None, (), "SystemExit: 202", {}, (), 202),
     messages.Result(7, {}, {}, (), None, code={"lib/x.py": NULL_OID}),
 ]  # fmt: skip
 

@@ -34,14 +34,14 @@ class Fakes:
 
     def __init__(self) -> None:
         self.commits: list[tuple[Sequence[FinishedTask], Status]] = []
-        self.dropped: list[TaskName] = []
+        self.dropped: list[tuple[TaskName, int]] = []
         self.timers: list[float] = []
         self.writer = SimpleNamespace(
             identity=RUN, status=Status.RUNNING, unsigned=None, last_commit_cost=0.0,
             commit=lambda tasks, status: self.commits.append((tasks, status)),
         )  # fmt: skip
         loop = SimpleNamespace(after=self._after)
-        live = SimpleNamespace(drop=self.dropped.append)
+        live = SimpleNamespace(drop=lambda *it: self.dropped.append(it))
         self.queue = CommitQueue(cast("Any", loop), cast("Any", self.writer), cast("Any", live))
 
     def _after(self, seconds: float, _: Callable[[], None]) -> None:
@@ -97,6 +97,14 @@ def test_a_task_that_failed_or_said_nothing_leads_nowhere(fakes: Fakes) -> None:
     assert failed.extra == silent.extra == silent.artifacts == {}
 
 
+def test_an_attempt_that_is_followed_is_committed_without_a_word(fakes: Fakes) -> None:
+    """Its record says that another one follows."""
+    record, _ = fakes.queue.add(ended(None, ok=False, is_live=True), again=True)
+    assert (record.again, record.ok) == (True, False)
+    assert fakes.commit() == []
+    assert (fakes.queue.finished, fakes.dropped) == (0, [(record.name, 1)])
+
+
 def test_events_come_when_tasks_are_published(fakes: Fakes) -> None:
     """Those that succeeded count and are told, with a foreach before its task's end; live output is given up."""
     queue = fakes.queue
@@ -107,7 +115,7 @@ def test_events_come_when_tasks_are_published(fakes: Fakes) -> None:
     name = TaskName("train", "2")
     end = TaskEnded(name, 7, ok=True, attempt=1, seconds=2.5)
     assert fakes.commit() == [ForeachSplit(name, 7, "end", 2), end, end]
-    assert (queue.finished, fakes.dropped, queue.waiting) == (2, [name], False)
+    assert (queue.finished, fakes.dropped, queue.waiting) == (2, [(name, 1)], False)
 
 
 def test_nothing_new_is_not_committed(fakes: Fakes) -> None:

@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from types import SimpleNamespace
@@ -19,7 +20,7 @@ from gitflowrun.masking import Mask
 from gitflowrun.names import RunId, TaskName
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.live import StartedTask
-from gitflowrun.runs.records import RunIdentity, Transition
+from gitflowrun.runs.records import RunIdentity, TaskRecord, Transition
 from gitflowrun.runs.trees import FinishedTask
 from gitflowrun.runtime.ipc import events, process
 from gitflowrun.runtime.ipc.event_loop import EventLoop
@@ -31,6 +32,7 @@ from gitflowrun.runtime.ipc.messages import (
     LaunchFailed,
     Message,
     Result,
+    Retries,
     Started,
 )
 from gitflowrun.runtime.scheduler.plan import Plan, Shape
@@ -85,8 +87,8 @@ class Bench:
         )  # fmt: skip
         self.live = SimpleNamespace(
             start=self.begun.append, close=lambda: self.closed.append("live"),
-            write=lambda _, stream, data: self.writes.append((stream, data)),
-            drop=lambda _: None,
+            write=lambda _, stream, data, __: self.writes.append((stream, data)),
+            drop=lambda *_: None,
         )  # fmt: skip
         code = SimpleNamespace(differing=lambda _: self.other)
         self.scheduler = Scheduler(
@@ -253,6 +255,90 @@ def test_a_failure_ends_the_run() -> None:
     (end,) = bench.of(events.RunEnded)
     assert (end.tasks, end.error) == (0, error)
     assert bench.killed == []
+
+
+def failing(launch: Launch, status: int = 256) -> list[Message]:
+    """A task that fails."""
+    bad = Result(launch.serial, {}, {}, (), None, error=f"ValueError: {launch.attempt}")
+    return [Started(launch.serial, 7), bad, Exited(launch.serial, status, 0.1, 1)]
+
+
+def test_a_task_is_tried_again_at_once_as_often_as_its_step_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each attempt is told and recorded, in no commit of its own; those beyond the step's own code are fallbacks."""
+    monkeypatch.setattr(limits, "COMMIT_INTERVAL", 30)
+    bench = Bench(
+        lambda it: good(it) if it.attempt == 3 or it.task.step != "work" else failing(it),
+        FOREACH,
+        retries={"work": Retries(2, 1)},
+    )
+    records: list[TaskRecord] = []
+
+    def commit(tasks: list[FinishedTask], status: Status) -> None:
+        records.extend(task.record for task in tasks)
+        bench._commit(tasks, status)
+
+    bench.writer.commit = commit
+    assert bench.run() == (Status.DONE, None)
+    work = [launch for launch in bench.launched if launch.task.step == "work"]
+    assert [launch.attempt for launch in work[:3]] == [
+        0,
+        0,
+        1,
+    ]  # before items that have not been begun
+    assert Counter(launch.attempt for launch in work) == dict.fromkeys(range(4), 5)
+    assert len({launch.task for launch in work}) == 5
+    assert [len(tasks) for tasks, _ in bench.commits] == [1, 20, 1, 1]
+    told = [it for it in bench.of(events.TaskStarted) if it.task == TaskName("work", "2")]
+    assert [(it.attempt, it.fallback) for it in told] == [
+        *zip(range(4), [False] * 3 + [True], strict=True)
+    ]
+    ended = [it for it in bench.of(events.TaskEnded) if it.task == TaskName("work", "2")]
+    assert [(it.attempt, it.ok, it.again) for it in ended] == [
+        (0, False, True), (1, False, True), (2, False, True), (3, True, False),
+    ]  # fmt: skip
+    kept = [record for record in records if record.name == TaskName("work", "2")]
+    assert [(len(it.attempts), it.again, it.ok) for it in kept] == [
+        (1, True, False), (2, True, False), (3, True, False), (4, False, True),
+    ]  # fmt: skip
+    assert [it.error for it in kept[-1].attempts] == [
+        "ValueError: 0", "ValueError: 1", "ValueError: 2", None,
+    ]  # fmt: skip
+    assert [it.attempt for it in bench.begun if it.name == TaskName("work", "2")] == [0, 1, 2, 3]
+    (end,) = bench.of(events.RunEnded)
+    assert end.tasks == 8
+
+
+def test_the_last_attempt_that_fails_ends_the_run() -> None:
+    """As one without retries does; other steps have no retries of this one's."""
+    bench = Bench(failing, FOREACH, retries={"start": Retries(1), "work": Retries(9)})
+    assert bench.run() == (Status.FAILED, "step 'start' (task 1) failed: ValueError: 1")
+    assert [it.again for it in bench.of(events.TaskEnded)] == [True, False]
+    assert bench.commits == [(["start/1", "start/1"], Status.FAILED)]
+
+
+@pytest.mark.parametrize("is_interrupted", [False, True])
+def test_what_is_not_tried_again(is_interrupted: bool) -> None:
+    """A process whose exit status says so; and nothing in a run that ends, whatever has failed there."""
+
+    def answer(launch: Launch) -> Sequence[Step]:
+        if launch.task.step == "start":
+            return good(launch)
+        if launch.frames[0].index:  # when the run is ending already
+            late = [partial(bench.scheduler.deliver, it) for it in failing(launch)[1:]]
+            return [*starts(launch), *(partial(bench.later, it, 0.001) for it in late)]
+        if is_interrupted:
+            return [*starts(launch), partial(bench.scheduler.interrupt, signal.SIGINT)]
+        return failing(launch, process.DISALLOW_RETRY << 8)
+
+    bench = Bench(answer, FOREACH, retries={"work": Retries(3)})
+    bench.later(partial(bench.scheduler._abandon), 0.05)
+    status, _ = bench.run()
+    assert status is (Status.INTERRUPTED if is_interrupted else Status.FAILED)
+    assert [str(launch.task) for launch in bench.launched] == ["start/1", "work/2", "work/3"]
+    ended = [(it.ok, it.again) for it in bench.of(events.TaskEnded) if it.task.step == "work"]
+    assert ended == [(False, False)] * 2
 
 
 def test_a_step_that_leads_astray_fails_the_run() -> None:
@@ -448,7 +534,7 @@ def test_output_of_tasks_that_take_long_can_be_seen(monkeypatch: pytest.MonkeyPa
         pipes.append(os.dup(stdout))
         bench.launch(it, stdout, stderr)
 
-    def write(_: TaskName, stream: str, data: bytes) -> None:
+    def write(_: TaskName, stream: str, data: bytes, __: int) -> None:
         copied.append((stream, data))
         bench.later(steps.get(data, lambda: None))
 

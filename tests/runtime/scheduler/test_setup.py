@@ -15,7 +15,7 @@ from gitflowrun.runs.commit_message import Status
 from gitflowrun.runtime.ipc.channel import Channel, channel_pair
 from gitflowrun.runtime.ipc.event_loop import EventLoop
 from gitflowrun.runtime.ipc.events import Event
-from gitflowrun.runtime.ipc.messages import Exited, Interrupt, RunFinished
+from gitflowrun.runtime.ipc.messages import Exited, Interrupt, Retries, RunFinished
 from gitflowrun.runtime.scheduler import setup
 from gitflowrun.runtime.scheduler.setup import Channels, RunExecution
 from gitflowrun.settings import Isolation
@@ -102,10 +102,13 @@ class Bench:
         zygote = (self.zygote, self.alive) if has_zygote else None
         self.channels = Channels(self.launcher, zygote)
         request = SimpleNamespace(max_workers=4, max_log_size=most)
-        start: Any = SimpleNamespace(command=("f.py",), request=request)
+        start: Any = SimpleNamespace(
+            command=("f.py",), request=request, retries={"train": Retries(2)}
+        )
         repo: Any = SimpleNamespace(settings=SimpleNamespace(max_log_size=77))
         writer: Any = SimpleNamespace(identity=SimpleNamespace(uid=1))
-        run: Any = SimpleNamespace(secrets={"key": SimpleNamespace(texts=[b"hunter2-hunter2"])})
+        key = SimpleNamespace(texts=[b"hunter2-hunter2"])
+        run: Any = SimpleNamespace(secrets={"key": key})
         plan: Any = None
         self.execution = RunExecution(
             repo, self.channels, start, isolation, lambda _: None, writer, plan, run, plan, 9
