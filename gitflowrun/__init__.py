@@ -32,9 +32,16 @@ if TYPE_CHECKING:
     from gitflowrun.flow import FlowSpec, JSONType, JSONTypeClass, Parameter, step
     from gitflowrun.flow.current import current
     from gitflowrun.flow.decorators.catch import catch
+    from gitflowrun.flow.decorators.clusters import batch, kubernetes
     from gitflowrun.flow.decorators.environment import environment
+    from gitflowrun.flow.decorators.triggers import schedule, trigger, trigger_on_finish
+    from gitflowrun.flow.decorators.exit_hook import exit_hook
+    from gitflowrun.flow.decorators.packages import conda, conda_base, pypi, pypi_base, uv
+    from gitflowrun.flow.decorators.parallel import parallel
+    from gitflowrun.flow.decorators.project import project
     from gitflowrun.flow.decorators.resources import resources
     from gitflowrun.flow.decorators.retry import retry
+    from gitflowrun.flow.decorators.secrets import secrets
     from gitflowrun.flow.decorators.timeout import timeout
     from gitflowrun.flow.includefile import IncludeFile
     from gitflowrun.version import get_version
@@ -46,10 +53,18 @@ _MODULES = {
         "get_namespace metadata namespace"
     ),
     "gitflowrun.flow.includefile": "IncludeFile",
-    **{
-        f"gitflowrun.flow.decorators.{name}": name
-        for name in ("catch", "environment", "resources", "retry", "timeout")
-    },
+    "gitflowrun.flow.decorators.catch": "catch",
+    "gitflowrun.flow.decorators.clusters": "batch kubernetes",
+    "gitflowrun.flow.decorators.environment": "environment",
+    "gitflowrun.flow.decorators.triggers": "schedule trigger trigger_on_finish",
+    "gitflowrun.flow.decorators.exit_hook": "exit_hook",
+    "gitflowrun.flow.decorators.packages": "conda conda_base pypi pypi_base uv",
+    "gitflowrun.flow.decorators.parallel": "parallel",
+    "gitflowrun.flow.decorators.project": "project",
+    "gitflowrun.flow.decorators.resources": "resources",
+    "gitflowrun.flow.decorators.retry": "retry",
+    "gitflowrun.flow.decorators.secrets": "secrets",
+    "gitflowrun.flow.decorators.timeout": "timeout",
     "gitflowrun.flow": "FlowSpec JSONType JSONTypeClass Parameter current step",
     "gitflowrun.artifacts.codecs.bytes": "FileArtifact from_chunks from_file",
     "gitflowrun.version": "get_version",
@@ -70,22 +85,36 @@ __all__ = [
     "Step",
     "Task",
     "__version__",
+    "batch",
     "catch",
+    "conda",
+    "conda_base",
     "current",
     "default_metadata",
     "default_namespace",
     "environment",
+    "exit_hook",
     "from_chunks",
     "from_file",
     "get_metadata",
     "get_namespace",
     "get_version",
+    "kubernetes",
     "metadata",
     "namespace",
+    "parallel",
+    "project",
+    "pypi",
+    "pypi_base",
     "resources",
     "retry",
+    "schedule",
+    "secrets",
     "step",
     "timeout",
+    "trigger",
+    "trigger_on_finish",
+    "uv",
 ]
 
 

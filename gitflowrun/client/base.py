@@ -357,6 +357,11 @@ def make(path: Pathspec, scope: Scope, **known: Any) -> Any:
     return made
 
 
+def run_at(pathspec: str) -> Any:
+    """The run at `FLOW/RUN`, in whatever namespace. Raises NotFound."""
+    return _CLASSES[2](pathspec, _namespace_check=False)
+
+
 def local_time(seconds: float) -> datetime:
     """A time as Metaflow's client gives it: local, without a time zone."""
     return datetime.fromtimestamp(seconds)  # noqa: DTZ006

@@ -10,7 +10,7 @@ from gitflowrun.client.display import preformatted, table, time_text, title
 from gitflowrun.client.step import Step
 from gitflowrun.client.task import artifact_table
 from gitflowrun.errors import NotFound, TaggingError
-from gitflowrun.names import Pathspec, RunId, check_tag
+from gitflowrun.names import PARAMETERS_STEP, Pathspec, RunId, check_tag
 from gitflowrun.runs.commit_message import Status
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gitflowrun.client.code import MetaflowCode
     from gitflowrun.client.repository import Source
     from gitflowrun.client.task import MetaflowData, Task
+    from gitflowrun.client.trigger import Trigger
     from gitflowrun.git.ancestry import AheadBehind
 
 Tagging = str | bytes | Iterable[str]
@@ -103,9 +104,17 @@ class Run(RunPart, Container[Step]):
         return None if origin is None else origin.run.pathspec
 
     @property
-    def trigger(self) -> None:
-        """Always None: events of a cloud start no runs here."""
-        return
+    def trigger(self) -> Trigger | None:
+        """What has started it, as `--trigger` said; None where nothing has."""
+        from gitflowrun.client.trigger import TRIGGERS, Trigger
+
+        noted = [
+            entry.value
+            for record in self._run.now().records(PARAMETERS_STEP)
+            for entry in record.metadata
+            if entry.name == TRIGGERS
+        ]
+        return Trigger.load(noted[-1]) if noted else None
 
     @property
     def end_task(self) -> Task | None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from gitflowrun.client import Run, Task
+    from gitflowrun.client.trigger import Trigger
 
 
 class Current:
@@ -29,6 +30,12 @@ class Current:
         tags: The user tags the run was started with.
         tempdir: A directory for temporary files.
         parameter_names: The attribute names of the flow's parameters.
+        trigger: What has started the run (`--trigger`).
+        project_name: The project, of a flow with `@project`.
+        branch_name: The branch of the project.
+        is_user_branch: Whether that is the user's own.
+        is_production: Whether that is the project's production.
+        project_flow_name: Project, branch and flow, joined by dots.
     """
 
     flow_name: str | None = None
@@ -42,6 +49,12 @@ class Current:
     tags: set[str] | None = None
     tempdir: str | None = None
     parameter_names: list[str] | None = None
+    trigger: Trigger | None = None
+    project_name: str | None = None
+    branch_name: str | None = None
+    is_user_branch: bool | None = None
+    is_production: bool | None = None
+    project_flow_name: str | None = None
     _graph: Callable[[], dict[str, Any]] | None = None
 
     @property

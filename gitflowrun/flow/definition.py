@@ -7,27 +7,38 @@ made before the command line is read or without one; so it depends on nothing bu
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
+from gitflowrun.flow.current import task_facts
 from gitflowrun.flow.decorators.attached import attached
 from gitflowrun.flow.graph import FlowGraph
 from gitflowrun.flow.members import initial_attributes
 from gitflowrun.flow.steps import steps_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
+
+
+def _silent(*_words: object, **_options: object) -> None:
+    """Say nothing: the program has said it, and its tasks need not."""
 
 
 def complete(
-    flow_cls: type[Any], specs: Iterable[str] = (), options: Mapping[str, Any] | None = None
+    flow_cls: type[Any],
+    specs: Iterable[str] = (),
+    options: dict[str, Any] | None = None,
+    user: str = "",
+    log: Callable[..., None] = _silent,
 ) -> None:
     """Complete a flow class. Its graph must be sound. Doing it again in one process changes nothing.
 
     Args:
         flow_cls: The flow.
         specs: Decorators, described as text, for all steps that have none of the same name.
-        options: What the options of the flow's decorators were given, by the options' names.
+        options: What the options of the flow's decorators were given, by the options' names. Decorators may replace
+            texts by what these mean.
+        user: Who runs the flow.
+        log: Called with what decorators have to say.
 
     Raises:
         FlowError: a decorator can't be, or can't be there.
@@ -35,10 +46,38 @@ def complete(
     found = attached(flow_cls)
     found.add(specs, steps_of(flow_cls))
     if found.flow or found.steps:
-        _initialise(flow_cls, dict(options or {}))
+        with task_facts({"flow_name": flow_cls.__name__, "username": user}):
+            _initialise(flow_cls, {} if options is None else options, log)
 
 
-def _initialise(flow_cls: Any, options: dict[str, Any]) -> None:
+def facts_of(flow_cls: type[Any]) -> dict[str, Any]:
+    """What the decorators of a complete flow class add to `current`."""
+    return {name: value for it in attached(flow_cls).flow for name, value in it.facts().items()}
+
+
+def system_tags_of(flow_cls: type[Any]) -> tuple[str, ...]:
+    """The tags that the decorators of a complete flow class give to its runs."""
+    return tuple(dict.fromkeys(tag for it in attached(flow_cls).flow for tag in it.system_tags()))
+
+
+def metadata_of(flow_cls: type[Any]) -> dict[str, str]:
+    """What the decorators of a complete flow class note about its runs."""
+    return {name: text for it in attached(flow_cls).flow for name, text in it.metadata().items()}
+
+
+def notices_of(flow_cls: type[Any]) -> tuple[str, ...]:
+    """What the decorators of a flow class have to tell the user, each sentence once."""
+    found = attached(flow_cls)
+    everything = (*found.flow, *(it for decorators in found.steps.values() for it in decorators))
+    return tuple(dict.fromkeys(text for it in everything if (text := it.notice())))
+
+
+def option_declarations(flow_cls: type[Any]) -> dict[str, Mapping[str, Any]]:
+    """The options that the decorators of a flow class add to its command line, by name: click's arguments."""
+    return {name: it for made in attached(flow_cls).flow for name, it in made.options.items()}
+
+
+def _initialise(flow_cls: Any, options: dict[str, Any], log: Callable[..., None]) -> None:
     found, graph = attached(flow_cls), FlowGraph.of(flow_cls)
     flow = flow_cls.__new__(flow_cls)
     vars(flow).update(initial_attributes(flow_cls))
@@ -52,13 +91,9 @@ def _initialise(flow_cls: Any, options: dict[str, Any]) -> None:
     for decorator in (*flow_decorators, *(it for _, it, _ in of_steps)):
         decorator.init()
     for it in flow_decorators:
-        it.flow_init(flow, graph, None, None, None, _log, _log, options)
+        it.flow_init(flow, graph, None, None, None, log, log, options)
     for step, made, decorators in of_steps:
-        made.step_init(flow, graph, step, decorators, None, None, _log)
+        made.step_init(flow, graph, step, decorators, None, None, log)
     for step, made, _ in of_steps:
         made.package_init(flow, step, None)
     found.initialised += [*flow_decorators, *(made for _, made, _ in of_steps)]
-
-
-def _log(*words: object, **_options: object) -> None:
-    sys.stderr.write(" ".join(map(str, words)) + "\n")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from gitflowrun.errors import ParameterError, UsageError
 from gitflowrun.flow.current import task_facts
+from gitflowrun.flow.definition import facts_of
 from gitflowrun.flow.members import check_names, parameters_of
 from gitflowrun.flow.parameter import SCALARS, Parameter
 from gitflowrun.names import did_you_mean
@@ -122,7 +123,7 @@ def resolve(
         if attribute in given:
             values[attribute] = given[attribute]
             continue
-        value = _found(flow_cls.__name__, parameter, environment, username, logger)
+        value = _found(flow_cls, parameter, environment, username, logger)
         is_needed = parameter.required or attribute in again
         if value is _NOTHING and is_needed and (parameter.is_secret or attribute in again):
             answer = ask(parameter)
@@ -157,7 +158,7 @@ def _option(parameter: Parameter) -> str:
 
 
 def _found(
-    flow: str,
+    flow_cls: type[FlowSpec],
     parameter: Parameter,
     environ: Mapping[str, str],
     username: str,
@@ -173,15 +174,15 @@ def _found(
                     f"{error.message} (from the environment variable {variable})", hint=error.hint
                 ) from None
     if parameter.deploy_time:
-        context = ParameterContext(flow, username, parameter.name, logger)
-        return _checked(parameter, _call(parameter, context))
+        context = ParameterContext(flow_cls.__name__, username, parameter.name, logger)
+        return _checked(parameter, _call(parameter, context, facts_of(flow_cls)))
     return _NOTHING
 
 
-def _call(parameter: Parameter, context: ParameterContext) -> Any:
+def _call(parameter: Parameter, context: ParameterContext, facts: Mapping[str, Any]) -> Any:
     # Metaflow's own functions take a second argument: whether the flow is deployed.
     arguments = (context, False) if _takes_two(parameter.default) else (context,)
-    facts = {"flow_name": context.flow_name, "username": context.user_name}
+    facts = {**facts, "flow_name": context.flow_name, "username": context.user_name}
     with task_facts(facts):
         try:
             return parameter.default(*arguments)

@@ -358,7 +358,7 @@ def test_extensions_may_add_to_current() -> None:
         @step
         def start(self) -> None:
             current._update_env({"project_name": "p"})
-            self.project: Any = current.project_name  # type: ignore[attr-defined]
+            self.project: Any = current.project_name
             self.next(self.end)
 
         @step

@@ -24,7 +24,7 @@ from gitflowrun.flow.secret_parameters import redacted, warnings_of
 from gitflowrun.git.repository import Repository, current_directory
 from gitflowrun.runtime.launch.program import flow_file, spelled, start_directory, typed_command
 from gitflowrun.settings import Settings, user_name
-from gitflowrun.values import frozen
+from gitflowrun.values import field, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,12 +51,14 @@ class FlowContext:
         launcher: What executes runs.
         quiet: Whether to leave out what is said about ourselves.
         decospecs: Decorators that the command line adds to all steps, as text.
+        options: What the options of the flow's decorators were given, by the options' names.
     """
 
     flow_cls: type[FlowSpec]
     launcher: Launcher
     quiet: bool = False
     decospecs: tuple[str, ...] = ()
+    options: dict[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -150,6 +152,9 @@ class FlowContext:
         default = next((os.environ[name] for name in named if os.environ.get(name)), "")
         return tuple(dict.fromkeys((*default.split(), *self.decospecs, *more)))
 
+    def _log(self, *words: object, **_options: object) -> None:
+        self.say(printable(" ".join(map(str, words))))
+
     def check(self, decospecs: Iterable[str] = ()) -> None:
         """Check parameters, graph and decorators.
 
@@ -166,7 +171,7 @@ class FlowContext:
         for warning in warnings_of(parameters_of(self.flow_cls)):
             click.echo(f"warning: {printable(warning)}", err=True)
         lint(self.graph)
-        complete(self.flow_cls, self.all_decospecs(decospecs))
+        complete(self.flow_cls, self.all_decospecs(decospecs), self.options, self.user, self._log)
         self.say(f"The flow is valid: {counted(len(self.graph), 'step')}.")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -22,7 +23,12 @@ def execute_run(flow: FlowContext, request: RunRequest) -> int:
     """Execute a run to its end; the exit code. Raises what `Launcher.run` does."""
     launcher, repository = flow.launcher, flow.repository
     try:
-        return launcher.run(request, repository, ask_secret, flow.run_log)
+        code = launcher.run(request, repository, ask_secret, flow.run_log)
+        if "gitflowrun.flow.decorators.exit_hook" in sys.modules and launcher.named is not None:
+            from gitflowrun.runtime.launch.exit_hooks import call_exit_hooks
+
+            call_exit_hooks(flow.flow_cls, repository, launcher.named, flow.say, is_done=code == 0)
+        return code
     finally:
         if launcher.named is not None and _is_wanted(flow):
             from gitflowrun.runtime.launch.on_finish import is_ignored, start_on_finish

@@ -16,6 +16,7 @@ from gitflowrun.cli.errors import FLOW, invoke
 from gitflowrun.cli.flow.context import FlowContext, with_option
 from gitflowrun.cli.options import load_command, together
 from gitflowrun.cli.output.terminal import style_for
+from gitflowrun.flow.definition import option_declarations
 from gitflowrun.names import did_you_mean
 from gitflowrun.values import replace
 
@@ -42,6 +43,15 @@ COMMANDS = {
 
 class _Commands(click.Group):
     """The commands by name; a command's module is imported when the command is typed."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """The options of the program, then those of the flow's own decorators."""
+        flow: FlowContext = ctx.obj
+        own = [
+            click.Option([f"--{name}"], **settings)
+            for name, settings in option_declarations(flow.flow_cls).items()
+        ]
+        return [*super().get_params(ctx), *own]
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  (click's signature)
         return list(COMMANDS)
@@ -98,9 +108,9 @@ _metaflow_options = together(
 @_metaflow_options
 @with_option
 @click.pass_context
-def _top(ctx: click.Context, quiet: bool, decospecs: tuple[str, ...]) -> None:
+def _top(ctx: click.Context, /, quiet: bool, decospecs: tuple[str, ...], **options: Any) -> None:
     """Run this flow, look at it and at its runs. Without a command the flow is checked."""
-    flow: FlowContext = replace(ctx.obj, quiet=quiet, decospecs=decospecs)
+    flow: FlowContext = replace(ctx.obj, quiet=quiet, decospecs=decospecs, options=options)
     ctx.obj = flow
     bold = style_for(sys.stderr).bold
     flow.say(bold(f"gitflowrun {__version__} executing {flow.name} for user:{flow.user}"))

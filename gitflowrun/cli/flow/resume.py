@@ -36,6 +36,7 @@ def resume_command(
     """
     flow.check(options["decospecs"])
     options["decospecs"] = flow.all_decospecs(options["decospecs"])
+    options["options"] = flow.options
     step, origin = _which(flow, step_or_run)
     if origin is not None and origin_run_id is not None and origin != origin_run_id:
         raise UsageError(

@@ -89,6 +89,7 @@ def run_command(ctx: click.Context, /, clone: str | None, rerun: str | None, **o
     flow.check(options["decospecs"])
     own = {key: value for key, value in options.items() if not key.startswith("parameter_")}
     own["decospecs"] = flow.all_decospecs(own["decospecs"])
+    own["options"] = flow.options
     kind = RunKind.RUN
     if clone is not None or rerun is not None:
         kind = RunKind.CLONE if rerun is None else RunKind.RERUN

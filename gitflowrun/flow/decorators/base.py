@@ -102,6 +102,10 @@ class Decorator:
         """The attributes as a run's INFO has them, where everybody can read them: plain data, no secrets."""
         return {key: _plain(value) for key, value in self.attributes.items()}
 
+    def notice(self) -> str:
+        """What the user should know when a run begins; nothing as a rule."""
+        return ""
+
     def describe(self) -> dict[str, Any]:
         """The decorator as plain data, in the form of Metaflow's `_graph_info`."""
         return {
@@ -261,6 +265,10 @@ class FlowDecorator(Decorator):
     def system_tags(self) -> tuple[str, ...]:
         """Tags that describe every run of the flow."""
         return ()
+
+    def metadata(self) -> Mapping[str, str]:
+        """Metadata of the run, which its `_parameters` task has."""
+        return {}
 
     def facts(self) -> Mapping[str, Any]:
         """Attributes of `current` in every task and in deploy-time functions."""

@@ -17,14 +17,29 @@ if TYPE_CHECKING:
 
 _PACKAGE = "gitflowrun.flow.decorators"
 STEP_DECORATORS = {
+    "batch": "clusters",
     "catch": "catch",
+    "conda": "packages",
     "environment": "environment",
+    "kubernetes": "clusters",
+    "parallel": "parallel",
+    "pypi": "packages",
     "resources": "resources",
     "retry": "retry",
+    "secrets": "secrets",
     "timeout": "timeout",
+    "uv": "packages",
 }
 """The decorators of steps: name to module."""
-FLOW_DECORATORS: dict[str, str] = {}
+FLOW_DECORATORS = {
+    "conda_base": "packages",
+    "exit_hook": "exit_hook",
+    "project": "project",
+    "pypi_base": "packages",
+    "schedule": "triggers",
+    "trigger": "triggers",
+    "trigger_on_finish": "triggers",
+}
 """The decorators of flows: name to module."""
 
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.errors import DecoratorError
 from gitflowrun.flow.decorators.registry import step_decorator
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from gitflowrun.flow.decorators.base import StepDecorator
 
 _SPEC = re.compile(r"\s*(\w+)\s*(?::(.*))?\Z", re.DOTALL)
-_NEXT = re.compile(r",(?=\s*\w+\s*=)")  # a comma within a value is part of it
+_KEY = re.compile(r"\s*(\w+)\s*=\s*")
+_NEXT = re.compile(r",(?=\s*\w+\s*=)")
 
 
 def parse_spec(text: str) -> StepDecorator:
@@ -28,20 +32,29 @@ def parse_spec(text: str) -> StepDecorator:
             f"{text!r} describes no decorator", hint="write NAME or NAME:ATTRIBUTE=VALUE,..."
         )
     name, rest = match.groups()
-    attributes: dict[str, Any] = {}
-    for part in _NEXT.split(rest) if rest and rest.strip() else ():
-        key, equals, value = part.partition("=")
-        if not equals:
+    return step_decorator(name)(dict(_attributes(text, name, rest or "")))
+
+
+def _attributes(text: str, name: str, rest: str) -> Iterator[tuple[str, Any]]:
+    """Names and values in `a=1,b=x`."""
+    while rest.strip():
+        match = _KEY.match(rest)
+        if match is None:
             raise DecoratorError(
-                f"{part.strip()!r} in {text!r} gives no attribute a value",
+                f"{rest.strip()!r} in {text!r} gives no attribute a value",
                 hint=f"write {name}:ATTRIBUTE=VALUE",
             )
-        attributes[key.strip()] = _value(value.strip())
-    return step_decorator(name)(attributes)
+        value, rest = _value(rest[match.end() :])
+        yield match[1], value
 
 
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
+def _value(rest: str) -> tuple[Any, str]:
+    """The value that a text begins with, and what comes behind it: a comma within JSON is part of that."""
+    with suppress(ValueError):
+        value, end = json.JSONDecoder().raw_decode(rest)
+        behind = rest[end:].lstrip()
+        if not behind or behind.startswith(","):
+            return value, behind[1:]
+    cut = _NEXT.search(rest)
+    end = cut.start() if cut else len(rest)
+    return rest[:end].strip(), rest[end + 1 :]

@@ -120,6 +120,7 @@ class TaskHooks:
         self._counts = attempt, user_retries(decorators)
         self._index = index
         self._inputs = inputs
+        self._before: dict[str, str | None] = {}
         self.metadata = TaskMetadata(attempt)
 
     def set_environment(self) -> None:
@@ -128,6 +129,7 @@ class TaskHooks:
         for it in self._decorators:
             it.runtime_task_created(None, self._task, self._index, self._inputs, False, None)  # noqa: FBT003
             it.runtime_step_cli(command, *self._counts, None)
+        self._before = {name: os.environ.get(name) for name in command.env}
         os.environ.update({name: str(value) for name, value in command.env.items()})
 
     def before(self, inputs: Any = None) -> None:
@@ -156,6 +158,11 @@ class TaskHooks:
         return any(handled)
 
     def finish(self, *, is_ok: bool) -> None:
-        """Act at the end of the attempt."""
+        """Act at the end of the attempt, and give the environment back: the next task may run in this process."""
         for it in self._decorators:
             it.task_finished(self._step, self._flow, self._graph, is_ok, *self._counts)
+        for name, value in self._before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

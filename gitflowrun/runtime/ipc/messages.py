@@ -100,6 +100,7 @@ class StoredParameters:
         secrets: The values of secret parameters, of which nothing is stored, by attribute.
         hashes: The keyed hashes of these, by the parameters' names.
         notices: What the user should know of them.
+        metadata: What the flow's decorators note about the run.
     """
 
     texts: Mapping[str, str]
@@ -112,6 +113,7 @@ class StoredParameters:
     secrets: Mapping[str, SecretValue] = field(default_factory=dict)
     hashes: Mapping[str, str] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @frozen
@@ -155,6 +157,7 @@ class StartRun:
             messages too, need not load what runs git.)
         config: All of its git config.
         retries: How often tasks are tried again, by step; of others never.
+        system_tags: Tags that the flow's decorators give to its runs.
     """
 
     flow: str
@@ -173,6 +176,7 @@ class StartRun:
     repository: Mapping[str, Any]
     config: Mapping[str, str]
     retries: Mapping[str, Retries] = field(default_factory=dict)
+    system_tags: tuple[str, ...] = ()
 
 
 @frozen
@@ -405,6 +409,7 @@ _RETRIES = map_of(ArraySchema(Retries, "retries", COUNT, COUNT))
 _SECRETS = map_of(ArraySchema(SecretValue, "secret", TEXT, BINARY, many(BINARY)))
 _PARAMETER_KINDS = (
     TEXT_MAP, map_of(ARTIFACT_REF), TEXTS, _INLINE, TEXTS, REAL, REAL, _SECRETS, TEXT_MAP, TEXTS,
+    TEXT_MAP,
 )  # fmt: skip
 _PARAMETERS = ArraySchema(StoredParameters, "parameters", *_PARAMETER_KINDS)
 _SCHEMAS: dict[str, ArraySchema[Any]] = {
@@ -412,7 +417,7 @@ _SCHEMAS: dict[str, ArraySchema[Any]] = {
     for cls, *kinds in (
         (
             StartRun, TEXT, MAP, RUN_REQUEST, optional(_PARAMETERS), TEXT, TEXTS, TEXTS,
-            optional(TEXT), TEXTS, TEXTS, optional(TEXT), TEXT, MAP, MAP, TEXT_MAP, _RETRIES,
+            optional(TEXT), TEXTS, TEXTS, optional(TEXT), TEXT, MAP, MAP, TEXT_MAP, _RETRIES, TEXTS,
         ),
         (InheritedParameters, TEXT, TEXTS, TEXT_MAP),
         (StoredParameters, *_PARAMETER_KINDS),

@@ -285,6 +285,7 @@ class Launcher:
     ) -> StartRun:
         """What the scheduler is told of a run."""
         from gitflowrun.flow.decorators.attempts import retries_of
+        from gitflowrun.flow.definition import system_tags_of
         from gitflowrun.flow.graph import FlowGraph
         from gitflowrun.git.repository import REPOSITORY
         from gitflowrun.runtime.launch.program import (
@@ -311,6 +312,7 @@ class Launcher:
             repository=REPOSITORY.dump(repository),
             config=repository.config,
             retries={step: Retries(*counts) for step, counts in retries_of(self._flow_cls).items()},
+            system_tags=system_tags_of(self._flow_cls),
         )
 
     def _serve(

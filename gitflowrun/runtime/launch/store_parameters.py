@@ -21,7 +21,7 @@ from gitflowrun.errors import UnserializableArtifact
 from gitflowrun.masking import SHOWN
 from gitflowrun.names import PARAMETERS_STEP, TaskName
 from gitflowrun.runs.records import parameter_text
-from gitflowrun.runtime.ipc.messages import InheritedParameters, StoredParameters
+from gitflowrun.runtime.ipc.messages import InheritedParameters, SecretValue, StoredParameters
 from gitflowrun.runtime.ipc.request import RunKind
 from gitflowrun.runtime.launch.program import spelled, typed_command
 from gitflowrun.settings import user_name
@@ -61,6 +61,7 @@ def store_parameters(
         UnserializableArtifact: a value can't be stored.
         RepositoryError: nothing can be written.
     """
+    from gitflowrun.flow.definition import metadata_of, notices_of
     from gitflowrun.flow.members import constants
 
     started = time.time()
@@ -85,6 +86,7 @@ def store_parameters(
         if name not in inherited
     }
     saved = _save(repository, {**fixed, **encoded})
+    values = {**(hidden.values if hidden else {}), **_variables(flow_cls)}
     return StoredParameters(
         {parameters[name].name: parameter_text(value) for name, value in shown.items()},
         saved.refs,
@@ -93,8 +95,27 @@ def store_parameters(
         saved.packs,
         started,
         time.time(),
-        *((hidden.values, hidden.hashes, hidden.notices) if hidden else ()),
+        values,
+        hidden.hashes if hidden else {},
+        (*(hidden.notices if hidden else ()), *notices_of(flow_cls)),
+        metadata_of(flow_cls),
     )
+
+
+def _variables(flow_cls: type[FlowSpec]) -> dict[str, SecretValue]:
+    """The variables of `@secrets`, as secrets of the run."""
+    if "gitflowrun.flow.decorators.secrets" not in sys.modules:
+        return {}
+    from gitflowrun.artifacts import codecs
+    from gitflowrun.flow.decorators.secrets import fetch_secrets
+    from gitflowrun.runtime.worker.task_secrets import variables_of
+
+    found = {}
+    for step, variables in fetch_secrets(flow_cls).items():
+        made = codecs.encode(variables)
+        texts = tuple(value.encode(errors="surrogatepass") for value in variables.values())
+        found[variables_of(step)] = SecretValue(made.codec, made.payload(), texts)
+    return found
 
 
 @frozen

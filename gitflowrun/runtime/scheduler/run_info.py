@@ -22,6 +22,7 @@ from gitflowrun.masking import SHOWN, Mask
 from gitflowrun.names import PARAMETERS_STEP, TaskName
 from gitflowrun.runs.records import (
     Attempt,
+    Metadatum,
     RunIdentity,
     RunInfo,
     RunOrigin,
@@ -207,6 +208,7 @@ def describe(
             "runtime:dev",
             f"python_version:{python}",
             f"metaflow_version:{METAFLOW_LEVEL}",
+            *start.system_tags,
         ),
         origin=None
         if origin is None
@@ -239,6 +241,9 @@ def parameters_task(
         run=run,
         attempts=(Attempt(0, stored.started, stored.finished, ok=True),),
         artifacts={**{name: inherited[name] for name in stored.inherited}, **stored.artifacts},
+        metadata=tuple(
+            Metadatum(name, text, name, stored.finished) for name, text in stored.metadata.items()
+        ),
     )
     return FinishedTask(record, stored.inline, packs=stored.packs)
 

@@ -30,7 +30,7 @@ from gitflowrun.errors import (
     UntrustedArtifact,
 )
 from gitflowrun.failpoints import reached
-from gitflowrun.flow.definition import complete
+from gitflowrun.flow.definition import complete, facts_of
 from gitflowrun.flow.execute import StepOutcome, execute_step
 from gitflowrun.flow.foreach import items_artifact
 from gitflowrun.flow.task_state import ArtifactSource
@@ -99,9 +99,11 @@ class TaskRunner:
         self._looked_at: set[PayloadIdentity] | None = (
             None  # what was to be loaded ahead, if it could be
         )
+        self._facts: dict[str, Any] = {}
         self._incomplete: Exception | None = None
         try:
-            complete(flow_cls, context.decospecs, context.options)
+            complete(flow_cls, context.decospecs, dict(context.options), context.user)
+            self._facts = facts_of(flow_cls)
         except Exception as error:  # noqa: BLE001  (a user's decorator may raise anything, and each task should say it)
             self._incomplete = error
 
@@ -161,6 +163,7 @@ class TaskRunner:
         context, process = self.context, os.getpid()
         if self._incomplete is not None:
             raise self._incomplete
+        self._secrets.deliver(self._flow_cls, launch.task.step)
         outcome = execute_step(
             self._flow_cls,
             launch.task,
@@ -169,6 +172,7 @@ class TaskRunner:
             frames=launch.frames,
             max_num_splits=context.max_num_splits,
             facts={
+                **self._facts,
                 "run_id": str(context.run.id),
                 "retry_count": launch.attempt,
                 "origin_run_id": str(context.origin.id) if context.origin else None,

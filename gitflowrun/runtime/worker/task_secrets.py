@@ -24,7 +24,13 @@ if TYPE_CHECKING:
     from gitflowrun.runtime.ipc.messages import SecretValue
 
 _EXCEPTION = "_exception"
+VARIABLES = "@secrets "
 _OF_NUMBERS = frozenset({int, list, tuple, set, dict})
+
+
+def variables_of(step: str) -> str:
+    """The name under which the variables of a step's `@secrets` travel; no parameter can have it."""
+    return VARIABLES + step
 
 
 class Secrets:
@@ -43,6 +49,14 @@ class Secrets:
             for text in secret.texts
             if text.isdigit() and len(text) >= SHORTEST_SECRET
         }
+
+    def deliver(self, flow_cls: type, step: str) -> None:
+        """Give a step the variables of its `@secrets`, if it has any."""
+        key = variables_of(step)
+        if key in self._values:
+            from gitflowrun.flow.decorators.secrets import deliver  # few steps have them
+
+            deliver(flow_cls, step, self.value(key))
 
     def __contains__(self, name: str) -> bool:
         return name in self._values
@@ -84,6 +98,11 @@ class Secrets:
         if secret is None:
             return None
         shown = self._mask.text(name)
+        if secret.startswith(VARIABLES):
+            return UnserializableArtifact(
+                f"artifact {shown!r} is not stored: it holds the value of a variable that @secrets has set",
+                hint=f"`del self.{shown}` before the step ends, or keep only what is no secret",
+            )
         return UnserializableArtifact(
             f"artifact {shown!r} is not stored: it holds the value of the secret parameter self.{secret}",
             hint=f"`del self.{shown}` before the step ends, or keep only what is no secret: "

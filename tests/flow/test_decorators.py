@@ -1,0 +1,445 @@
+"""Built-in decorators, through the command line of flow files: what they do, what they record, what they refuse."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from gitflowrun.errors import DecoratorError
+from gitflowrun.flow.decorators.spec import parse_spec
+from tests.helpers.flows import latest, one_task, value_of
+
+if TYPE_CHECKING:
+    from tests.helpers.repos import GitRepo
+
+HEAD = "import os, signal, sys, time\nfrom gitflowrun import *\n"
+FOOT = "\n\nif __name__ == '__main__':\n    F()\n"
+
+
+def flow(
+    start: str = "pass", end: str = "pass", *, on_start: str = "", on_flow: str = "", head: str = ""
+) -> str:
+    """A flow of two steps with decorators on the first one and on the class."""
+    body, last = (text.replace("\n", "\n        ") for text in (start, end))
+    marks = "".join(f"    {line}\n" for line in on_start.split("\n") if line)
+    return (
+        f"{HEAD}{head}\n{on_flow}\nclass F(FlowSpec):\n"
+        f"{marks}    @step\n    def start(self):\n        {body}\n        self.next(self.end)\n"
+        f"    @step\n    def end(self):\n        {last}\n{FOOT}"
+    )
+
+
+def ran(repo: GitRepo, text: str, *words: str, code: int = 0, **env: str) -> Any:
+    """The result of running a flow, which ends with this exit code."""
+    repo.write("f.py", text)
+    done = repo.flow("f.py", *(words or ("run",)), env=env)
+    assert done.code == code, done.out + done.err
+    return done
+
+
+KINDS = ("fork", "fresh", "inline")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_catch_lets_the_flow_go_on(repo: GitRepo, kind: str) -> None:
+    """The exception is an artifact as text, what the step had set is kept, and the next step runs."""
+    text = flow(
+        "self.before = 1\nraise ValueError('no luck')",
+        "self.said = (self.bad.type, self.bad.exception, 'no luck' in self.bad.stacktrace, self.before)",
+        on_start="@catch(var='bad')",
+    )
+    done = ran(repo, text, GITFLOWRUN_ISOLATION=kind)
+    said = done.out + done.err  # an inline step writes to the terminal itself
+    assert "@catch caught an exception from <flow F step start>" in said
+    assert ">  ValueError: no luck" in said
+    run = latest(repo)
+    assert value_of(one_task(run, "end"), "said") == ("builtins.ValueError", "no luck", True, 1)
+    assert one_task(run, "start").record.ok
+
+
+def test_catch_has_nothing_to_say_of_a_step_that_succeeds(repo: GitRepo) -> None:
+    """The artifact is None then, and with print_exception=False a caught exception is not printed."""
+    ran(repo, flow(on_start="@catch(var='bad')"))
+    assert value_of(one_task(latest(repo), "end"), "bad") is None
+    done = ran(repo, flow("raise ValueError('quiet')", on_start="@catch(print_exception=False)"))
+    assert "quiet" not in done.out
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_timeout_ends_sleeping_and_busy_steps(repo: GitRepo, kind: str) -> None:
+    """A step that takes too long fails with words that name the limit; one that is quick does not notice."""
+    for body in ("time.sleep(60)", "while True: pass"):
+        done = ran(
+            repo, flow(body, on_start="@timeout(seconds=0.2)"), code=1, GITFLOWRUN_ISOLATION=kind
+        )
+        said = done.out + done.err
+        assert "TimeoutException: step 'start' took longer than 0.2 seconds" in said
+        assert "gitflowrun/flow" not in said
+    text = flow("pass", "time.sleep(0.4)", on_start="@timeout(seconds=0.2)")
+    ran(repo, text, GITFLOWRUN_ISOLATION=kind)
+
+
+def test_timeout_beside_an_alarm_of_the_step(repo: GitRepo) -> None:
+    """A handler that was there before is there again afterwards, and no alarm is left."""
+    body = "self.left = signal.getitimer(signal.ITIMER_REAL)[0] > 0"
+    ran(repo, flow(body, on_start="@timeout(minutes=1)"))
+    assert value_of(one_task(latest(repo), "end"), "left") is True
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_environment_is_that_of_its_step_alone(repo: GitRepo, kind: str) -> None:
+    """Variables are text, and the next step has none of them."""
+    text = flow(
+        "self.a = os.environ['COLOR'] + os.environ['COUNT']",
+        "self.b = os.environ.get('COLOR')",
+        on_start="@environment(vars={'COLOR': 'red', 'COUNT': 3, 'API_KEY': 'abc'})",
+    )
+    ran(repo, text, GITFLOWRUN_ISOLATION=kind)
+    run = latest(repo)
+    assert value_of(one_task(run, "end"), "a") == "red3"
+    assert value_of(one_task(run, "end"), "b") is None
+    (row,) = run.info.graph["steps"]["start"]["decorators"]
+    assert row["name"] == "environment"
+    assert row["statically_defined"] is True
+    assert row["attributes"]["vars"] == {"COLOR": "red", "COUNT": 3, "API_KEY": "***"}
+
+
+def test_what_is_for_clusters_is_recorded_and_told(repo: GitRepo) -> None:
+    """Decorators that need what is not here are accepted, named once, and stand in the graph."""
+    marks = "@kubernetes(image='x', memory=100)\n@conda(packages={'numpy': '2'})\n@resources(cpu=2)"
+    done = ran(
+        repo,
+        flow(on_start=marks, on_flow="@schedule(daily=True)\n@pypi_base(packages={'a': '1'})"),
+    )
+    assert (
+        done.err.count("@kubernetes is recorded") + done.out.count("@kubernetes is recorded") == 1
+    )
+    graph = latest(repo).info.graph
+    names = [row["name"] for row in graph["steps"]["start"]["decorators"]]
+    assert names == ["kubernetes", "conda", "resources"]
+    assert graph["steps"]["start"]["decorators"][2]["attributes"]["cpu"] == 2
+    assert [row["name"] for row in graph["decorators"]] == ["schedule", "pypi_base"]
+
+
+PROJECT = flow(
+    "self.said = (current.project_name, current.branch_name, current.is_user_branch, "
+    "current.is_production, current.project_flow_name)",
+    on_flow="@project(name='demo')",
+    head="def default(context):\n    return current.project_name\n",
+).replace("class F(FlowSpec):\n", "class F(FlowSpec):\n    x = Parameter('x', default=default)\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "branch", "facts"),
+    [
+        ((), "user.ada", (True, False)),
+        (("--branch", "b1"), "test.b1", (False, False)),
+        (("--production",), "prod", (False, True)),
+        (("--production", "--branch", "b1"), "prod.b1", (False, True)),
+    ],
+)
+def test_project_names_the_branch(
+    repo: GitRepo, words: tuple[str, ...], branch: str, facts: tuple[bool, bool]
+) -> None:
+    """`current`, system tags and deploy-time functions know project and branch."""
+    ran(repo, PROJECT, *words, "run", METAFLOW_USER="ada")
+    run = latest(repo)
+    said = value_of(one_task(run, "end"), "said")
+    assert said == ("demo", branch, *facts, f"demo.{branch}.F")
+    assert value_of(one_task(run, "end"), "x") == "demo"
+    assert {"project:demo", f"project_branch:{branch}"} <= set(run.info.system_tags)
+
+
+def test_project_by_the_environment(repo: GitRepo) -> None:
+    """METAFLOW_BRANCH is the option; the same said twice is refused."""
+    ran(repo, PROJECT, "run", METAFLOW_BRANCH="b2", METAFLOW_USER="ada")
+    assert "project_branch:test.b2" in latest(repo).info.system_tags
+    twice = PROJECT.replace("'demo')", "'demo', branch='x')")
+    done = ran(repo, twice, "--branch", "y", "run", code=1)
+    assert "--branch y is given, and @project says branch='x'" in done.err
+
+
+SECRET = "opensesame-77"
+SECRETS = (
+    "@secrets(sources=[{'type': 'inline', 'id': 'a', "
+    "'options': {'env_vars': {'TOK': os.environ['GIVEN']}}}])"
+)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_secrets_reach_the_step_and_nothing_else(repo: GitRepo, kind: str) -> None:
+    """The step has the variable; output is masked, and git has the value nowhere."""
+    text = flow(
+        "self.length = len(os.environ['TOK'])\nprint('it is', os.environ['TOK'])",
+        "self.gone = 'TOK' not in os.environ",
+        on_start=SECRETS,
+    )
+    done = ran(repo, text, GIVEN=SECRET, GITFLOWRUN_ISOLATION=kind)
+    run = latest(repo)
+    assert value_of(one_task(run, "end"), "length") == len(SECRET)
+    assert value_of(one_task(run, "end"), "gone") is True
+    assert one_task(run, "start").output("stdout") == b"it is ***\n"
+    if kind != "inline":  # there the step writes to the terminal itself
+        assert SECRET not in done.out + done.err
+    for line in repo.git("cat-file", "--batch-all-objects", "--batch-check").splitlines():
+        oid, kind_of, _ = line.split()
+        if kind_of == "blob":
+            assert SECRET not in repo.git("cat-file", "-p", oid)
+
+
+def test_an_artifact_with_a_secret_is_refused(repo: GitRepo) -> None:
+    """The task fails and names the artifact, not the value."""
+    text = flow("self.url = 'https://' + os.environ['TOK']", on_start=SECRETS)
+    done = ran(repo, text, code=1, GIVEN=SECRET)
+    assert (
+        "artifact 'url' is not stored: it holds the value of a variable that @secrets" in done.out
+    )
+    assert SECRET not in done.out + done.err
+
+
+def test_a_provider_of_ones_own(repo: GitRepo) -> None:
+    """A class with a TYPE fetches secrets, once a run."""
+    head = (
+        "from gitflowrun.flow.decorators.secrets import SecretsProvider\n"
+        "class Vault(SecretsProvider):\n    TYPE = 'vault'\n"
+        "    def get_secret_as_dict(self, secret_id, options=None, role=None):\n"
+        "        open('calls', 'a').write('x')\n"
+        "        return {'TOK': f'{secret_id}-{options[\"k\"]}-{role}'}\n"
+    )
+    mark = "@secrets(sources=[{'type': 'vault', 'id': 'db', 'options': {'k': 1}}], role='me')"
+    ran(repo, flow("self.x = os.environ['TOK'][:4]", on_start=mark, head=head))
+    assert value_of(one_task(latest(repo), "end"), "x") == "db-1"
+    assert repo.path.joinpath("calls").read_text() == "x"
+
+
+def test_exit_hooks_are_called_when_the_run_has_ended(repo: GitRepo) -> None:
+    """Each is called in a process of its own, with the run where it asks for it; a failing one changes nothing."""
+    head = (
+        "def told(run):\n    print('told', run.pathspec, run.successful)\n"
+        "def bare():\n    print('bare', os.getpid() != MAIN)\n"
+        "def failing(run=None):\n    print('failing', run); raise ValueError('of the hook')\n"
+        "MAIN = os.getpid()\n"
+    )
+    mark = "@exit_hook(on_success=[told, 'bare', failing], on_error=[told])"
+    text = flow("assert 'FAIL' not in os.environ", head=head, on_flow=mark)
+    done = ran(repo, text)
+    assert [line for line in done.out.splitlines() if line[:4] in {"told", "bare", "fail"}] == [
+        "told F/1 True", "bare True", "failing Run('F/1')",
+    ]  # fmt: skip
+    assert "ValueError: of the hook" in done.err
+    assert "The exit hook 'failing' failed" in done.err
+    assert "exit_hooks.py" not in done.err
+    done = ran(repo, text, code=1, FAIL="1")
+    assert "told F/2 False" in done.out
+    assert "bare" not in done.out
+
+
+def test_trigger_says_what_has_started_a_run(repo: GitRepo) -> None:
+    """`--trigger FLOW/RUN` names a run that is done: `current.trigger` and `Run.trigger` tell of its end."""
+    text = flow(
+        "t = current.trigger\nself.said = t and (t.event.name, t.event.id, t.run.pathspec, len(t), list(t))",
+        on_flow="@trigger_on_finish(flow='F')",
+    )
+    ran(repo, text)
+    assert value_of(one_task(latest(repo), "end"), "said") is None
+    ran(repo, text, "--trigger", "F/1", "run")
+    expected = ("metaflow.F.end", "F/1/end/2", "F/1", 1, ["metaflow.F.end"])
+    assert value_of(one_task(latest(repo), "end"), "said") == expected
+    code = "from gitflowrun import Flow; t = Flow('F')['2'].trigger; print(t.run, t['F'], Flow('F')['1'].trigger)"
+    done = repo.python("-c", code)
+    assert done.out == "Run('F/1') Run('F/1') None\n"
+    done = ran(repo, text, "--trigger", "F/9", "run", code=1)
+    assert "--trigger F/9: flow F has no run 9" in done.err
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "[]",
+        "{",
+        '[{"name": 1}]',
+        "[1]",
+        "[" * 100_000,
+        '[{"name":"a","id":"b","time":1e99,"type":"run"}]',
+    ],
+)
+def test_a_trigger_that_anybody_may_have_written(entry: str) -> None:
+    """What is no list of events is no trigger."""
+    from gitflowrun.client.trigger import Trigger
+
+    assert Trigger.load(entry) is None
+
+
+def test_with_adds_a_decorator_to_all_steps_that_lack_it(repo: GitRepo) -> None:
+    """`--with` before or behind the command, and METAFLOW_DEFAULT_DECOSPECS; what the source says wins."""
+    text = flow(
+        "self.a = os.environ['A']",
+        "self.b = os.environ['A']",
+        on_start="@environment(vars={'A': 'own'})",
+    )
+    spec = 'environment:vars={"A": "all, B=1"}'
+    given = 'environment:vars={"A":"all"}'
+    for words, default in (
+        (("run", "--with", spec), ""),
+        (("--with", spec, "run"), ""),
+        (("run",), given),
+    ):
+        ran(repo, text, *words, METAFLOW_DEFAULT_DECOSPECS=default)
+        run = latest(repo)
+        assert value_of(one_task(run, "end"), "a") == "own"
+        assert str(value_of(one_task(run, "end"), "b")).startswith("all")
+        steps = run.info.graph["steps"]
+        assert steps["end"]["decorators"][0]["statically_defined"] is False
+
+
+@pytest.mark.parametrize(
+    ("text", "attributes"),
+    [
+        ("retry", {}),
+        ("retry:", {}),
+        ("retry:times=2", {"times": 2}),
+        (
+            " retry : times = 2 , minutes_between_retries=0",
+            {"times": 2, "minutes_between_retries": 0},
+        ),
+        ('environment:vars={"A": "x,B=1", "C": [1]}', {"vars": {"A": "x,B=1", "C": [1]}}),
+        ("catch:var=bad,print_exception=false", {"var": "bad", "print_exception": False}),
+        ("catch:var=a,b,print_exception=true", {"var": "a,b", "print_exception": True}),
+        ('catch:var="bad"', {"var": "bad"}),
+    ],
+)
+def test_a_decorator_as_text(text: str, attributes: dict[str, Any]) -> None:
+    """Values are JSON or text; commas within them are theirs."""
+    made = parse_spec(text)
+    assert made.attributes == {**made.defaults, **attributes}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "describes no decorator"),
+        ("a b", "describes no decorator"),
+        ("retri", "there is no decorator 'retri'"),
+        ("retry:3", "'3' in 'retry:3' gives no attribute a value"),
+        ("retry:times=1,3=", "has no attribute '3'"),
+        ("project", "there is no decorator 'project' for steps"),
+    ],
+)
+def test_a_text_that_is_no_decorator(text: str, said: str) -> None:
+    """What is wrong is said."""
+    with pytest.raises(DecoratorError, match=re.escape(said)):
+        parse_spec(text)
+
+
+@pytest.mark.parametrize(
+    ("mark", "said"),
+    [
+        ("@retry(tims=3)", "@retry has no attribute 'tims'\nhint: did you mean times?"),
+        ("@retry(times=5)", "@retry of step 'start' asks for 5 retries, and 4 are possible"),
+        ("@retry(times=-1)", "times=-1 is no number of times"),
+        ("@retry(times='x')", "times='x' is no number of times"),
+        ("@timeout", "@timeout of step 'start' has no time"),
+        ("@timeout(seconds='soon')", "seconds='soon' is no time"),
+        ("@timeout(seconds=-1)", "seconds=-1 is no time"),
+        ("@environment(vars=3)", "vars is a int"),
+        ("@environment(vars={'a=b': 1})", "'a=b' can't be a variable"),
+        ("@retry\n@retry(times=1)", "step 'start' has @retry twice"),
+        ("@project(name='x')", "@project is for flows, and 'start' is none"),
+        ("@catch(var='a b')", "var='a b' can't name an artifact"),
+        ("@secrets(sources=[{'type': 'inlin'}])", "there is no provider of secrets 'inlin'"),
+        ("@secrets(sources=['x'])", "a source has no type"),
+        (
+            "@secrets(sources=[{'type': 'inline', 'options': {'env_vars': {'HOME': 'x'}}}])",
+            "HOME is set already",
+        ),
+        (
+            "@secrets(sources=[{'type': 'inline', 'options': {'env_vars': {'A': 1}}}])",
+            "the value of A is int",
+        ),
+    ],
+)
+def test_misuse_is_told_and_nothing_runs(repo: GitRepo, mark: str, said: str) -> None:
+    """What a decorator does not allow is said in words, with exit code 1, and there is no run."""
+    done = ran(repo, flow(on_start=mark), code=1)
+    assert said in done.err
+    assert "Traceback" not in done.err
+    assert not repo.git("for-each-ref", "refs/runs")
+
+
+@pytest.mark.parametrize(
+    ("mark", "said"),
+    [
+        ("@retry", "@retry is for steps, and 'F' is none"),
+        ("@project", "@project has no name"),
+        ("@project(name='No')", "@project: name 'No' can't be"),
+        ("@project(name='a')\n@project(name='b')", "flow 'F' has @project twice"),
+        ("@trigger", "@trigger has neither event nor events"),
+        ("@exit_hook(on_success=['nothing'])", "'nothing' is no function of its module"),
+        ("@exit_hook", "@exit_hook has nothing to call"),
+    ],
+)
+def test_misuse_on_a_flow_is_told(repo: GitRepo, mark: str, said: str) -> None:
+    """The same of the decorators of flows."""
+    done = ran(repo, flow(on_flow=mark), code=1)
+    assert said in done.err
+    assert "Traceback" not in done.err
+
+
+def test_catch_is_refused_where_nobody_could_go_on(repo: GitRepo) -> None:
+    """A step that splits by a foreach names its items itself: with @catch it is refused, with its line."""
+    text = (
+        f"{HEAD}class F(FlowSpec):\n    @catch\n    @step\n    def start(self):\n        self.items = [1]\n"
+        "        self.next(self.work, foreach='items')\n    @step\n    def work(self):\n"
+        "        self.next(self.join)\n    @step\n    def join(self, inputs):\n        self.next(self.end)\n"
+        f"    @step\n    def end(self):\n        pass\n{FOOT}"
+    )
+    done = ran(repo, text, code=1)
+    assert "f.py:6: @catch can't be on step 'start'" in done.err
+
+
+def test_a_decorator_inherited_twice_is_refused(repo: GitRepo) -> None:
+    """Which classes have it is said."""
+    text = flow(on_flow="@project(name='b')").replace(
+        "@project(name='b')\nclass F(FlowSpec)",
+        "@project(name='a')\nclass Base(FlowSpec):\n    pass\n\n@project(name='b')\nclass F(Base)",
+    )
+    done = ran(repo, text, code=1)
+    assert "flow 'F' has @project more than once: on F and Base" in done.err
+
+
+def test_flows_share_steps_and_not_their_decorators(repo: GitRepo) -> None:
+    """A decorator added to one flow's steps is not on those of another that inherits them."""
+    repo.write("f.py", flow(on_start="@retry(times=1)"))
+    code = (
+        "from f import F\nfrom gitflowrun.flow.decorators.attached import attached\n"
+        "class G(F): pass\n"
+        "attached(G).add(['catch'], ['start', 'end'])\n"
+        "print([it.name for it in attached(G).of_step('start')], [it.name for it in attached(F).of_step('start')],\n"
+        "      attached(G).of_step('start')[0] is attached(F).of_step('start')[0])"
+    )
+    assert repo.python("-c", code).out == "['retry', 'catch'] ['retry'] False\n"
+
+
+def test_show_lists_decorators(repo: GitRepo) -> None:
+    """`show` names them as they are written."""
+    done = ran(repo, flow(on_start="@retry(times=1)\n@catch"), "show")
+    assert "    @retry\n    @catch\n" in done.out
+
+
+def test_names_of_the_graph(repo: GitRepo) -> None:
+    """The client reads what a run's steps were decorated with."""
+    ran(repo, flow(on_start="@retry(times=1)"))
+    code = (
+        "from gitflowrun import Flow; import json\n"
+        "print(json.dumps(Flow('F').latest_run['start'].task['_graph_info'].data['steps']['start']['decorators']))"
+    )
+    (row,) = json.loads(repo.python("-c", code).out)
+    assert row == {
+        "name": "retry",
+        "attributes": {"times": 1, "minutes_between_retries": 2},
+        "statically_defined": True,
+        "inserted_by": [],
+    }
