@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from gitflowrun.flow.decorators.catch import catch
     from gitflowrun.flow.decorators.clusters import batch, kubernetes
     from gitflowrun.flow.decorators.environment import environment
-    from gitflowrun.flow.decorators.triggers import schedule, trigger, trigger_on_finish
     from gitflowrun.flow.decorators.exit_hook import exit_hook
     from gitflowrun.flow.decorators.packages import conda, conda_base, pypi, pypi_base, uv
     from gitflowrun.flow.decorators.parallel import parallel
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
     from gitflowrun.flow.decorators.retry import retry
     from gitflowrun.flow.decorators.secrets import secrets
     from gitflowrun.flow.decorators.timeout import timeout
+    from gitflowrun.flow.decorators.triggers import schedule, trigger, trigger_on_finish
     from gitflowrun.flow.includefile import IncludeFile
     from gitflowrun.version import get_version
 
