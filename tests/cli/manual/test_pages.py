@@ -7,6 +7,7 @@ import pty
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -180,9 +181,8 @@ def test_help_of_what_is_no_verb(repo: GitRepo) -> None:
 def on_a_terminal(repo: GitRepo, programs: Path, *words: str) -> str:
     """What `git runs WORDS` shows on a terminal of its own where PATH begins with `programs`."""
     ours, theirs = pty.openpty()
-    python = shutil.which("python3") or "python3"
     with subprocess.Popen(
-        [python, "-m", "gitflowrun.cli.git_runs.main", *words],
+        [sys.executable, "-m", "gitflowrun.cli.git_runs.main", *words],
         cwd=repo.path, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
         env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "PATH": f"{programs}:{os.environ['PATH']}"},
     ) as process:  # fmt: skip
@@ -219,7 +219,7 @@ def test_on_a_terminal_man_shows_the_page(repo: GitRepo, tmp_path: Path, works: 
 def test_a_page_fits_a_narrow_window(repo: GitRepo) -> None:
     """A narrow window is filled, and no line but those of examples is longer than it."""
     done = run_program(
-        ["python3", "-m", "gitflowrun.cli.git_runs.main", "trust", "--help"],
+        [sys.executable, "-m", "gitflowrun.cli.git_runs.main", "trust", "--help"],
         repo.path,
         {"COLUMNS": "40"},
     )
