@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from gitflowrun.flow.decorators.packages import conda, conda_base, pypi, pypi_base, uv
     from gitflowrun.flow.decorators.parallel import parallel
     from gitflowrun.flow.decorators.project import project
+    from gitflowrun.flow.decorators.pytorch_parallel import pytorch_parallel
     from gitflowrun.flow.decorators.resources import resources
     from gitflowrun.flow.decorators.retry import retry
     from gitflowrun.flow.decorators.secrets import secrets
@@ -61,6 +62,7 @@ _MODULES = {
     "gitflowrun.flow.decorators.packages": "conda conda_base pypi pypi_base uv",
     "gitflowrun.flow.decorators.parallel": "parallel",
     "gitflowrun.flow.decorators.project": "project",
+    "gitflowrun.flow.decorators.pytorch_parallel": "pytorch_parallel",
     "gitflowrun.flow.decorators.resources": "resources",
     "gitflowrun.flow.decorators.retry": "retry",
     "gitflowrun.flow.decorators.secrets": "secrets",
@@ -106,6 +108,7 @@ __all__ = [
     "project",
     "pypi",
     "pypi_base",
+    "pytorch_parallel",
     "resources",
     "retry",
     "schedule",

@@ -1,7 +1,7 @@
 """All limits of the package: sizes, counts and times, by layer, each with its unit.
 
-Elsewhere: of records and messages (`msgpack`), of output (`runs.layout`, `runs.line_times`), of ids (`runs.ids`), of
-scalars and metrics (`artifacts.scalar`, `runs.metrics`), of the index of runs (`runs.lookup`).
+Elsewhere: of records and messages (`msgpack`), output (`runs.layout`, `runs.line_times`), ids (`runs.ids`), scalars
+and metrics (`artifacts.scalar`, `runs.metrics`), the index of runs (`runs.lookup`) and gangs (`flow.transition`).
 """
 
 # ---- Names, and what settings say where nobody has set them ----

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from gitflowrun.artifacts import codecs
 from gitflowrun.client.base import TaskPart, local_time
 from gitflowrun.client.display import png, preformatted, table, title
-from gitflowrun.client.metaflow_names import PRIVATE_ARTIFACTS, as_exception
+from gitflowrun.client.metaflow_names import PRIVATE_ARTIFACTS, as_exception, private_names
 from gitflowrun.errors import ClassChanged, GitflowrunError, NotFound, UntrustedArtifact
 from gitflowrun.limits import MEASURED_UP_TO, NAMES_IN_A_HINT
 from gitflowrun.names import did_you_mean
@@ -38,7 +38,7 @@ class DataArtifact(TaskPart):
     def _check_exists(self) -> None:
         super()._check_exists()
         names = self._task.artifacts
-        if self.id not in names and self.id not in PRIVATE_ARTIFACTS:
+        if self.id not in names and self.id not in private_names(self._task.record):
             public = [name for name in names if not name.startswith("_")]
             some = public[:NAMES_IN_A_HINT] + ["…"] * (len(public) > NAMES_IN_A_HINT)
             raise NotFound(

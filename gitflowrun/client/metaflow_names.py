@@ -10,16 +10,17 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gitflowrun.errors import TooLarge
-from gitflowrun.runs.records import INFO
+from gitflowrun.runs.records import CONTROL_TASK, INFO
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from gitflowrun.client.run_reader import TaskReader
     from gitflowrun.runs.read import StoredRun
-    from gitflowrun.runs.records import RunIdentity, RunInfo
+    from gitflowrun.runs.records import RunIdentity, RunInfo, TaskRecord
 
+_NODES_NAMED = 1_000
 _SPLIT_VALUES = "split_values"  # a field that the runtime adds to the record of a task that splits
 _TRACEBACK = "Traceback (most recent call last):"
 
@@ -29,9 +30,9 @@ class ForeachFrame(NamedTuple):
 
     step: str
     var: str
-    num_splits: int
+    num_splits: int | None
     index: int  # type: ignore[assignment]  # hides `tuple.index`, as Metaflow's does
-    value: str
+    value: str | None
 
 
 @frozen
@@ -96,9 +97,9 @@ def _frames(task: TaskReader) -> list[ForeachFrame]:
         ForeachFrame(
             (steps.get(frame.step, {}).get("next") or [frame.step])[0],
             frame.var,
-            frame.num_splits,
+            None if frame.is_gang else frame.num_splits,
             frame.index,
-            frame.value,
+            None if frame.is_gang else frame.value,
         )
         for frame in task.record.frames
     ]
@@ -109,20 +110,45 @@ def _transition(task: TaskReader) -> tuple[list[str], str | None] | None:
     return None if jump is None else (list(jump.targets), jump.foreach)
 
 
+def _num_splits(task: TaskReader) -> int | None:
+    jump = task.record.transition
+    return None if jump is None or jump.is_gang else jump.num_splits
+
+
+def _mappers(task: TaskReader) -> list[str]:
+    """Of the control task of a gang: its nodes in order, as Metaflow writes them."""
+    gang, first = task.record.gang, f"{task.run.now().id}/{task.name}"
+    nodes = range(min(gang.num_splits, _NODES_NAMED)) if gang else ()
+    return [f"{first}_node_{node}" if node else first for node in nodes]
+
+
 PRIVATE_ARTIFACTS: Mapping[str, Callable[[TaskReader], Any]] = {
+    "_control_mapper_tasks": _mappers,
+    "_control_task_is_mapper_zero": lambda _: True,
     "_current_step": lambda task: task.name.step,
     "_exception": _exception,
-    "_foreach_num_splits": lambda task: getattr(task.record.transition, "num_splits", None),
+    "_foreach_num_splits": _num_splits,
     "_foreach_stack": _frames,
     "_foreach_values": lambda task: task.record.extra.get(_SPLIT_VALUES),
     "_foreach_var": lambda task: getattr(task.record.transition, "foreach", None),
     "_graph_info": _graph,
-    "_iteration_stack": lambda _: [],
+    "_iteration_stack": lambda task: list(task.record.iterations),
     "_success": lambda task: task.ok,
     "_task_ok": lambda task: task.ok,
     "_transition": _transition,
+    "_unbounded_foreach": lambda _: True,
 }
 """How each artifact that Metaflow stores with every task follows from the task's record."""
+_OF_CONTROL_TASKS = frozenset({"_control_mapper_tasks", "_control_task_is_mapper_zero"})
+
+
+def private_names(record: TaskRecord) -> Collection[str]:
+    """The names of the artifacts that Metaflow stores with a task of its own accord."""
+    jump, gang = record.transition, record.gang
+    names = PRIVATE_ARTIFACTS.keys()
+    if gang is None and not (jump is not None and jump.is_gang):
+        return names - _OF_CONTROL_TASKS - {"_unbounded_foreach"}
+    return names if gang is not None and not gang.index else names - _OF_CONTROL_TASKS
 
 
 def metadata_entries(task: TaskReader, of: object) -> list[Metadata]:
@@ -156,9 +182,15 @@ def _derived_entries(task: TaskReader) -> Iterator[tuple[str, Any, float]]:
     if task.origin_pathspec is not None:
         yield "origin-task-id", record.name.task, started
     if record.frames:
-        yield "foreach-stack", [f"{frame.var}={frame.value}" for frame in record.frames], started
+        items = [f"{frame.var}={frame.value}" for frame in record.frames if not frame.is_gang]
+        if items:
+            yield "foreach-stack", items, started
         path = ",".join(f"{frame.step}:{frame.index}" for frame in _frames(task))
         yield "foreach-execution-path", path, started
+    if record.gang is not None:
+        yield "parallel-world-size", record.gang.num_splits, started
+        if not record.gang.index:
+            yield "internal_task_type", CONTROL_TASK, started
     for attempt in record.attempts:
         yield "attempt", str(attempt.number), attempt.started
         yield "attempt_ok", str(attempt.ok), attempt.finished

@@ -98,11 +98,9 @@ class Task(TaskPart, Container[DataArtifact]):
 
     @property
     def is_control(self) -> bool:
-        """Whether it controls the other tasks of a parallel step."""
-        return any(
-            entry.name == "internal_task_type" and entry.value == "control_task"
-            for entry in self._task.record.metadata
-        )
+        """Whether it controls the other tasks of a parallel step: it is the first node of a gang."""
+        gang = self._task.record.gang
+        return gang is not None and not gang.index
 
     @property
     def runtime_name(self) -> str | None:

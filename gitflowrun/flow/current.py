@@ -6,13 +6,29 @@ them anywhere. `task_facts` sets them while a step or a parameter's function run
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from gitflowrun.client import Run, Task
     from gitflowrun.client.trigger import Trigger
+
+
+class Parallel(NamedTuple):
+    """Where a task is in its gang.
+
+    Attributes:
+        main_ip: The address of the first node.
+        num_nodes: How many nodes there are.
+        node_index: Which of them the task is, from 0.
+        control_task_id: The id of the first node's task.
+    """
+
+    main_ip: str
+    num_nodes: int
+    node_index: int
+    control_task_id: str
 
 
 class Current:
@@ -36,6 +52,8 @@ class Current:
         is_user_branch: Whether that is the user's own.
         is_production: Whether that is the project's production.
         project_flow_name: Project, branch and flow, joined by dots.
+        parallel: Where the task is in its gang; None where it is in none.
+        is_parallel: Whether the task is a node of a gang.
     """
 
     flow_name: str | None = None
@@ -55,6 +73,8 @@ class Current:
     is_user_branch: bool | None = None
     is_production: bool | None = None
     project_flow_name: str | None = None
+    parallel: Parallel | None = None
+    is_parallel: bool = False
     _graph: Callable[[], dict[str, Any]] | None = None
 
     @property

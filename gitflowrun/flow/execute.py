@@ -5,7 +5,8 @@ Of Metaflow's private artifacts only `_exception` is stored, and only with a fai
 client derives them:
 
     _success, _task_ok                                 TaskRecord.ok
-    _foreach_stack                                     TaskRecord.frames
+    _foreach_stack, _unbounded_foreach                 TaskRecord.frames
+    _iteration_stack                                   TaskRecord.iterations
     _foreach_var, _foreach_num_splits, _transition     TaskRecord.transition
     _current_step                                      TaskRecord.name.step
     _graph_info                                        RunInfo.graph
@@ -108,6 +109,7 @@ def execute_step(
     parameters: ArtifactSource | None = None,
     *,
     frames: tuple[ForeachLevel, ...] = (),
+    iterations: tuple[int, ...] = (),
     max_num_splits: int = MAX_NUM_SPLITS,
     facts: Mapping[str, Any] | None = None,
 ) -> StepOutcome:
@@ -120,6 +122,7 @@ def execute_step(
             split's targets after a static split); none for the start.
         parameters: The run's `_parameters` task.
         frames: The foreach levels the task is in, outermost first.
+        iterations: How often its step has run before it in a loop.
         max_num_splits: The most items a foreach may have.
         facts: Attributes of `current` that say more of the run and the task than their names.
 
@@ -137,6 +140,7 @@ def execute_step(
         parameters=parameters,
         foreach_source=parents[0] if parents else None,
         frames=frames,
+        iterations=iterations,
         is_join=is_join,
         max_num_splits=max_num_splits,
     )
@@ -184,9 +188,20 @@ def _hooks(
 
     run, attempt = str(facts.get("run_id")), int(facts.get("retry_count") or 0)
     inputs = [f"{run}/{parent.task}" for parent in parents]
-    index = state.frames[-1].index if state.frames else None
+    inner = state.frames[-1] if state.frames else None
+    index = inner.index if inner else None
+    control = ("ubf_task" if index else "ubf_control") if inner and inner.is_gang else None
     return TaskHooks(
-        decorators, flow, graph, str(state.step), run, str(facts["task_id"]), attempt, index, inputs
+        decorators,
+        flow,
+        graph,
+        str(state.step),
+        run,
+        str(facts["task_id"]),
+        attempt,
+        index,
+        inputs,
+        control,
     )
 
 
@@ -375,6 +390,7 @@ def _keep_items(state: TaskState, assigned: set[str], inherited: dict[str, Artif
     """See to it that later steps find the items of each foreach, whatever this step did to the attribute."""
     for name in [name for name in inherited if is_items_artifact(name)]:
         del inherited[name]
-    for depth, (frame, ref) in enumerate(zip(state.frames, state.item_refs(), strict=True)):
+    for depth, ref in state.item_refs().items():
+        frame = state.frames[depth]
         if frame.var in assigned or inherited.get(frame.var) != ref:
             inherited[items_artifact(depth)] = ref

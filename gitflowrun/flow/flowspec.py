@@ -26,7 +26,7 @@ from gitflowrun.flow.task_state import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from gitflowrun.flow.graph import FlowGraph
 
@@ -110,6 +110,7 @@ class FlowSpec(TaskHolder):
     _graph_info = _ClassFact(lambda owner: _graph(owner).to_map())
     _current_step = _TaskFact(lambda state: state.step)
     _foreach_stack = _TaskFact(lambda state: state.frames, ())
+    _iteration_stack = _TaskFact(lambda state: list(state.iterations), ())
     _transition = _TaskFact(_said)
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -137,22 +138,30 @@ class FlowSpec(TaskHolder):
         state = task_state(self)
         return state.item(len(state.frames) - 1) if state.frames else None
 
-    def foreach_stack(self) -> list[tuple[int, int, Any]]:
-        """The foreach levels this task is in, outermost first, each as index, number of items, item."""
+    def foreach_stack(self) -> list[tuple[int, int | None, Any]]:
+        """The foreach levels this task is in, outermost first, each as index, number of items, item.
+
+        Of a gang that is the number of the node, None, and the number of the node, as in Metaflow.
+        """
         state = task_state(self)
         return [
-            (frame.index, frame.num_splits, state.item(depth))
+            (frame.index, None if frame.is_gang else frame.num_splits, state.item(depth))
             for depth, frame in enumerate(state.frames)
         ]
 
     # What the step says
 
-    def next(self, *targets: Callable[..., Any], **options: Any) -> None:
+    def next(
+        self, *targets: Callable[..., Any] | Mapping[Any, Callable[..., Any]], **options: Any
+    ) -> None:
         """Say where the flow goes on: the last statement of every step but the end.
 
         Args:
-            *targets: `self.<step>`, one or several; several run side by side and meet in a join.
-            **options: `foreach="name"` runs the target once for each item of `self.<name>`.
+            *targets: `self.<step>`, one or several; several run side by side and meet in a join. A dictionary of
+                them is a switch: the step under the value of an attribute follows.
+            **options: `foreach="name"` runs the target once for each item of `self.<name>`,
+                `condition="name"` chooses from a dictionary by `self.<name>`, and `num_parallel=count` runs so
+                many tasks of the target at the same time, as a gang.
 
         Raises:
             InvalidNext: the call breaks a rule; nothing was chosen.

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _graphs: WeakKeyDictionary[type, FlowGraph] = WeakKeyDictionary()
 _MAP_TYPES = {"split": "split-static", "foreach": "split-foreach"}
+_SPLITS = frozenset({"split", "foreach"})
 
 
 @frozen
@@ -28,23 +29,32 @@ class Node(ParsedStep):
     """A step in its graph.
 
     Attributes:
-        type: `start`, `linear`, `split`, `foreach`, `join` or `end`; a start step that splits is a split.
-        in_funcs: The steps that lead to it.
+        type: `start`, `linear`, `split`, `split-switch`, `foreach`, `join` or `end`; a start step that splits is a
+            split, and what leads to a gang a foreach.
+        in_funcs: The steps that lead to it, other than itself.
         split_parents: The splits it is inside of, outermost first; a join is still inside the one it closes.
+        split_branches: The first step of each branch of these that it is in; a join is in none of the one it closes.
         matching_join: Of a split: the join that closes it.
-        is_inside_foreach: Whether one of `split_parents` is a foreach.
+        is_inside_foreach: Whether it runs once for each item of a foreach.
+        is_start_step: Whether the flow begins with it.
+        is_end_step: Whether the flow ends with it.
+        parallel_step: Whether it runs as a gang.
     """
 
     type: str
     in_funcs: tuple[str, ...]
     split_parents: tuple[str, ...]
+    split_branches: tuple[str, ...]
     matching_join: str | None
     is_inside_foreach: bool
+    is_start_step: bool
+    is_end_step: bool
+    parallel_step: bool
 
     @property
-    def parallel_step(self) -> bool:
-        """Whether the step runs as a gang of `num_parallel` tasks. It never does here."""
-        return False
+    def is_recursive(self) -> bool:
+        """Whether it leads to itself."""
+        return self.name in self.out_funcs
 
     def to_map(self, decorators: Iterable[Mapping[str, Any]] = ()) -> dict[str, Any]:
         """The node as plain data, in Metaflow's form.
@@ -54,7 +64,9 @@ class Node(ParsedStep):
         """
         row: dict[str, Any] = {
             "name": self.name,
-            "type": _MAP_TYPES.get(self.type, self.type),
+            "type": "split-parallel"
+            if self.parallel_foreach
+            else _MAP_TYPES.get(self.type, self.type),
             "line": self.func_lineno,
             "source_file": self.source_file,
             "doc": self.doc,
@@ -64,6 +76,11 @@ class Node(ParsedStep):
         }
         if self.foreach_param is not None:
             row["foreach_artifact"] = self.foreach_param
+        if self.num_parallel is not None:
+            row["num_parallel"] = self.num_parallel
+        if self.type == "split-switch":
+            row["condition"] = self.condition
+            row["switch_cases"] = {str(key): target for key, target in self.switch_cases.items()}
         if self.matching_join is not None:
             row["matching_join"] = self.matching_join
         return row
@@ -95,7 +112,12 @@ class FlowGraph:
         self.end_steps = _endpoints(parsed, "end")
         self.start_step = self.start_steps[0] if len(self.start_steps) == 1 else None
         self.end_step = self.end_steps[0] if len(self.end_steps) == 1 else None
-        self.nodes = _wire(parsed, self.start_steps, self.end_steps)
+        gangs = {
+            name
+            for name, decorators in attached(flow_cls).steps.items()
+            if any(getattr(it, "IS_PARALLEL", False) for it in decorators)
+        }
+        self.nodes = _wire(parsed, self.start_steps, self.end_steps, gangs)
         parameters = parameters_of(flow_cls)
         self.parameter_names = tuple(parameters)
         self._parameters = [
@@ -121,14 +143,16 @@ class FlowGraph:
     def acyclic_nodes(self) -> list[str]:
         """Step names from the start on, each after all that lead to it; none that a circle leads to."""
         order: list[str] = []
-        waiting = {name: len(node.in_funcs) for name, node in self.nodes.items()}
+        waiting = {
+            name: len(node.in_funcs) + _is_endless(node) for name, node in self.nodes.items()
+        }
         ready = [name for name, count in waiting.items() if count == 0]
         ready.sort(key=lambda name: name != self.start_step)
         while ready:
             name = ready.pop(0)
             order.append(name)
-            for target in self.nodes[name].out_funcs:
-                if target in waiting:
+            for target in dict.fromkeys(self.nodes[name].out_funcs):
+                if target in waiting and target != name:
                     waiting[target] -= 1
                     if waiting[target] == 0:
                         ready.append(target)
@@ -186,17 +210,46 @@ class FlowGraph:
         return [*(it.describe() for it in ours), *wrappers]
 
     def _structure(self, name: str | None, stop: str | None) -> list[Any]:
-        """Names in sequence; a split is followed by the list of its branches."""
+        """Names in sequence; a split is followed by the list of its branches, a switch by that of its cases."""
         rows: list[Any] = []
-        while name is not None and name != stop and name in self.nodes and len(rows) <= len(self):
+        while (
+            name is not None and name != stop and name in self.nodes and len(rows) <= 2 * len(self)
+        ):
             node = self.nodes[name]
-            if node.type in {"split", "foreach"}:
+            if node.type in _SPLITS and not node.parallel_foreach:
                 rows += [name, [self._structure(out, node.matching_join) for out in node.out_funcs]]
                 name = node.matching_join
+            elif node.type == "split-switch":
+                meeting = self._meeting(node)
+                ways = [out for out in node.out_funcs if out not in {name, meeting}]
+                rows += [name, [self._structure(out, meeting or stop) for out in ways]]
+                name = meeting
             else:
                 rows.append(name)
                 name = node.out_funcs[0] if node.out_funcs else None
         return rows
+
+    def _meeting(self, switch: Node) -> str | None:
+        """The first step that all cases of a switch lead to."""
+        ways = [self.reached(out) for out in switch.out_funcs if out != switch.name]
+        common = set.intersection(*ways) if ways else set()
+        return next((name for name in self.acyclic_nodes if name in common), None)
+
+    def reached(self, step: str) -> set[str]:
+        """A step and all that can follow it."""
+        found: set[str] = set()
+        waiting = [step]
+        while waiting:
+            name = waiting.pop()
+            if name in self.nodes and name not in found:
+                found.add(name)
+                waiting += self.nodes[name].out_funcs
+        return found
+
+
+def _is_endless(node: Node) -> bool:
+    """Whether it leads to itself and could never stop doing so."""
+    return node.is_recursive and (node.type != "split-switch" or len(node.out_funcs) == 1)
 
 
 def _typed(name: str, value: object) -> dict[str, str]:
@@ -213,25 +266,33 @@ def _endpoints(parsed: dict[str, ParsedStep], which: str) -> list[str]:
     return list(parsed) if len(parsed) == 1 else []
 
 
-def _wire(parsed: dict[str, ParsedStep], starts: list[str], ends: list[str]) -> dict[str, Node]:
+def _wire(
+    parsed: dict[str, ParsedStep], starts: list[str], ends: list[str], gangs: set[str]
+) -> dict[str, Node]:
     incoming: dict[str, list[str]] = {name: [] for name in parsed}
     for name, step in parsed.items():
         for target in dict.fromkeys(step.out_funcs):
-            if target in incoming:
+            if target in incoming and target != name:
                 incoming[target].append(name)
     types = {name: _type(step, name in starts, name in ends) for name, step in parsed.items()}
-    splits, joins = _match(parsed, types, starts)
-    return {
-        name: Node(
+    branches = _around(parsed, types, starts)
+    nodes = {}
+    for name, step in parsed.items():
+        around = branches.get(name, ())
+        inside = around[:-1] if types[name] == "join" else around
+        nodes[name] = Node(
             **{field: getattr(step, field) for field in field_names(step)},
             type=types[name],
             in_funcs=tuple(incoming[name]),
-            split_parents=splits.get(name, ()),
-            matching_join=joins.get(name),
-            is_inside_foreach=any(types[parent] == "foreach" for parent in splits.get(name, ())),
+            split_parents=tuple(split for split, _ in around),
+            split_branches=tuple(branch for _, branch in inside),
+            matching_join=_join_of(name, parsed, types) if types[name] in _SPLITS else None,
+            is_inside_foreach=any(types[split] == "foreach" for split, _ in inside),
+            is_start_step=name in starts,
+            is_end_step=name in ends,
+            parallel_step=name in gangs,
         )
-        for name, step in parsed.items()
-    }
+    return nodes
 
 
 def _type(step: ParsedStep, is_start: bool, is_end: bool) -> str:
@@ -239,29 +300,53 @@ def _type(step: ParsedStep, is_start: bool, is_end: bool) -> str:
         return "end"
     if step.num_args > 1:
         return "join"
-    if step.next_call is not None and step.next_call.form == "foreach":
+    form = step.next_call.form if step.next_call else "plain"
+    if form == "condition":
+        return "split-switch"
+    if form in {"foreach", "num_parallel"}:
         return "foreach"
     if len(step.out_funcs) > 1:
         return "split"
     return "start" if is_start else "linear"
 
 
-def _match(
+_Branches = tuple[tuple[str, str], ...]
+"""The splits around a step, outermost first, each with the first step of the branch that was taken."""
+
+
+def _around(
     parsed: dict[str, ParsedStep], types: dict[str, str], starts: list[str]
-) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
-    """The splits around each step, and the join of each split, as the first path to a step has them."""
-    around: dict[str, tuple[str, ...]] = {}
-    joins: dict[str, str] = {}
-    stack: list[tuple[str, tuple[str, ...]]] = [(name, ()) for name in starts[:1]]
+) -> dict[str, _Branches]:
+    """The splits around each step, as the first path to the step has them."""
+    around: dict[str, _Branches] = {}
+    stack: list[tuple[str, _Branches]] = [(name, ()) for name in starts[:1]]
     while stack:
-        name, open_splits = stack.pop()
+        name, branches = stack.pop()
         if name not in parsed or name in around:
             continue
-        around[name] = open_splits
-        if types[name] == "join" and open_splits:
-            joins.setdefault(open_splits[-1], name)
-            open_splits = open_splits[:-1]
-        elif types[name] in {"split", "foreach"}:
-            open_splits = (*open_splits, name)
-        stack += [(target, open_splits) for target in reversed(parsed[name].out_funcs)]
-    return around, joins
+        around[name] = branches
+        if types[name] == "join":
+            branches = branches[:-1]
+        splits = types[name] in _SPLITS
+        stack += [
+            (out, (*branches, (name, out)) if splits else branches)
+            for out in reversed(parsed[name].out_funcs)
+        ]
+    return around
+
+
+def _join_of(split: str, parsed: dict[str, ParsedStep], types: dict[str, str]) -> str | None:
+    """The nearest join that closes a split, and none that was opened behind it."""
+    seen: set[tuple[str, int]] = set()
+    waiting = [(out, 1) for out in parsed[split].out_funcs]
+    for name, depth in waiting:
+        if name not in parsed or (name, depth) in seen or depth > len(parsed):
+            continue
+        seen.add((name, depth))
+        if types[name] == "join":
+            depth -= 1  # noqa: PLW2901  (what follows is one split less deep)
+            if not depth:
+                return name
+        inner = depth + (types[name] in _SPLITS)
+        waiting += [(out, inner) for out in parsed[name].out_funcs]
+    return None

@@ -1,7 +1,7 @@
 """The rules that a graph must keep to be able to run; a breach is an error with the line that breaks it.
 
-The rules are Metaflow's without its conditional transitions and gangs, which are refused by name. Each is a
-function that raises at the first breach; later ones rely on earlier ones, so the order of `_RULES` matters.
+The rules are Metaflow's. Each is a function that raises at the first breach; later ones rely on earlier ones, so
+the order of `_RULES` matters. How splits and joins must fit together is `balance`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import LintError
+from gitflowrun.flow.balance import check_balance
 from gitflowrun.flow.flowspec import FlowSpec
 from gitflowrun.flow.steps import RESERVED_STEPS
 from gitflowrun.limits import MAX_STEP_NAME
@@ -22,12 +23,6 @@ if TYPE_CHECKING:
 
 _STEP_NAME = re.compile(r"[a-z0-9][a-z0-9_]*\Z")
 _TAKEN = RESERVED_STEPS | {name for name in vars(FlowSpec) if not name.startswith("_")}
-_UNAVAILABLE = {
-    "condition": "conditional transitions (a dictionary and condition=...)",
-    "num_parallel": "gangs of parallel tasks (num_parallel=...)",
-}
-# The splits that a path has opened and not closed, each with the branch it took.
-Path = tuple[tuple[str, str], ...]
 
 
 def lint(graph: FlowGraph) -> None:
@@ -131,12 +126,6 @@ def _tail(node: Node) -> None:
             f"self.next is not the last statement of step {node.name!r}",
             "make it the last line of the step, outside of any block and without `return`",
         )
-    if call.form in _UNAVAILABLE:
-        raise _at_next(
-            node,
-            f"step {node.name!r}: {_UNAVAILABLE[call.form]} are not available in gitflowrun",
-            "use branches, a foreach and joins",
-        )
     if call.problem is not None:
         raise _at_next(
             node,
@@ -156,11 +145,31 @@ def _targets(graph: FlowGraph) -> None:
                 f"step {node.name!r} leads to {target!r}, which is no step",
                 did_you_mean(target, graph.nodes, otherwise),
             )
-        if len(set(node.out_funcs)) < len(node.out_funcs):
+        if node.type != "split-switch" and len(set(node.out_funcs)) < len(node.out_funcs):
             raise _at_next(
                 node,
                 f"step {node.name!r} leads to the same step twice",
                 "name each branch once, or use a foreach",
+            )
+
+
+def _switches(graph: FlowGraph) -> None:
+    for node in graph:
+        if node.next_call is None or node.form != "condition":
+            continue
+        keys = [key for key, _ in node.next_call.cases]
+        twice = next((key for place, key in enumerate(keys) if key in keys[:place]), None)
+        if twice is not None:
+            raise _at_next(
+                node,
+                f"step {node.name!r} has the case {twice!r} twice",
+                "write each case once: True equals 1, and 1.0 does too",
+            )
+        if len(keys) < 2:  # noqa: PLR2004  (what is no choice)
+            raise _at_next(
+                node,
+                f"step {node.name!r} is a switch with {len(keys)} case{'s' * (not keys)}",
+                "a switch has two cases at least; self.next(self.<step>) leads to one step",
             )
 
 
@@ -170,30 +179,35 @@ def _endpoint_degrees(graph: FlowGraph) -> None:
         raise _breach(
             end, f"the end step {end.name!r} is a join", "put a join before it that leads to it"
         )
-    if start.in_funcs:
+    before = [*start.in_funcs, *[start.name] * start.is_recursive]
+    if before:
         raise _at_next(
-            graph[start.in_funcs[0]],
-            f"step {start.in_funcs[0]!r} leads back to the start step {start.name!r}",
+            graph[before[0]],
+            f"step {before[0]!r} leads back to the start step {start.name!r}",
             "nothing may lead to the start",
         )
 
 
 def _cycles(graph: FlowGraph) -> None:
     waiting = graph.nodes.keys() - graph.acyclic_nodes
-    if waiting:
-        circle = _circle(graph, waiting)
-        raise _at_next(
-            graph[circle[-2]],
-            f"the flow runs in a circle: {' -> '.join(circle)}",
-            "change a self.next so that the flow gets to its end",
-        )
+    if not waiting:
+        return
+    circle = _circle(graph, waiting)
+    hint = "change a self.next so that the flow gets to its end"
+    if any(graph[name].type == "split-switch" for name in circle):
+        hint = "of a switch, a case may lead to the switch itself and to no other step before it"
+    raise _at_next(graph[circle[-2]], f"the flow runs in a circle: {' -> '.join(circle)}", hint)
 
 
 def _circle(graph: FlowGraph, waiting: Collection[str]) -> list[str]:
     """A circle among steps each of which waits for another one: following them back must repeat."""
+    for name in graph.nodes:  # in_funcs leave out the step itself
+        if name in waiting and graph[name].is_recursive and graph[name].type != "split-switch":
+            return [name, name]
     trail = [next(name for name in graph.nodes if name in waiting)]
     while trail.count(trail[-1]) == 1:
-        trail.append(next(name for name in graph[trail[-1]].in_funcs if name in waiting))
+        before = (name for name in graph[trail[-1]].in_funcs if name in waiting)
+        trail.append(next(before, trail[-1]))
     return trail[trail.index(trail[-1]) :][::-1]
 
 
@@ -210,80 +224,52 @@ def _orphans(graph: FlowGraph) -> None:
 
 def _joins(graph: FlowGraph) -> None:
     for node in graph:
-        if node.num_args > 1 and _opens(node):
+        is_switch = node.form == "condition"
+        if node.num_args > 1 and (_opens(node) or is_switch):
             raise _at_next(
                 node,
                 f"step {node.name!r} is a join and a split at once",
                 "let the join lead to a step of its own that splits",
             )
-        straight = [out for out in node.out_funcs if _opens(node) and graph[out].num_args > 1]
-        if straight:
+        straight = [out for out in node.out_funcs if graph[out].num_args > 1]
+        if straight and (_opens(node) or is_switch):
+            what = "leads from a case" if is_switch else "splits"
             raise _at_next(
                 node,
-                f"step {node.name!r} splits straight into the join {straight[0]!r}",
+                f"step {node.name!r} {what} straight into the join {straight[0]!r}",
                 "put a step between them that does the work",
             )
 
 
-def _balance(graph: FlowGraph) -> None:
-    """Walk all paths at once: what meets must have split at the same place, and everything must meet."""
-    arrivals: dict[str, list[tuple[str, Path]]] = {node.name: [] for node in graph}
-    for name in graph.sorted_nodes:
-        node = graph[name]
-        if node.type == "join":
-            path = _join_path(graph, node, arrivals[name])
-        else:
-            path = _single_path(graph, node, arrivals[name])
-        for target in node.out_funcs:
-            arrivals[target].append((name, (*path, (name, target)) if _opens(node) else path))
-
-
-def _single_path(graph: FlowGraph, node: Node, arrivals: list[tuple[str, Path]]) -> Path:
-    path = arrivals[0][1] if arrivals else ()
-    if node.name == graph.end_step and path:
-        raise _breach(
-            node,
-            f"the flow ends before the branches of {path[-1][0]!r} are joined",
-            f"put a join before {node.name!r}: def join(self, inputs)",
-        )
-    if len(arrivals) > 1:
-        raise _breach(
-            node,
-            f"branches meet in step {node.name!r}, which is no join: {_listed(a for a, _ in arrivals)}",
-            f"make it a join: def {node.name}(self, inputs)",
-        )
-    return path
-
-
-def _join_path(graph: FlowGraph, node: Node, arrivals: list[tuple[str, Path]]) -> Path:
-    paths = [path for _, path in arrivals]
-    if not paths or not all(paths):
-        raise _breach(
-            node,
-            f"step {node.name!r} is a join, but nothing has split before it",
-            f"write def {node.name}(self), or put a split before it",
-        )
-    split, outer = paths[0][-1][0], paths[0][:-1]
-    if any(path[-1][0] != split or path[:-1] != outer for path in paths):
-        raise _breach(
-            node,
-            f"the join {node.name!r} is reached from branches of different splits: "
-            f"{_listed(arrival for arrival, _ in arrivals)}",
-            "close the inner split with a join of its own first",
-        )
-    missing = [out for out in graph[split].out_funcs if out not in {path[-1][1] for path in paths}]
-    if missing:
-        raise _breach(
-            node,
-            f"the join {node.name!r} does not join all branches of {split!r}: "
-            f"{_listed(missing)} never gets there",
-            f"lead every branch of {split!r} to {node.name!r}",
-        )
-    return outer
+def _gangs(graph: FlowGraph) -> None:
+    for node in graph:
+        if node.parallel_foreach and not graph[node.out_funcs[0]].parallel_step:
+            raise _at_next(
+                node,
+                f"step {node.name!r} runs step {node.out_funcs[0]!r} as a gang, which has no @parallel",
+                f"write @parallel above the @step of {node.out_funcs[0]!r}",
+            )
+        if not node.parallel_step:
+            continue
+        if not (node.out_funcs and all(graph[out].num_args > 1 for out in node.out_funcs)):
+            raise _at_next(
+                node,
+                f"step {node.name!r} is a @parallel step, and no join follows it",
+                f"a join takes what the gang has made: def {(node.out_funcs or ('join',))[0]}(self, inputs)",
+            )
+        other = next((it for it in node.in_funcs if not graph[it].parallel_foreach), None)
+        if other is not None:
+            raise _at_next(
+                graph[other],
+                f"step {other!r} leads to the @parallel step {node.name!r} without num_parallel",
+                f"write self.next(self.{node.name}, num_parallel=<number>), or take @parallel away",
+            )
 
 
 def _opens(node: Node) -> bool:
-    return node.foreach_param is not None or len(node.out_funcs) > 1
+    return node.form in {"foreach", "num_parallel"} or (
+        node.form == "plain" and len(node.out_funcs) > 1
+    )
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -296,9 +282,11 @@ _RULES: tuple[Callable[[FlowGraph], None], ...] = (
     _arguments,
     _transitions,
     _targets,
+    _switches,
     _endpoint_degrees,
     _cycles,
     _orphans,
     _joins,
-    _balance,
+    _gangs,
+    check_balance,
 )

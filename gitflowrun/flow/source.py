@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 from gitflowrun.errors import FlowError
 from gitflowrun.flow.steps import unwrap
-from gitflowrun.values import frozen
+from gitflowrun.runs.records import CONFIG_CASE
+from gitflowrun.values import frozen, replace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -92,17 +93,24 @@ def _definitions(filename: str, text: str) -> dict[tuple[str, int], Definition]:
     }
 
 
+CaseKey = str | int | float
+"""What a case of a switch is chosen by; a key that is taken from a config is the text of its expression."""
+
+
 @frozen
 class NextCall:
     """A call of `self.next` as it is written.
 
     Attributes:
         line: Where it is.
-        targets: The steps it names.
+        targets: The steps it names; those of a switch once each.
         foreach: The attribute it iterates over.
-        form: `plain` or `foreach`, or `condition` and `num_parallel`, which are read only to be refused.
+        form: `plain`, `foreach`, `condition` or `num_parallel`.
         problem: Why it can't be understood.
         last: Whether it is the step's last statement.
+        condition: The attribute that a switch looks at.
+        cases: The cases of a switch: each key, and the step it leads to.
+        num_parallel: How many tasks of the target run together: a number, or the text of an expression.
     """
 
     line: int
@@ -111,6 +119,9 @@ class NextCall:
     form: str = "plain"
     problem: str | None = None
     last: bool = True
+    condition: str | None = None
+    cases: tuple[tuple[CaseKey, str], ...] = ()
+    num_parallel: int | str | None = None
 
 
 @frozen
@@ -146,6 +157,11 @@ class ParsedStep:
     node_info: dict[str, object]
 
     @property
+    def form(self) -> str:
+        """The form of its `self.next`, as `NextCall` has it; `plain` without one."""
+        return self.next_call.form if self.next_call else "plain"
+
+    @property
     def out_funcs(self) -> tuple[str, ...]:
         """The steps it leads to."""
         return self.next_call.targets if self.next_call else ()
@@ -154,6 +170,36 @@ class ParsedStep:
     def foreach_param(self) -> str | None:
         """The attribute its foreach iterates over."""
         return self.next_call.foreach if self.next_call else None
+
+    @property
+    def condition(self) -> str | None:
+        """The attribute that its switch looks at."""
+        return self.next_call.condition if self.next_call else None
+
+    @property
+    def switch_cases(self) -> dict[CaseKey, str]:
+        """The cases of its switch, and the step that each leads to."""
+        return dict(self.next_call.cases) if self.next_call else {}
+
+    @property
+    def num_parallel(self) -> int | str | None:
+        """How many tasks of the step it leads to run together: a number, or the text of an expression."""
+        return self.next_call.num_parallel if self.next_call else None
+
+    @property
+    def parallel_foreach(self) -> bool:
+        """Whether it leads to a gang."""
+        return self.num_parallel is not None
+
+    @property
+    def has_tail_next(self) -> bool:
+        """Whether a `self.next` is its last statement."""
+        return self.next_call is not None and self.next_call.last
+
+    @property
+    def invalid_tail_next(self) -> bool:
+        """Whether that can't be understood."""
+        return self.has_tail_next and self.next_call is not None and bool(self.next_call.problem)
 
     @property
     def tail_next_lineno(self) -> int:
@@ -239,33 +285,103 @@ def _is_next(node: ast.AST, self_name: str) -> TypeGuard[ast.Call]:
     return isinstance(node, ast.Call) and _attribute(node.func, self_name) == "next"
 
 
+_FORMS = ("foreach", "condition", "num_parallel")
+_NUMBERS = (int, float)
+_NO_CONDITION = "a dictionary of cases goes with condition='name', a literal string"
+
+
 def _read(call: ast.Call, self_name: str) -> NextCall:
-    line = call.lineno
     keywords = {keyword.arg: keyword.value for keyword in call.keywords}
-    for form in ("condition", "num_parallel"):
-        if form in keywords:
-            return NextCall(line, form=form)
-    if any(isinstance(argument, ast.Dict) for argument in call.args):
-        return NextCall(line, form="condition")
+    unknown = [str(name) if name else "**" for name in keywords if name not in _FORMS]
+    form = next((form for form in _FORMS if form in keywords), "plain")
+    dictionaries = [argument for argument in call.args if isinstance(argument, ast.Dict)]
+    if unknown:
+        return NextCall(call.lineno, problem=f"self.next has no argument {unknown[0]!r}")
+    if not call.args:
+        return NextCall(call.lineno, problem="self.next names no step")
+    if len(keywords) > 1:
+        together = " and ".join(str(name) for name in keywords)
+        return NextCall(call.lineno, problem=f"{together} can't go together")
+    if dictionaries or form == "condition":
+        return _read_switch(call, keywords.get("condition"), self_name)
     targets = [_attribute(argument, self_name) for argument in call.args]
     steps = tuple(target for target in targets if target is not None)
-    unknown = [str(name) if name else "**" for name in keywords if name != "foreach"]
-    variable = keywords.get("foreach")
-    name = variable.value if isinstance(variable, ast.Constant) else None
-    foreach = name if isinstance(name, str) else None
     problem = None
-    if unknown:
-        problem = f"self.next has no argument {unknown[0]!r}"
-    elif not targets:
-        problem = "self.next names no step"
-    elif len(steps) < len(targets):
+    if len(steps) < len(targets):
         argument = call.args[targets.index(None)]
         problem = f"{ast.unparse(argument)!r} is no step: write self.next({self_name}.<step>)"
-    elif variable is not None and foreach is None:
-        problem = "foreach takes the name of an attribute, written as a literal string"
-    elif variable is not None and len(targets) > 1:
-        problem = "a foreach leads to exactly one step"
-    return NextCall(line, steps, foreach, "plain" if variable is None else "foreach", problem)
+    elif form != "plain" and len(targets) > 1:
+        problem = f"a {form} leads to exactly one step"
+    return _read_split(NextCall(call.lineno, steps, form=form, problem=problem), keywords)
+
+
+def _read_split(call: NextCall, keywords: Mapping[str | None, ast.expr]) -> NextCall:
+    """The same call with what it says of a foreach or a gang."""
+    if call.form == "foreach":
+        name = _literal(keywords["foreach"])
+        if not isinstance(name, str):
+            problem = "foreach takes the name of an attribute, written as a literal string"
+            return replace(call, problem=call.problem or problem)
+        return replace(call, foreach=name)
+    if call.form == "num_parallel":
+        count = _literal(keywords["num_parallel"])
+        text = ast.unparse(keywords["num_parallel"])
+        return replace(call, num_parallel=count if type(count) is int else text)
+    return call
+
+
+def _read_switch(call: ast.Call, condition: ast.expr | None, self_name: str) -> NextCall:
+    cases = call.args[0]
+    if len(call.args) > 1 or not isinstance(cases, ast.Dict):
+        no_dictionary = "a condition goes with exactly one dictionary of cases, written in the call"
+        return NextCall(call.lineno, form="condition", problem=no_dictionary)
+    literal = _literal(condition)
+    name = literal if isinstance(literal, str) else None
+    problem = _NO_CONDITION if name is None else None
+    found: list[tuple[CaseKey, str]] = []
+    for key, value in zip(cases.keys, cases.values, strict=True):
+        read, target = _case_key(key, self_name), _attribute(value, self_name)
+        if read is None:
+            text = "**" if key is None else ast.unparse(key)
+            problem = problem or (
+                f"{text!r} can't be a case: write a string, a number, or {self_name}.<config>.<key>"
+            )
+        elif target is None:
+            problem = (
+                problem or f"the case {read!r} leads to {ast.unparse(value)!r}, which is no step"
+            )
+        else:
+            found.append((read, target))
+    targets = tuple(dict.fromkeys(target for _, target in found))
+    return NextCall(
+        call.lineno, targets, None, "condition", problem, condition=name, cases=tuple(found)
+    )
+
+
+def _case_key(node: ast.expr | None, self_name: str) -> CaseKey | None:
+    """What a case is chosen by: a literal, or the text of an expression that takes it from a config."""
+    value = _literal(node)
+    if isinstance(value, (str, *_NUMBERS)):
+        return value
+    if node is None or _attribute(node, self_name) is not None:
+        return None
+    root = node
+    while isinstance(root, ast.Attribute | ast.Subscript):
+        if isinstance(root, ast.Subscript) and _literal(root.slice) is None:
+            return None
+        if _attribute(root, self_name) is not None:
+            return f"{CONFIG_CASE}{ast.unparse(node).removeprefix(f'{self_name}.')}"
+        root = root.value
+    return None
+
+
+def _literal(node: ast.expr | None) -> Any:
+    """The value of a literal, a number with a sign included; None of anything else."""
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
+        value = _literal(node.operand)
+        signed = type(value) in _NUMBERS
+        return (-value if isinstance(node.op, ast.USub) else value) if signed else None
+    return node.value if isinstance(node, ast.Constant) else None
 
 
 def _attribute(node: ast.expr, self_name: str) -> str | None:

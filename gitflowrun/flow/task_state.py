@@ -99,6 +99,7 @@ class TaskState:
         parameters: Where parameters and constants come from.
         foreach_source: The task that has the items of the foreach levels: the parent, or a join's first input.
         frames: The foreach levels the step is in, outermost first.
+        iterations: How often the step has run before in a loop; nothing outside of one.
         is_join: Whether the step takes inputs.
         max_num_splits: The most items a foreach may have.
         loaded_values: What all flow objects of the task have loaded.
@@ -116,6 +117,7 @@ class TaskState:
     parameters: ArtifactSource | None = None
     foreach_source: ArtifactSource | None = None
     frames: tuple[ForeachLevel, ...] = ()
+    iterations: tuple[int, ...] = ()
     is_join: bool = False
     max_num_splits: int = MAX_NUM_SPLITS
     loaded_values: LoadedValues = field(default_factory=LoadedValues)
@@ -171,7 +173,9 @@ class TaskState:
         return default
 
     def item(self, depth: int) -> Any:
-        """The item that the foreach level `depth` gave to this task."""
+        """The item that the foreach level `depth` gave to this task; of a gang, the number of the node."""
+        if self.frames[depth].is_gang:
+            return self.frames[depth].index
         if depth not in self._items:
             source, name = self._items_at(depth)
             ref = source.ref(name)
@@ -183,10 +187,13 @@ class TaskState:
             self._items[depth] = item_at(items[key], self.frames[depth].index)
         return self._items[depth]
 
-    def item_refs(self) -> list[ArtifactRef]:
-        """The reference of each foreach level's items, outermost first."""
-        places = [self._items_at(depth) for depth in range(len(self.frames))]
-        return [source.ref(name) for source, name in places]
+    def item_refs(self) -> dict[int, ArtifactRef]:
+        """The reference of each foreach level's items, by the level's depth. A gang has none."""
+        places = {depth: self._items_at(depth) for depth in self._depths()}
+        return {depth: source.ref(name) for depth, (source, name) in places.items()}
+
+    def _depths(self) -> Iterator[int]:
+        return (depth for depth, frame in enumerate(self.frames) if not frame.is_gang)
 
     def _items_at(self, depth: int) -> tuple[ArtifactSource, str]:
         for source in (self.foreach_source, self.parameters):
@@ -200,7 +207,7 @@ class TaskState:
     def _items_in_joins(self) -> dict[str, ArtifactSource]:
         """The only artifacts that a join inherits: the items of the foreach levels it is still in."""
         if self._foreach_items is None:
-            places = [self._items_at(depth) for depth in range(len(self.frames) * self.is_join)]
+            places = [self._items_at(depth) for depth in self._depths()] if self.is_join else []
             self._foreach_items = {name: source for source, name in places}
         return self._foreach_items
 

@@ -1,4 +1,4 @@
-"""What a call of `self.next(...)` does at run time: check it, count the items of a foreach, return the Transition.
+"""What a call of `self.next(...)` does at run time: check it, count the items of a foreach, choose a switch's case.
 
 A scheduler plans with the graph that was read from the source, so a call that says anything else than the
 source is refused. Each refusal is an InvalidNext with the user's file and line.
@@ -6,6 +6,7 @@ source is refused. Each refusal is an InvalidNext with the user's file and line.
 
 from __future__ import annotations
 
+import operator
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +16,18 @@ from gitflowrun.flow.graph import FlowGraph
 from gitflowrun.flow.steps import is_step, steps_of
 from gitflowrun.limits import MOST_SPLITS
 from gitflowrun.names import nearest
-from gitflowrun.runs.records import Transition
+from gitflowrun.runs.records import GANG, Transition
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import FrameType
 
     from gitflowrun.flow.task_state import TaskState
+
+
+MOST_NODES = 1_000
+"""Tasks of a gang: all of them are processes at the same time, with files that the scheduler has open."""
+_OPTIONS = ("foreach", "condition", "num_parallel")
 
 
 def choose(
@@ -48,10 +54,14 @@ def choose(
     """
     call = _Call(flow, state, frame)
     call.check_form(targets, options)
+    if "condition" in options:
+        return call.switch(targets[0], options["condition"]), ()
     names = tuple(call.name_of(target) for target in targets)
     foreach = options.get("foreach")
     if state.step is not None:
-        call.check_against_source(names, foreach)
+        call.check_against_source(names, next(iter(options), "plain"), foreach=foreach)
+    if "num_parallel" in options:
+        return Transition(names, GANG, call.count_nodes(options["num_parallel"])), ()
     if foreach is None:
         return Transition(names), ()
     values = call.split(foreach)
@@ -78,27 +88,34 @@ class _Call:
                 "a step has one self.next, as its last statement",
             )
         for name in options:
-            if name in {"condition", "num_parallel"}:
-                raise self.refuse(f"self.next(..., {name}=...) is not available in gitflowrun")
-            if name != "foreach":
+            if name not in _OPTIONS:
                 raise self.refuse(
-                    f"self.next has no argument {name!r}", "it takes steps and foreach='name'"
+                    f"self.next has no argument {name!r}",
+                    "it takes steps, foreach='name', condition='name' and num_parallel=number",
                 )
         if not targets:
             raise self.refuse(
                 f"self.next in step {self.step!r} names no step", "write self.next(self.<step>)"
             )
-        if "foreach" not in options:
-            return
-        if not isinstance(options["foreach"], str):
+        if len(options) > 1:
+            together = " and ".join(options)
+            raise self.refuse(f"{together} in step {self.step!r} can't go together")
+        is_switch = any(isinstance(target, dict) for target in targets)
+        if is_switch != ("condition" in options) or (is_switch and len(targets) > 1):
             raise self.refuse(
-                f"foreach in step {self.step!r} is {type(options['foreach']).__name__}, not text",
-                "pass the name of an attribute: foreach='items'",
+                f"the switch in step {self.step!r} is not one dictionary with condition='name'",
+                "write self.next({'case': self.<step>, ...}, condition='name')",
             )
-        if len(targets) != 1:
-            raise self.refuse(
-                f"foreach in step {self.step!r} leads to {len(targets)} steps, not to one"
-            )
+        for name, value in options.items():
+            if name != "num_parallel" and not isinstance(value, str):
+                raise self.refuse(
+                    f"{name} in step {self.step!r} is {type(value).__name__}, not text",
+                    f"pass the name of an attribute: {name}='items'",
+                )
+            if len(targets) != 1:
+                raise self.refuse(
+                    f"{name} in step {self.step!r} leads to {len(targets)} steps, not to one"
+                )
 
     def name_of(self, target: object) -> str:
         function = getattr(target, "__func__", None)
@@ -118,19 +135,73 @@ class _Call:
             )
         return name
 
-    def check_against_source(self, targets: tuple[str, ...], foreach: str | None) -> None:
+    def check_against_source(
+        self, targets: Iterable[str], form: str, *, foreach: str | None = None
+    ) -> None:
         node = FlowGraph.of(type(self.flow))[self.step]
+        targets = list(targets)
         if sorted(targets) != sorted(node.out_funcs):
             raise self.refuse(
                 f"step {self.step!r} leads to {_listed(targets)}, but its last statement says "
                 f"{_listed(node.out_funcs)}",
                 "a step has one self.next, as its last statement",
             )
-        if foreach != node.foreach_param:
-            raise self.refuse(
-                f"step {self.step!r} splits by foreach={foreach!r}, but its last statement says "
-                f"foreach={node.foreach_param!r}"
+        if form != node.form or foreach != node.foreach_param:
+            said, written = (
+                f"foreach={name!r}" if name or kind in {"plain", "foreach"} else kind
+                for name, kind in ((foreach, form), (node.foreach_param, node.form))
             )
+            raise self.refuse(
+                f"step {self.step!r} splits by {said}, but its last statement says {written}"
+            )
+
+    def switch(self, cases: Any, name: str) -> Transition:
+        """The case that the attribute `name` chooses."""
+        steps = {key: self.name_of(target) for key, target in cases.items()}
+        if self.state.step is not None:
+            self.check_switch(list(dict.fromkeys(steps.values())), len(steps), name)
+        value = self.attribute(name, f"the condition self.{name} of step {self.step!r}")
+        try:
+            # The key itself: True is found under 1, and what is recorded is what stands in the source.
+            chosen = next(key for key in steps if key == value) if value in steps else None
+        except (TypeError, ValueError, StopIteration):  # not to be found by: a list, an array
+            chosen = None
+        if chosen is None:
+            listed = ", ".join(repr(key) for key in steps)
+            raise self.refuse(
+                f"self.{name} of step {self.step!r} is {brief(repr(value))}, which is no case of its switch",
+                f"the cases are {listed}; values are compared as they are, '1' is not 1",
+            )
+        return Transition((steps[chosen],), case=str(chosen))
+
+    def check_switch(self, targets: list[str], count: int, name: str) -> None:
+        node = FlowGraph.of(type(self.flow))[self.step]
+        if node.form == "condition" and count < len(node.switch_cases):
+            raise self.refuse(
+                f"of the {len(node.switch_cases)} cases in step {self.step!r} two have the same key",
+                "keys that come from a config must differ from the others",
+            )
+        self.check_against_source(targets, "condition")
+        if name != node.condition:
+            raise self.refuse(
+                f"step {self.step!r} decides by condition={name!r}, but its last statement says "
+                f"condition={node.condition!r}"
+            )
+
+    def count_nodes(self, count: object) -> int:
+        """The number of a gang's nodes."""
+        if isinstance(count, bool) or not hasattr(type(count), "__index__"):
+            raise self.refuse(
+                f"num_parallel in step {self.step!r} is {brief(repr(count))}, no whole number",
+                "it is the number of tasks that run together: num_parallel=4",
+            )
+        nodes = operator.index(count)  # type: ignore[arg-type]  # which has it
+        if not 1 <= nodes <= MOST_NODES:
+            raise self.refuse(
+                f"num_parallel in step {self.step!r} is {nodes:,}",
+                f"a gang has 1 to {MOST_NODES:,} tasks, which all run at the same time",
+            )
+        return nodes
 
     def split(self, name: str) -> tuple[str, ...]:
         """The items of a foreach as texts. Stores them as a list where the attribute won't do."""
@@ -157,16 +228,19 @@ class _Call:
             self.state.kept_items[items_artifact(len(self.state.frames))] = list(items)
         return tuple(texts)
 
-    def items(self, name: str) -> Any:
+    def attribute(self, name: str, what: str) -> Any:
         try:
-            value = getattr(self.flow, name)
+            return getattr(self.flow, name)
         except AttributeError:
             names = [key for key in dir(self.flow) if not key.startswith("_")]
             close = " or ".join(f"self.{key}" for key in nearest(name, names))
             raise self.refuse(
-                f"foreach over self.{name} in step {self.step!r}: there is no such attribute",
+                f"{what}: there is no such attribute",
                 f"did you mean {close}?" if close else f"assign self.{name} before self.next",
             ) from None
+
+    def items(self, name: str) -> Any:
+        value = self.attribute(name, f"foreach over self.{name} in step {self.step!r}")
         try:
             iter(value)
         except TypeError as error:

@@ -61,9 +61,20 @@ class RunIdentity:
         return f"{self.flow}/{self.id}"
 
 
+GANG = "_parallel_ubf_iter"
+"""What stands for the variable of a foreach where its tasks are the nodes of a gang, in Metaflow's word."""
+CONTROL_TASK = "control_task"
+"""The `internal_task_type` of a task that controls others, in Metaflow's word."""
+CONFIG_CASE = "config:"
+"""How the key of a switch's case begins, in a graph, where a config has the key."""
+
+
 @frozen
 class ForeachLevel:
-    """One level of a foreach that a task is in; `value` is its item as text, cut to 30 characters."""
+    """One level of a foreach that a task is in; `value` is its item as text, cut to 30 characters.
+
+    Of a gang, `num_splits` is the number of its nodes and `index` that of the task.
+    """
 
     step: str
     var: str
@@ -71,14 +82,32 @@ class ForeachLevel:
     index: int
     value: str = ""
 
+    @property
+    def is_gang(self) -> bool:
+        """Whether the tasks of this level are the nodes of a gang."""
+        return self.var == GANG
+
 
 @frozen
 class Transition:
-    """What `self.next` said: target steps and, for a foreach, its variable and number of items."""
+    """What `self.next` said.
+
+    Attributes:
+        targets: The steps that follow.
+        foreach: Of a foreach: the variable; of a gang `GANG`.
+        num_splits: Of a foreach: the number of items; of a gang, that of nodes.
+        case: Of a switch: the key of the case that was chosen, as text.
+    """
 
     targets: tuple[str, ...] = ()
     foreach: str | None = None
     num_splits: int | None = None
+    case: str | None = None
+
+    @property
+    def is_gang(self) -> bool:
+        """Whether it leads to a gang."""
+        return self.foreach == GANG
 
 
 @frozen
@@ -127,6 +156,8 @@ class TaskRecord:
         parents: The tasks whose artifacts it saw.
         attempts: All tries, oldest first; the last one counts.
         frames: The foreach levels it is in, outermost first.
+        iterations: Of a task of a step that leads to itself: how often the step has run before it, counted since it
+            was entered.
         transition: What its step said with `self.next`; None at the end or on failure.
         artifacts: Name to payload, inherited ones included.
         metadata: Metaflow's metadata entries.
@@ -145,7 +176,18 @@ class TaskRecord:
     metadata: tuple[Metadatum, ...] = ()
     other_code: Mapping[str, str] = field(default_factory=dict)
     again: bool = False
+    iterations: tuple[int, ...] = ()
     extra: Map = field(default_factory=dict)
+
+    @property
+    def gang(self) -> ForeachLevel | None:
+        """The level of the gang that it is a node of."""
+        return self.frames[-1] if self.frames and self.frames[-1].is_gang else None
+
+    @property
+    def place(self) -> tuple[int, ...]:
+        """Where it is among the tasks of its step: its foreach levels and iterations, by which runs are compared."""
+        return (*(frame.index for frame in self.frames), *self.iterations)
 
     @property
     def ok(self) -> bool:
@@ -267,7 +309,13 @@ FOREACH_FRAME = ArraySchema(ForeachLevel, "foreach frame", TEXT, TEXT, COUNT, CO
 TRANSITION = MapSchema(
     Transition,
     "transition",
-    {"targets": TEXTS, "foreach": optional(TEXT), "num_splits": optional(COUNT)},
+    {
+        "targets": TEXTS,
+        "foreach": optional(TEXT),
+        "num_splits": optional(COUNT),
+        "case": optional(TEXT),
+    },
+    sparse=("case",),
 )
 METADATUM = ArraySchema(Metadatum, "metadata entry", TEXT, TEXT, TEXT, TIME, COUNT)
 _ATTEMPT = MapSchema(
@@ -298,8 +346,9 @@ TASK = MapSchema(
         "metadata": many(METADATUM),
         "other_code": TEXT_MAP,
         "again": FLAG,
+        "iterations": many(COUNT),
     },
-    sparse=("other_code", "again"),
+    sparse=("other_code", "again", "iterations"),
     keys={"frames": "foreach"},
     version=SCHEMA,
     upgrade=_upgrade_task,

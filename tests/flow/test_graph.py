@@ -87,8 +87,11 @@ def test_nodes_know_their_place() -> None:
     assert graph["fork"].out_funcs == ("left", "right")
     assert (graph["start"].foreach_param, graph["fork"].foreach_param) == ("items", None)
     assert [node.name for node in graph if node.is_inside_foreach] == [
-        "fork", "left", "right", "meet", "join",
+        "fork", "left", "right", "meet",
     ]  # fmt: skip
+    assert graph["right"].split_branches == ("fork", "right")
+    assert graph["join"].split_parents == ("start",)
+    assert graph["join"].split_branches == ()
     assert (graph["join"].num_args, graph["end"].num_args) == (2, 1)
     assert not graph["start"].parallel_step
     assert "start" in graph

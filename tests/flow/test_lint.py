@@ -9,18 +9,22 @@ import pytest
 
 from gitflowrun.errors import LintError, UsageError
 from gitflowrun.flow import FlowSpec, step
+from gitflowrun.flow.decorators.parallel import parallel
 from gitflowrun.flow.graph import FlowGraph
 from gitflowrun.flow.lint import lint
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-LINE, AB, JOIN, END = (
+A, LINE, AB, JOIN, END = (
+    "a: self.next(self.end)",
     "start: self.next(self.end)",
     "start: self.next(self.a, self.b)|a: self.next(self.j)|b: self.next(self.j)",
     "j inputs: self.next(self.end)",
     "end: pass",
 )
+SWITCH = "start: self.next({'a': self.a, 'b': self.b}, condition='x')"
+LOOP = "start: self.next(self.l)|l: self.next({'a': self.l, 'b': self.end}, condition='x')"
 
 
 def graph_of(rows: str, path: Path, name: str = "Linted") -> FlowGraph:
@@ -31,14 +35,18 @@ def graph_of(rows: str, path: Path, name: str = "Linted") -> FlowGraph:
         words = head.split()
         options = [word for word in words if "=" in word and not word.startswith("*")]
         title, *arguments = [word for word in words if word not in options]
+        if title.startswith("@"):
+            lines.append("    @parallel")
         if not title.startswith("!"):
             lines.append(f"    @step({', '.join(options)})" if options else "    @step")
         keyword = "async def" if "~" in title else "def"
         inner = "" if "none" in arguments else ", ".join(["self", *arguments])
-        lines.append(f"    {keyword} {title.strip('!~')}({inner}):")
+        lines.append(f"    {keyword} {title.strip('!~@')}({inner}):")
         lines += textwrap.indent(body.replace("; ", "\n"), " " * 8).splitlines()
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    space: dict[str, Any] = {"FlowSpec": FlowSpec, "step": step, "__name__": "linted"}
+    space: dict[str, Any] = {
+        "FlowSpec": FlowSpec, "step": step, "parallel": parallel, "__name__": "linted",
+    }  # fmt: skip
     exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), space)
     return FlowGraph.of(space[name])
 
@@ -70,6 +78,54 @@ GOOD = {
     "one step": "start: pass",
     "other names": "first start=True: self.next(self.last)|last end=True: pass",
     "start that is marked": f"start start=True: self.next(self.end)|{END}",
+    "switch": f"{SWITCH}|{A}|b: self.next(self.end)|{END}",
+    "cases of all kinds": (
+        "start: self.next({'a': self.a, 1: self.b, -2.5: self.end, False: self.a, self.cfg.k: self.a, "
+        f"self.cfg['x'].y: self.b}}, condition='x')|{A}|b: self.next(self.end)|{END}"
+    ),
+    "one case to the end": f"start: self.next({{'a': self.a, 'b': self.end}}, condition='x')|{A}|{END}",
+    "cases that meet": f"{SWITCH}|a: self.next(self.m)|b: self.next(self.m)|m: self.next(self.end)|{END}",
+    "cases of other depths": (
+        f"{SWITCH}|a: self.next(self.c)|c: self.next(self.m)|b: self.next(self.m)|m: self.next(self.end)|{END}"
+    ),
+    "switch in a case": (
+        f"{SWITCH}|a: self.next({{1: self.c, 2: self.b}}, condition='y')|c: self.next(self.end)"
+        f"|b: self.next(self.end)|{END}"
+    ),
+    "loop": f"{LOOP}|{END}",
+    "loop after a loop": (
+        "start: self.next(self.l)|l: self.next({'a': self.l, 'b': self.m}, condition='x')"
+        f"|m: self.next({{'a': self.m, 'b': self.end}}, condition='x')|{END}"
+    ),
+    "switch in a foreach": (
+        "start: self.next(self.s, foreach='x')|s: self.next({'a': self.a, 'b': self.b}, condition='x')"
+        f"|a: self.next(self.j)|b: self.next(self.j)|{JOIN}|{END}"
+    ),
+    "loop in a foreach": (
+        "start: self.next(self.l, foreach='x')|l: self.next({'a': self.l, 'b': self.o}, condition='x')"
+        f"|o: self.next(self.j)|{JOIN}|{END}"
+    ),
+    "foreach in a case": (
+        f"{SWITCH}|a: self.next(self.x, foreach='y')|x: self.next(self.j)|j inputs: self.next(self.b)"
+        f"|b: self.next(self.end)|{END}"
+    ),
+    "foreaches of cases with one body": (
+        f"{SWITCH}|a: self.next(self.x, foreach='y')|b: self.next(self.x, foreach='z')|x: self.next(self.j)"
+        f"|{JOIN}|{END}"
+    ),
+    "a case that goes over into the other branch": (
+        "start: self.next(self.s, self.t)|s: self.next({'a': self.a, 'b': self.t2}, condition='x')"
+        f"|a: self.next(self.j)|t: self.next(self.t2)|t2: self.next(self.j)|{JOIN}|{END}"
+    ),
+    "one of two joins": (
+        "start: self.next(self.s, foreach='x')|s: self.next({'a': self.a, 'b': self.b}, condition='x')"
+        f"|a: self.next(self.j)|b: self.next(self.k)|{JOIN}|k inputs: self.next(self.end)|{END}"
+    ),
+    "gang": f"start: self.next(self.a, num_parallel=2)|@a: self.next(self.j)|{JOIN}|{END}",
+    "gang in a foreach": (
+        "start: self.next(self.f, foreach='x')|f: self.next(self.a, num_parallel=self.n)|@a: self.next(self.k)"
+        f"|k inputs: self.next(self.j)|{JOIN}|{END}"
+    ),
     "digits": f"start: self.next(self.s2)|s2: self.next(self.end)|{END}",
 }
 
@@ -122,13 +178,106 @@ BAD = {
     "end with next": (
         "start: self.next(self.end)|end: self.next(self.start)", "ends with step 'end', but", 7,
     ),
-    "switch": (
-        f"start: self.next({{'a': self.end}}, condition='x')|{END}", "conditional transitions", 4,
+    "switch of one case": (
+        f"start: self.next({{'a': self.end}}, condition='x')|{END}", "a switch with 1 case", 4,
+    ),
+    "switch of no case": (
+        f"start: self.next({{}}, condition='x')|{END}", "a switch with 0 cases", 4,
     ),
     "switch without condition": (
-        f"start: self.next({{'a': self.end}})|{END}", "conditional transitions", 4,
+        f"start: self.next({{'a': self.end}})|{END}", "goes with condition='name'", 4,
     ),
-    "gang": (f"start: self.next(self.end, num_parallel=2)|{END}", "gangs of parallel tasks", 4),
+    "switch by a variable": (
+        f"start: self.next({{'a': self.end, 'b': self.a}}, condition=x)|{A}|{END}",
+        "goes with condition='name'", 4,
+    ),
+    "condition without a dictionary": (
+        f"start: self.next(self.end, condition='x')|{END}", "exactly one dictionary of cases", 4,
+    ),
+    "two dictionaries": (
+        f"start: self.next({{'a': self.a, 'b': self.end}}, {{}}, condition='x')|{A}|{END}",
+        "exactly one dictionary of cases", 4,
+    ),
+    "case of a variable": (
+        f"start: self.next({{k: self.a, 'b': self.end}}, condition='x')|{A}|{END}", "'k' can't be a case", 4,
+    ),
+    "case of a constant": (
+        f"start: self.next({{self.K: self.a, 'b': self.end}}, condition='x')|{A}|{END}", "'self.K' can't be a case", 4,
+    ),
+    "case of None": (
+        f"start: self.next({{None: self.a, 'b': self.end}}, condition='x')|{A}|{END}", "'None' can't be a case", 4,
+    ),
+    "cases of another dictionary": (
+        f"start: self.next({{'a': self.a, **d}}, condition='x')|{A}|{END}", "'**' can't be a case", 4,
+    ),
+    "case twice": (
+        f"start: self.next({{1: self.a, True: self.end}}, condition='x')|{A}|{END}", "has the case True twice", 4,
+    ),
+    "case to text": (
+        f"start: self.next({{'a': self.a, 'b': 'end'}}, condition='x')|{A}|{END}", "the case 'b' leads to", 4,
+    ),
+    "case to nowhere": (
+        f"start: self.next({{'a': self.a, 'b': self.off}}, condition='x')|{A}|{END}",
+        "leads to 'off', which is no step", 4,
+    ),
+    "switch and foreach": (
+        f"start: self.next({{'a': self.a, 'b': self.end}}, condition='x', foreach='y')|{A}|{END}",
+        "condition and foreach can't go together", 4,
+    ),
+    "case into a join": (
+        ("start: self.next(self.s, foreach='x')|s: self.next({'a': self.a, 'b': self.j}, condition='y')"
+        f"|a: self.next(self.j)|{JOIN}|{END}"),
+        "step 's' leads from a case straight into the join 'j'", 7,
+    ),
+    "join that is a switch": (
+        f"{AB}|j inputs: self.next({{'a': self.c, 'b': self.end}}, condition='x')|c: self.next(self.end)|{END}",
+        "step 'j' is a join and a split at once", 13,
+    ),
+    "cases that meet in a join": (
+        ("start: self.next({'a': self.a, 'b': self.b}, condition='x')|a: self.next(self.j)|b: self.next(self.j)"
+        f"|{JOIN}|{END}"),
+        "step 'j' is a join, but nothing has split before it", 12,
+    ),
+    "case that leaves a foreach": (
+        ("start: self.next(self.s, foreach='x')|s: self.next({'a': self.a, 'b': self.end}, condition='y')"
+        f"|a: self.next(self.j)|{JOIN}|{END}"),
+        "ends before the branches of 'start' are joined", 15,
+    ),
+    "loop of the start": (
+        f"start: self.next({{'a': self.start, 'b': self.end}}, condition='x')|{END}", "leads back to the start step", 4,
+    ),
+    "loop without an end": (
+        "start: self.next(self.l)|l: self.next({'a': self.l, 'b': self.l}, condition='x')|" + END,
+        "circle: l -> l", 7,
+    ),
+    "loop of two steps": (
+        ("start: self.next(self.l)|l: self.next(self.m)"
+        f"|m: self.next({{'a': self.l, 'b': self.end}}, condition='x')|{END}"),
+        "circle: l -> m -> l", 10,
+    ),
+    "step after itself": (f"start: self.next(self.a)|a: self.next(self.a)|{END}", "circle: a -> a", 7),
+    "gang without @parallel": (
+        f"start: self.next(self.a, num_parallel=2)|a: self.next(self.j)|{JOIN}|{END}",
+        "runs step 'a' as a gang, which has no @parallel", 4,
+    ),
+    "gang of two steps": (
+        f"start: self.next(self.a, self.b, num_parallel=2)|{A}|b: self.next(self.end)|{END}",
+        "a num_parallel leads to exactly one step", 4,
+    ),
+    "gang without a join": (
+        f"start: self.next(self.a, num_parallel=2)|@a: self.next(self.end)|{END}", "and no join follows it", 8,
+    ),
+    "gang straight into a join": (
+        f"start: self.next(self.j, num_parallel=2)|{JOIN}|{END}", "splits straight into the join 'j'", 4,
+    ),
+    "gang that splits": (
+        ("start: self.next(self.a, num_parallel=2)|@a: self.next(self.b, self.c)|b: self.next(self.j)"
+        f"|c: self.next(self.j)|{JOIN}|{END}"), "and no join follows it", 8,
+    ),
+    "gang by foreach": (
+        f"start: self.next(self.a, foreach='x')|@a: self.next(self.j)|{JOIN}|{END}",
+        "leads to the @parallel step 'a' without num_parallel", 4,
+    ),
     "no target": (f"start: self.next()|{END}", "self.next names no step", 4),
     "computed target": (f"start: self.next(getattr(self, 'end'))|{END}", "is no step: write", 4),
     "starred targets": (f"start: self.next(*[self.end])|{END}", "is no step: write", 4),

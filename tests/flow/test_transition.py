@@ -87,8 +87,14 @@ def error_of(say: Any, name: str = "start") -> InvalidNext:
             lambda flow: flow.next(flow.middle, flow.end, foreach="x"),
             "leads to 2 steps, not to one",
         ),
-        (lambda flow: flow.next(flow.middle, num_parallel=2), "not available in gitflowrun"),
-        (lambda flow: flow.next({"a": flow.middle}, condition="x"), "not available in gitflowrun"),
+        (
+            lambda flow: flow.next(flow.middle, num_parallel=2),
+            "splits by num_parallel, but its last statement says foreach=None",
+        ),
+        (
+            lambda flow: flow.next({"a": flow.middle}, condition="x"),
+            "splits by condition, but its last statement says foreach=None",
+        ),
         (twice, "step 'start' calls self.next twice"),
     ],
     ids=range(15),

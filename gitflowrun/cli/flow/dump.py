@@ -16,7 +16,7 @@ from gitflowrun.cli.output.terminal import is_terminal
 from gitflowrun.cli.output.text import counted, printable, terminal_safe
 from gitflowrun.client import DataArtifact  # noqa: TC001  (`make` needs the class to be loaded)
 from gitflowrun.client.base import Scope, make
-from gitflowrun.client.metaflow_names import PRIVATE_ARTIFACTS
+from gitflowrun.client.metaflow_names import private_names
 from gitflowrun.client.repository import Source
 from gitflowrun.errors import GitflowrunError, NotFound, UntrustedArtifact
 from gitflowrun.limits import PRINT_SECONDS
@@ -86,9 +86,9 @@ def _artifacts(
 ) -> list[DataArtifact]:
     names = set(task.record.artifacts)
     if include:
-        names = {name for name in include if name in names or name in PRIVATE_ARTIFACTS}
+        names = {name for name in include if name in names or name in private_names(task.record)}
     elif private:
-        names.update(PRIVATE_ARTIFACTS)
+        names.update(private_names(task.record))
     else:
         names = {name for name in names if not name.startswith("_")}
     where = (task.run.flow, str(task.run.id), task.name.step, task.name.task)

@@ -124,7 +124,13 @@ class Decorator:
 
 
 class StepDecorator(Decorator):
-    """A decorator of steps: derive from it, give it a `name` and `defaults`, and override the hooks it needs."""
+    """A decorator of steps: derive from it, give it a `name` and `defaults`, and override the hooks it needs.
+
+    Attributes:
+        IS_PARALLEL: Whether its steps run as gangs.
+    """
+
+    IS_PARALLEL: ClassVar[bool] = False
 
     def step_init(
         self,

@@ -24,6 +24,7 @@ STEP_DECORATORS = {
     "kubernetes": "clusters",
     "parallel": "parallel",
     "pypi": "packages",
+    "pytorch_parallel": "pytorch_parallel",
     "resources": "resources",
     "retry": "retry",
     "secrets": "secrets",

@@ -94,6 +94,7 @@ class TaskHooks:
         attempt: The number of the attempt.
         index: The task's position in the innermost foreach.
         inputs: The pathspecs of the tasks it follows, without the flow.
+        ubf_context: Of a gang's node: whether it is the control task, in Metaflow's words.
 
     Attributes:
         metadata: What they have noted about the task.
@@ -110,7 +111,9 @@ class TaskHooks:
         attempt: int,
         index: int | None,
         inputs: Sequence[str],
+        ubf_context: str | None = None,
     ) -> None:
+        self._ubf_context = ubf_context
         self._decorators = decorators
         self._flow = flow
         self._graph = graph
@@ -127,8 +130,15 @@ class TaskHooks:
         """Let the decorators change the process' environment before anything else of the task."""
         command = StepCommand(commands=["step"], command_args=[self._step])
         for it in self._decorators:
-            it.runtime_task_created(None, self._task, self._index, self._inputs, False, None)  # noqa: FBT003
-            it.runtime_step_cli(command, *self._counts, None)
+            it.runtime_task_created(
+                None,
+                self._task,
+                self._index,
+                self._inputs,
+                is_cloned=False,
+                ubf_context=self._ubf_context,
+            )
+            it.runtime_step_cli(command, *self._counts, self._ubf_context)
         self._before = {name: os.environ.get(name) for name in command.env}
         os.environ.update({name: str(value) for name, value in command.env.items()})
 
@@ -137,13 +147,15 @@ class TaskHooks:
         for it in self._decorators:
             it.task_pre_step(
                 self._step, None, self.metadata, self._run, self._task, self._flow, self._graph,
-                *self._counts, None, inputs,
+                *self._counts, self._ubf_context, inputs,
             )  # fmt: skip
 
     def around(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """The function to call in place of a step's."""
         for it in self._decorators:
-            function = it.task_decorate(function, self._flow, self._graph, *self._counts, None)
+            function = it.task_decorate(
+                function, self._flow, self._graph, *self._counts, self._ubf_context
+            )
         return function
 
     def after(self) -> None:

@@ -400,7 +400,7 @@ def _made(
     """What each task of a step made, by the task's place in its foreach."""
     made: dict[tuple[int, ...], frozenset[tuple[str, PayloadIdentity]]] = {}
     for record in read.records_of(run, step):
-        place = tuple(frame.index for frame in record.frames)
+        place = record.place
         while place in made:  # a step that is entered again and again
             place = (*place[:-1], place[-1] + 1) if place else (0,)
         made[place] = frozenset(

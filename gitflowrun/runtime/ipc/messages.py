@@ -286,6 +286,7 @@ class Launch:
         attempt: 0 for the first try.
         frames: The foreach levels the task is in.
         parents: The tasks whose artifacts it sees, in the order of the split.
+        iterations: How often its step has run before it in a loop, as `TaskRecord` has it.
     """
 
     serial: int
@@ -293,6 +294,7 @@ class Launch:
     attempt: int
     frames: tuple[ForeachLevel, ...]
     parents: tuple[Parent, ...]
+    iterations: tuple[int, ...] = ()
 
 
 @frozen
@@ -315,7 +317,9 @@ class LaunchItem:
             or launch.parents is not last.parents
             or launch.task.step != last.task.step
             or launch.attempt != last.attempt
+            or launch.iterations != last.iterations
             or not launch.frames
+            or not launch.task.task.isdecimal()  # the node of a gang
         ):
             return None
         frame = launch.frames[-1]
@@ -327,7 +331,7 @@ class LaunchItem:
         own = ForeachLevel(frame.step, frame.var, frame.num_splits, self.index, self.value)
         return Launch(
             self.serial, TaskName(last.task.step, str(self.number)), last.attempt,
-            (*last.frames[:-1], own), last.parents,
+            (*last.frames[:-1], own), last.parents, last.iterations,
         )  # fmt: skip
 
 
@@ -430,7 +434,7 @@ _SCHEMAS: dict[str, ArraySchema[Any]] = {
             TEXT, TEXT, REAL, TEXT, TEXT, optional(COUNT),
             _UIDS, COUNT, TEXT, MAP, _PARENT, _SECRETS, TEXTS, MAP,
         ),
-        (Launch, COUNT, TASK_NAME, COUNT, many(FOREACH_FRAME), many(_PARENT)),
+        (Launch, COUNT, TASK_NAME, COUNT, many(FOREACH_FRAME), many(_PARENT), many(COUNT)),
         (LaunchItem, COUNT, COUNT, COUNT, TEXT),
         (Kill, COUNT, COUNT),
         (Started, COUNT, COUNT),

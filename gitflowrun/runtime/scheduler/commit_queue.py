@@ -88,6 +88,7 @@ class CommitQueue:
             parents=tuple(parent.name for parent in job.planned.parents),
             attempts=tuple(job.attempts),
             frames=job.planned.frames,
+            iterations=job.planned.iterations,
             transition=result.transition if result and job.attempts[-1].ok else None,
             artifacts=result.artifacts if result else {},
             metadata=result.metadata if result else (),
@@ -131,7 +132,7 @@ class CommitQueue:
 
 def _announce(record: TaskRecord, pid: int) -> Iterator[Event]:
     jump, last = record.transition, record.attempts[-1]
-    if jump is not None and jump.foreach is not None:
+    if jump is not None and jump.foreach is not None and not jump.is_gang:
         yield ForeachSplit(record.name, pid, jump.targets[0], jump.num_splits or 0)
     seconds = last.finished - last.started
     yield TaskEnded(record.name, pid, ok=True, attempt=last.number, seconds=seconds)

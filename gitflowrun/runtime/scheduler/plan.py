@@ -6,7 +6,11 @@ ready, whose parents are the slots in order and whose own place is that of the s
 rule.
 
 A foreach of ten thousand items is one entry of the queue, unrolled one task at a time. Each step costs
-the same however many there are.
+the same however many there are. A gang is a foreach all whose tasks are taken one right after the other: they run
+at the same time.
+
+A switch needs nothing here: its task has said which of its cases follows. A step that leads to itself is followed by
+another task of it, in the same place, which knows how many there were: nothing grows with the number.
 
 A task that has finished may not be followed before it is published: what it makes possible is held back
 until `release`. Task ids are given by the scheduler when it takes a task.
@@ -36,6 +40,7 @@ class Shape:
         start: The first step.
         end: The last one.
         joins: The steps that take inputs.
+        loops: The steps that may lead to themselves.
         following: The steps that each step leads to.
     """
 
@@ -43,6 +48,7 @@ class Shape:
     end: str
     joins: frozenset[str]
     following: Mapping[str, tuple[str, ...]]
+    loops: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, graph: Mapping[str, Any]) -> Shape:
@@ -53,6 +59,7 @@ class Shape:
             graph["end_step"],
             frozenset(name for name, step in steps.items() if step["type"] == "join"),
             {name: tuple(step["next"]) for name, step in steps.items()},
+            frozenset(name for name, step in steps.items() if name in step["next"]),
         )
 
     def downstream(self, step: str) -> frozenset[str]:
@@ -96,6 +103,7 @@ class PlannedTask:
         parents: The finished tasks it follows, in the order of the split.
         frames: The foreach levels it is in, outermost first.
         index: Its position among the children of a foreach.
+        iterations: Of a step that may lead to itself: how often it has run before.
         place: Where it is among open splits; for the plan alone.
     """
 
@@ -103,7 +111,13 @@ class PlannedTask:
     parents: tuple[Parent, ...]
     frames: tuple[ForeachLevel, ...] = ()
     index: int | None = None
+    iterations: tuple[int, ...] = ()
     place: _Place | None = None
+
+    @property
+    def gang(self) -> ForeachLevel | None:
+        """The level of the gang that it is a node of."""
+        return self.frames[-1] if self.frames and self.frames[-1].is_gang else None
 
 
 @mutable
@@ -115,6 +129,7 @@ class _Items:
     frame: ForeachLevel
     values: tuple[str, ...]
     barrier: _Barrier
+    iterations: tuple[int, ...] = ()
     taken: int = 0
 
     def __len__(self) -> int:
@@ -128,7 +143,7 @@ class _Items:
         frame = ForeachLevel(outer.step, outer.var, outer.num_splits, index, value)
         frames = (*self.barrier.frames, frame)
         return PlannedTask(
-            self.step, self.parents, frames, index=index, place=(self.barrier, index)
+            self.step, self.parents, frames, index, self.iterations, (self.barrier, index)
         )
 
 
@@ -175,6 +190,14 @@ class Plan:
             self._queue.popleft()
         return task
 
+    @property
+    def owes_node(self) -> bool:
+        """Whether the next task is a node of a gang whose first one was taken: it must not wait for its turn."""
+        first = self._queue[0] if self._queue else None
+        if isinstance(first, _Items):
+            return first.frame.is_gang and first.taken > 0
+        return first is not None and first.gang is not None and bool(first.index)
+
     def put_back(self, tasks: list[PlannedTask]) -> None:
         """Let tasks that were taken be taken again, before all others."""
         self._queue.extendleft(reversed(tasks))
@@ -216,7 +239,9 @@ class Plan:
             for slot, target in enumerate(transition.targets):
                 self._go(target, done, task.frames, (barrier, slot))
         else:
-            self._go(transition.targets[0], done, task.frames, task.place)
+            target = transition.targets[0]
+            before = task.iterations if target == task.step else ()
+            self._go(target, done, task.frames, task.place, before)
 
     def skip(self, split: PlannedTask, join: str, arrived: tuple[Parent, ...]) -> None:
         """Note that the task of a split is done, and so is all that lies between it and its join.
@@ -236,13 +261,21 @@ class Plan:
             raise FlowError(f"the foreach in step {task.step!r} has no items")
         barrier = _Barrier.of(task, width)
         frame = ForeachLevel(task.step, transition.foreach, width, 0)
-        self._hold(_Items(transition.targets[0], (done,), frame, values, barrier), width)
+        target = transition.targets[0]
+        items = _Items(target, (done,), frame, values, barrier, self._iterations(target))
+        self._hold(items, width)
 
     def _go(
-        self, target: str, done: Parent, frames: tuple[ForeachLevel, ...], place: _Place | None
+        self,
+        target: str,
+        done: Parent,
+        frames: tuple[ForeachLevel, ...],
+        place: _Place | None,
+        before: tuple[int, ...] = (),
     ) -> None:
         if target not in self.shape.joins:
-            self._hold(PlannedTask(target, (done,), frames, place=place))
+            number = self._iterations(target, before)
+            self._hold(PlannedTask(target, (done,), frames, iterations=number, place=place))
             return
         if place is None:
             raise FlowError(f"join {target!r} is reached without a split before it")
@@ -258,12 +291,20 @@ class Plan:
             parents = tuple(parent for parent in barrier.arrived if parent is not None)
             self._hold(PlannedTask(target, parents, barrier.frames, place=barrier.place))
 
+    def _iterations(self, step: str, before: tuple[int, ...] = ()) -> tuple[int, ...]:
+        """The number of a task of a step that may lead to itself, after the one that has led to it."""
+        if step not in self.shape.loops:
+            return ()
+        return (before[0] + 1,) if before else (0,)
+
     def _hold(self, item: PlannedTask | _Items, count: int = 1) -> None:
         """Let tasks wait for `release`: all of a step are one directory, however many foreaches lead to it."""
         self._tasks[item.step] += count
         if self._tasks[item.step] > MOST_SPLITS:
             raise FlowError(
-                f"step {item.step!r} would have more than {MOST_SPLITS:,} tasks (foreaches within one another "
-                "multiply): let a task take several items"
+                f"step {item.step!r} would have more than {MOST_SPLITS:,} tasks",
+                hint="let an iteration do more than one round of work"
+                if item.step in self.shape.loops
+                else "foreaches within one another multiply: let a task take several items",
             )
         self._held.append(item)

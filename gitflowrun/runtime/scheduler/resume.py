@@ -5,7 +5,9 @@ A task is adopted when all of this holds:
 - its last attempt succeeded, and all of it is here and undamaged (`reuse`),
 - its step is not to be run again, nor follows one that is,
 - the tasks it followed are adopted, and are the ones that the flow, as it is now, would have it follow,
-- what its `self.next` said is what the flow, as it is now, says there.
+- what its `self.next` said is what the flow, as it is now, says there: of a switch, that the case which was chosen
+  leads where it led then,
+- of a gang, all of its nodes are: they were made together.
 
 So a flow may be changed between the runs: where the change matters, tasks run again. Adopted tasks keep
 their ids; new ones are numbered after the origin's highest.
@@ -29,14 +31,14 @@ from gitflowrun.names import PARAMETERS_STEP, TaskName
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.locks import Locks, LockState
 from gitflowrun.runs.read import StoredRun, task_order
-from gitflowrun.runs.records import parameter_options
+from gitflowrun.runs.records import CONFIG_CASE, parameter_options
 from gitflowrun.runtime.ipc.messages import Parent
 from gitflowrun.runtime.ipc.request import RunKind
 from gitflowrun.runtime.scheduler.reuse import ReuseCheck
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Container, Iterator, Mapping
+    from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 
     from gitflowrun.git.objects import Oid
     from gitflowrun.runs.read import StoredTask
@@ -196,29 +198,41 @@ def adopt(
                 break
             plan.release()
             continue
-        parents = tuple(parent.name for parent in planned.parents)
-        found = None if planned.step in rerun else finished.find(planned, parents)
-        if (
-            found is None
-            or not _still_says(graph, planned.step, found.transition)
+        together = [planned]
+        while plan.owes_node:
+            together.append(plan.take() or planned)
+        done = [
+            None if planned.step in rerun else finished.find(node, _parents_of(node))
+            for node in together
+        ]
+        if not all(
+            found is not None
+            and _still_says(graph, planned.step, found.transition)
             # A stranger's record may lie about who made its artifacts, and split without end.
-            or not (found.run.uid in trusted_runs or found.is_possible(names, max_num_splits))
-            or not reuse.is_whole(origin.task(found.task.name))
+            and (found.run.uid in trusted_runs or found.is_possible(names, max_num_splits))
+            and reuse.is_whole(origin.task(found.task.name))
+            for found in done
         ):
-            postponed.append(planned)
+            postponed += together
             continue
-        names[found.task.name] = None
-        skipped = None
-        if found.run.uid in trusted_runs:
-            skipped = _whole_split(graph, origin, planned, found, rerun, trusted_runs, reuse)
-        if skipped is None:
-            plan.finish(planned, found.task, found.transition, found.values)
-        else:
-            whole += skipped.steps
-            plan.skip(planned, skipped.join, skipped.arrived)
+        for node, found in zip(together, done, strict=True):
+            assert found is not None
+            names[found.task.name] = None
+            skipped = None
+            if found.run.uid in trusted_runs:
+                skipped = _whole_split(graph, origin, node, found, rerun, trusted_runs, reuse)
+            if skipped is None:
+                plan.finish(node, found.task, found.transition, found.values)
+            else:
+                whole += skipped.steps
+                plan.skip(node, skipped.join, skipped.arrived)
     plan.put_back(postponed)
     lost = (*finished.unreadable, *reuse.broken)
     return Adoption(tuple(names), _last_id(origin) + 1, tuple(whole), lost)
+
+
+def _parents_of(planned: PlannedTask) -> tuple[TaskName, ...]:
+    return tuple(parent.name for parent in planned.parents)
 
 
 class _FinishedTasks:
@@ -355,7 +369,9 @@ def _between(graph: Mapping[str, Any], split: str, join: str) -> frozenset[str]:
 def _is_unchanged(graph: Mapping[str, Any], origin: StoredRun, steps: set[str]) -> bool:
     """Whether steps lead to the same ones as in a run, in the same way, and to them nothing else."""
     before, now = origin.info.graph.get("steps", {}), graph["steps"]
-    keys = ("type", "next", "foreach_artifact", "matching_join")
+    keys = (
+        "type", "next", "foreach_artifact", "matching_join", "num_parallel", "condition", "switch_cases",
+    )  # fmt: skip
     same = all(
         step in before and all(before[step].get(key) == now[step].get(key) for key in keys)
         for step in steps
@@ -380,8 +396,21 @@ def _still_says(graph: Mapping[str, Any], step: str, said: Transition | None) ->
     if said is None or not said.targets:
         return not now["next"]
     if now["type"] == "split-switch":
-        return len(said.targets) == 1 and said.targets[0] in now["next"] and said.foreach is None
-    if said.foreach is not None and not said.num_splits:
+        return said.foreach is None and _still_chooses(now, said)
+    if tuple(said.targets) != tuple(now["next"]) or (said.foreach and not said.num_splits):
         return False
-    same_steps = tuple(said.targets) == tuple(now["next"])
-    return same_steps and said.foreach == now.get("foreach_artifact")
+    nodes = now.get("num_parallel")
+    if nodes is None or not said.is_gang:
+        return nodes is None and said.foreach == now.get("foreach_artifact")
+    return isinstance(nodes, str) or nodes == said.num_splits
+
+
+def _still_chooses(switch: Mapping[str, Any], said: Transition) -> bool:
+    """Whether the case that a switch has chosen leads, as the switch is now, to the step it led to then."""
+    cases = switch.get("switch_cases", {})
+    if said.case in cases:
+        return tuple(said.targets) == (cases[said.case],)
+    targets: Iterable[str] = switch["next"]
+    if said.case is not None:  # a key that a config has may be any
+        targets = [target for case, target in cases.items() if case.startswith(CONFIG_CASE)]
+    return len(said.targets) == 1 and said.targets[0] in targets

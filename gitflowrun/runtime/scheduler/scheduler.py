@@ -41,6 +41,7 @@ from gitflowrun.runtime.ipc.messages import (
 )
 from gitflowrun.runtime.scheduler.attempt import Job, TaskAttempt
 from gitflowrun.runtime.scheduler.commit_queue import CommitQueue
+from gitflowrun.runtime.scheduler.gang import TRIED_AGAIN, Gangs
 from gitflowrun.runtime.scheduler.logs import STDERR, STDOUT, TaskLog
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ if TYPE_CHECKING:
     from gitflowrun.runtime.executors.local import Executor
     from gitflowrun.runtime.ipc.event_loop import EventLoop
     from gitflowrun.runtime.scheduler.code_check import CodeCheck
-    from gitflowrun.runtime.scheduler.plan import Plan
+    from gitflowrun.runtime.scheduler.gang import Gang
+    from gitflowrun.runtime.scheduler.plan import Plan, PlannedTask
 
 _KILLED = "[KILLED BY ORCHESTRATOR]"
 _PROCESS_LOST = "the process of the run ended before the step had returned"
@@ -113,6 +115,8 @@ class Scheduler:
         self._mask = mask
         self._substitute = substitute
         self._retries = retries or {}
+        self._control = ""
+        self._gangs = Gangs()
         self._serial = 0
         self._again: deque[Job] = deque()
         self._postponed = 0
@@ -138,6 +142,8 @@ class Scheduler:
             while not self._is_over():
                 self._loop.turn()
             status = self._ending or Status.DONE
+            for done in self._gangs.release():
+                self._succeed(*done)
             self._commit(status)
             reached("run.ended")
             self._live.close()
@@ -167,20 +173,34 @@ class Scheduler:
         return False
 
     def _fill(self) -> None:
-        while len(self._running) < self._workers:
+        while len(self._running) < self._workers or self._owes_node():
             if self._again:
                 self._launch(self._again.popleft())
             elif (planned := self._plan.take()) is not None:
-                self._launch(Job(planned, TaskName(planned.step, str(next(self._ids)))))
+                self._launch(Job(planned, self._name(planned)))
             else:
                 return
+
+    def _owes_node(self) -> bool:
+        """Whether a gang lacks a node, however many tasks run: its nodes may wait for each other."""
+        if self._again:
+            return self._again[0].planned.gang is not None
+        return self._plan.owes_node
+
+    def _name(self, planned: PlannedTask) -> TaskName:
+        """The name of a new task. The nodes of a gang are called by the first one, which is its control task."""
+        if planned.gang is not None and planned.index:
+            return TaskName(planned.step, f"{self._control}_node_{planned.index}")
+        self._control = str(next(self._ids))
+        return TaskName(planned.step, self._control)
 
     def _launch(self, job: Job) -> None:
         self._serial += 1
         log = TaskLog(self._max_log_size, self._mask)
         attempt = TaskAttempt(self._loop, job, self._serial, log, self._output)
         frames, parents = job.planned.frames, job.planned.parents
-        launch = Launch(self._serial, job.name, attempt.number, frames, parents)
+        iterations = job.planned.iterations
+        launch = Launch(self._serial, job.name, attempt.number, frames, parents, iterations)
         self._running[self._serial] = attempt
         names = tuple(parent.name for parent in parents)
         self._live.start(StartedTask(job.name, attempt.started, names, frames, attempt.number))
@@ -245,7 +265,13 @@ class Scheduler:
 
     def _postpone(self, job: Job, reason: str) -> None:
         """Launch a task again, for which no process could be made: with fewer at a time, later if need be."""
-        if self._running:
+        if job.planned.gang is not None:
+            self.stop(
+                Status.FAILED,
+                f"the gang of step {job.name.step!r} can't run, for which {job.planned.gang.num_splits} tasks "
+                f"must run at the same time: {reason}",
+            )
+        elif self._running:
             self._workers = max(1, min(self._workers, len(self._running)))
             self._again.append(job)
         else:
@@ -260,6 +286,8 @@ class Scheduler:
         job.lost += 1
         if job.lost > limits.LOST_PROCESSES:
             self.stop(Status.FAILED, f"task {job.name} can't be run: {reason}")
+        elif job.planned.gang is not None:
+            self._again.appendleft(job)
         else:
             self._again.append(job)
 
@@ -349,15 +377,27 @@ class Scheduler:
     def _end(self, attempt: TaskAttempt, exited: Exited) -> None:
         job = attempt.job
         self._check_code(attempt)
-        if attempt.succeeded(exited):
+        gang = self._gangs.of(job)
+        if attempt.succeeded(exited) and gang is None:
             self._succeed(attempt, exited)
             return
-        error, line = attempt.explain(exited)
+        if attempt.succeeded(exited) and gang is not None and not gang.fails:
+            for done in gang.hold(attempt, exited):
+                self._gangs.forget(job)
+                self._succeed(*done)
+            return
+        self._fail(attempt, exited, gang)
+
+    def _fail(self, attempt: TaskAttempt, exited: Exited, gang: Gang | None) -> None:
+        job = attempt.job
+        error, line = (TRIED_AGAIN, None) if attempt.succeeded(exited) else attempt.explain(exited)
         if line is not None:
             self._say(attempt, line)
         # What we have ended has not failed, and nothing begins anew in a run that ends.
         is_own = self._ending is None and attempt.killed is None and attempt.may_follow(exited)
         again = is_own and attempt.number < self._retries_of(job).all
+        if gang is not None and gang.fails:
+            again = self._ending is None
         job.attempts.append(attempt.record(exited, error))
         took = job.attempts[-1].finished - attempt.started
         self._notify(
@@ -367,10 +407,35 @@ class Scheduler:
             )
         )  # fmt: skip
         self._queue.add(attempt, again=again)
+        if again and gang is not None:
+            self._try_gang_again(gang, job)
+            return
         if again:
             self._again.append(job)
             return
         self.stop(Status.FAILED, f"step {job.name.step!r} (task {job.name.task}) failed: {error}")
+
+    def _try_gang_again(self, gang: Gang, job: Job) -> None:
+        """Try all nodes of a gang again, once all have ended."""
+        gang.ended.append(job)
+        if not gang.fails:
+            gang.fails = True
+            self._loop.after(limits.GRACE, lambda: self._end_gang(gang, signal.SIGTERM))
+            for done in gang.release():
+                self._fail(*done, gang)
+        if len(gang.ended) == gang.size:
+            self._gangs.forget(job)
+            order = sorted(gang.ended, key=lambda it: it.planned.index or 0)
+            self._again.extendleft(reversed(order))
+
+    def _end_gang(self, gang: Gang, number: int) -> None:
+        """End the nodes of a gang that go on though another has failed."""
+        nodes = [it for it in self._running.values() if self._gangs.of(it.job) is gang]
+        for attempt in nodes:
+            attempt.killed = attempt.killed or TRIED_AGAIN
+            self._executor.kill(attempt.serial, number)
+        if nodes and number != signal.SIGKILL:
+            self._loop.after(limits.LAST_GRACE, lambda: self._end_gang(gang, signal.SIGKILL))
 
     def _retries_of(self, job: Job) -> Retries:
         return self._retries.get(job.name.step, _NO_RETRIES)

@@ -170,6 +170,7 @@ class TaskRunner:
             [self._source(parent) for parent in launch.parents],
             self._source(context.parameters),
             frames=launch.frames,
+            iterations=launch.iterations,
             max_num_splits=context.max_num_splits,
             facts={
                 **self._facts,
@@ -370,7 +371,8 @@ def _pictures(outcome: StepOutcome, stored: Iterable[str]) -> dict[str, Drawing]
 
 def _place(launch: Launch) -> str:
     indices = ",".join(str(frame.index) for frame in launch.frames)
-    return f"{launch.task.step}[{indices}]#{launch.attempt}"
+    iterations = "".join(f"({number})" for number in launch.iterations if number)
+    return f"{launch.task.step}[{indices}]{iterations}#{launch.attempt}"
 
 
 def _is_same_file(value: Any, ref: ArtifactRef) -> bool:

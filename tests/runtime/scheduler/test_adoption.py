@@ -14,7 +14,7 @@ from gitflowrun.git.snapshot import take_snapshot
 from gitflowrun.names import RunId, TaskName
 from gitflowrun.runs.create import create_run
 from gitflowrun.runs.read import StoredRun
-from gitflowrun.runs.records import ForeachLevel, RunIdentity, TaskRecord, Transition
+from gitflowrun.runs.records import GANG, ForeachLevel, RunIdentity, TaskRecord, Transition
 from gitflowrun.runs.runs import RunStore, Status
 from gitflowrun.runs.trees import FinishedTask
 from gitflowrun.runtime.ipc.request import RunKind
@@ -35,7 +35,10 @@ GRAPH: dict[str, Any] = {
         "b": {"type": "linear", "next": ["c"]},
         "c": {"type": "linear", "next": ["j"]},
         "j": {"type": "join", "next": ["s"]},
-        "s": {"type": "split-switch", "next": ["l", "z"]},
+        "s": {
+            "type": "split-switch", "next": ["l", "z"], "condition": "v",
+            "switch_cases": {"on": "l", "config:cfg.off": "z"},
+        },
         "l": {"type": "linear", "next": ["z"]},
         "z": {"type": "end", "next": []},
     },
@@ -257,11 +260,21 @@ def test_where_the_flow_has_changed_tasks_run_again(
         ("s", Transition(("a",)), False),
         ("s", Transition(("l", "z")), False),
         ("s", Transition(("l",), "xs", 2), False),
+        ("s", Transition(("l",), case="on"), True),
+        ("s", Transition(("z",), case="on"), False),
+        ("s", Transition(("l",), case="gone"), False),
+        ("s", Transition(("z",), case="gone"), True),
+        ("g", Transition(("b",), GANG, 2), True),
+        ("g", Transition(("b",), GANG, 3), False),
+        ("g", Transition(("b",), "xs", 2), False),
+        ("h", Transition(("b",), GANG, 3), True),
     ],
 )
 def test_what_a_step_would_still_say(step: str, said: Transition | None, still: bool) -> None:
     """As the flow is now."""
-    assert resume._still_says(GRAPH, step, said) is still
+    gang = {"type": "split-parallel", "next": ["b"], "num_parallel": 2}
+    more = {"g": gang, "h": {**gang, "num_parallel": "self.n"}}
+    assert resume._still_says({"steps": {**GRAPH["steps"], **more}}, step, said) is still
 
 
 def test_what_lies_between_a_split_and_its_join() -> None:

@@ -1,0 +1,78 @@
+"""Gangs: tasks of one step that run at the same time and may wait for each other, so that they end together.
+
+What a node has done counts when all nodes have: until then it is held back. Where one fails that may be tried again,
+the others are ended, after a while in which they may end by themselves, and all of them are tried again. Where it may
+not, the run ends, and what the others have done is kept with it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gitflowrun.values import field, mutable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gitflowrun.runtime.ipc.messages import Exited
+    from gitflowrun.runtime.scheduler.attempt import Job, TaskAttempt
+
+TRIED_AGAIN = "another node of its gang failed, and all are tried again"
+
+
+@mutable
+class Gang:
+    """The nodes of one gang in one attempt.
+
+    Attributes:
+        size: How many nodes it has.
+        held: The nodes that have succeeded.
+        ended: The nodes that are to be tried again.
+        fails: Whether a node has failed, and all are to be tried again.
+    """
+
+    size: int
+    held: list[tuple[TaskAttempt, Exited]] = field(default_factory=list)
+    ended: list[Job] = field(default_factory=list)
+    fails: bool = False
+
+    def hold(self, attempt: TaskAttempt, exited: Exited) -> list[tuple[TaskAttempt, Exited]]:
+        """Keep what a node has done; what all have done, in order, once the last one has ended."""
+        self.held.append((attempt, exited))
+        return self.release() if len(self.held) == self.size else []
+
+    def release(self) -> list[tuple[TaskAttempt, Exited]]:
+        """What was held back, in the order of the nodes."""
+        held, self.held = self.held, []
+        return sorted(held, key=lambda item: item[0].job.planned.index or 0)
+
+
+class Gangs:
+    """The gangs of a run that have begun and not ended."""
+
+    def __init__(self) -> None:
+        self._gangs: dict[tuple[str, str], Gang] = {}
+
+    def of(self, job: Job) -> Gang | None:
+        """The gang of a task; None of one that is a node of none."""
+        level = job.planned.gang
+        if level is None:
+            return None
+        key = _key(job)
+        if key not in self._gangs:
+            self._gangs[key] = Gang(level.num_splits)
+        return self._gangs[key]
+
+    def forget(self, job: Job) -> None:
+        """Forget the gang of a task: it has ended, or begins anew."""
+        self._gangs.pop(_key(job), None)
+
+    def release(self) -> Iterator[tuple[TaskAttempt, Exited]]:
+        """What all gangs have held back: their run ends without them."""
+        for gang in self._gangs.values():
+            yield from gang.release()
+
+
+def _key(job: Job) -> tuple[str, str]:
+    control = job.name.task.partition("_node_")[0]
+    return job.name.step, control
