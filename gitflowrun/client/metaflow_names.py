@@ -133,7 +133,7 @@ PRIVATE_ARTIFACTS: Mapping[str, Callable[[TaskReader], Any]] = {
     "_foreach_var": lambda task: getattr(task.record.transition, "foreach", None),
     "_graph_info": _graph,
     "_iteration_stack": lambda task: list(task.record.iterations),
-    "_success": lambda task: task.ok,
+    "_success": lambda task: task.succeeded,
     "_task_ok": lambda task: task.ok,
     "_transition": _transition,
     "_unbounded_foreach": lambda _: True,

@@ -17,6 +17,7 @@ from gitflowrun.names import check_tag
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.live import observe
 from gitflowrun.runs.read import StoredRun
+from gitflowrun.runs.records import CAUGHT
 from gitflowrun.values import lazy
 
 if TYPE_CHECKING:
@@ -234,6 +235,12 @@ class TaskReader:
     def ok(self) -> bool:
         """Whether the step returned and its artifacts were stored."""
         return self.attempt is not None and self.attempt.ok
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the step itself has returned: what `@catch` has caught lets the flow go on and is no success."""
+        caught = self.record.artifacts.get(CAUGHT)
+        return self.ok and (caught is None or caught.producer != self.name)
 
     @property
     def started(self) -> float:

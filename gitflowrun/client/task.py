@@ -65,8 +65,8 @@ class Task(TaskPart, Container[DataArtifact]):
 
     @property
     def successful(self) -> bool:
-        """Whether its step returned and its artifacts were stored."""
-        return self._task.ok
+        """Whether its step returned and its artifacts were stored; False where `@catch` has caught an exception."""
+        return self._task.succeeded
 
     @property
     def finished(self) -> bool:

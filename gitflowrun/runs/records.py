@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from gitflowrun.names import RunId, TaskName
 
 SCHEMA = 2
+CAUGHT = "_catch_exception"
+"""The artifact of a task whose step has raised what `@catch` has caught."""
 Map = Mapping[str, Any]
 
 

@@ -58,6 +58,12 @@ def test_catch_lets_the_flow_go_on(repo: GitRepo, kind: str) -> None:
     run = latest(repo)
     assert value_of(one_task(run, "end"), "said") == ("builtins.ValueError", "no luck", True, 1)
     assert one_task(run, "start").record.ok
+    code = (
+        "from gitflowrun import Flow; r = Flow('F').latest_run\n"
+        "print(r.successful, [(t.successful, t.finished, t.exception) for t in (r['start'].task, r['end'].task)])"
+    )
+    said = repo.python("-c", code).out
+    assert said == "True [(False, True, None), (True, True, None)]\n"
 
 
 def test_catch_has_nothing_to_say_of_a_step_that_succeeds(repo: GitRepo) -> None:

@@ -10,7 +10,7 @@ from gitflowrun.flow.decorators.base import StepDecorator
 from gitflowrun.flow.decorators.declare import StepDeclaration
 from gitflowrun.flow.failure import MetaflowExceptionWrapper
 from gitflowrun.flow.task_state import state_of, task_label
-from gitflowrun.runs.records import Transition
+from gitflowrun.runs.records import CAUGHT, Transition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -107,8 +107,8 @@ class CatchDecorator(StepDecorator):
         if self.attributes["print_exception"]:
             lines = [f"@catch caught an exception from {task_label(flow)}"]
             lines += [f">  {line}" for line in caught.stacktrace.rstrip("\n").split("\n")]
-            sys.stderr.write("\n".join([*lines, ""]))
-        flow._catch_exception = caught  # noqa: SLF001  (Metaflow's artifact)
+            sys.stdout.write("\n".join([*lines, ""]))
+        setattr(flow, CAUGHT, caught)
         if self.attributes["var"]:
             setattr(flow, self.attributes["var"], caught)
         state = state_of(flow)

@@ -1,0 +1,18 @@
+from metaflow import FlowSpec, step
+
+
+class ExitFlow(FlowSpec):
+    @step
+    def start(self):
+        import os
+
+        os._exit(0)
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+
+
+if __name__ == "__main__":
+    ExitFlow()
