@@ -1,3 +1,4 @@
+# differs: 0.client.steps.start.0: here the step itself says that there are too many, with its line
 # run: run
 from metaflow import FlowSpec, step
 

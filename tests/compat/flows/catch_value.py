@@ -1,3 +1,4 @@
+# differs: 0.client.steps.start.0.stdout: frames of the package are left out
 # differs: 0.client.steps.\w+.0.artifacts.failed: another class
 from metaflow import FlowSpec, catch, step
 
