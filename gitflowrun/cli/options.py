@@ -65,6 +65,11 @@ filter_options = together(
     click.option("--user", help="Only runs of this user, or of the git author with this name or e-mail."),
 )  # fmt: skip
 
+attempt_option = click.option(
+    "--attempt", type=click.IntRange(min=0), metavar="NUMBER",
+    help="What this attempt wrote, the first one being 0.  [default: the last]",
+)  # fmt: skip
+
 # `--stdout`, `--stderr` and `--both` (without any: both), the names of the streams; and `--timestamps`.
 stream_options = together(
     click.option(

@@ -105,7 +105,7 @@ class DataArtifact(TaskPart):
     @property
     def _shown(self) -> Preview | None:
         ref = self._ref
-        return None if ref is None else self._task.stored.run.shown(ref)
+        return None if ref is None else self._task.seen.run.shown(ref)
 
     def _repr_html_(self) -> str:
         """What is known of it, and its value as text; nothing of anybody's is run."""
@@ -123,7 +123,7 @@ class DataArtifact(TaskPart):
         return page
 
     def _load(self, ref: ArtifactRef) -> Any:
-        source, task = self._source, self._task.stored
+        source, task = self._source, self._task.seen
         if ref.size >= MEASURED_UP_TO and source.trust.trusts_artifact(task, ref):
             return source.artifacts.load(ref, trusted=True)
         try:
@@ -142,7 +142,7 @@ class DataArtifact(TaskPart):
             NotFound: nothing is stored; Metaflow's private artifacts are derived from the task's record.
         """
         ref, source = self._stored_ref, self._source
-        trusted = len(ref.chunks) > 1 and source.trust.trusts_artifact(self._task.stored, ref)
+        trusted = len(ref.chunks) > 1 and source.trust.trusts_artifact(self._task.seen, ref)
         return source.artifacts.open(ref, trusted=trusted)
 
     def rows(self, rows: int | slice) -> Any:

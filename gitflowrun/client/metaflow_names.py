@@ -7,9 +7,10 @@ derived from it. What a task stored under one of these names itself is found fir
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gitflowrun.errors import TooLarge
+from gitflowrun.errors import CorruptRecord, TooLarge
 from gitflowrun.runs.records import CONTROL_TASK, INFO
 from gitflowrun.values import frozen
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from gitflowrun.client.run_reader import TaskReader
     from gitflowrun.runs.read import StoredRun
-    from gitflowrun.runs.records import RunIdentity, RunInfo, TaskRecord
+    from gitflowrun.runs.records import Metadatum, RunIdentity, RunInfo, TaskRecord
 
 _NODES_NAMED = 1_000
 _SPLIT_VALUES = "split_values"  # a field that the runtime adds to the record of a task that splits
@@ -106,12 +107,12 @@ def _frames(task: TaskReader) -> list[ForeachFrame]:
 
 
 def _transition(task: TaskReader) -> tuple[list[str], str | None] | None:
-    jump = task.record.transition
+    jump = task.own_record.transition
     return None if jump is None else (list(jump.targets), jump.foreach)
 
 
 def _num_splits(task: TaskReader) -> int | None:
-    jump = task.record.transition
+    jump = task.own_record.transition
     return None if jump is None or jump.is_gang else jump.num_splits
 
 
@@ -129,8 +130,8 @@ PRIVATE_ARTIFACTS: Mapping[str, Callable[[TaskReader], Any]] = {
     "_exception": _exception,
     "_foreach_num_splits": _num_splits,
     "_foreach_stack": _frames,
-    "_foreach_values": lambda task: task.record.extra.get(_SPLIT_VALUES),
-    "_foreach_var": lambda task: getattr(task.record.transition, "foreach", None),
+    "_foreach_values": lambda task: task.own_record.extra.get(_SPLIT_VALUES),
+    "_foreach_var": lambda task: getattr(task.own_record.transition, "foreach", None),
     "_graph_info": _graph,
     "_iteration_stack": lambda task: list(task.record.iterations),
     "_success": lambda task: task.succeeded,
@@ -152,7 +153,9 @@ def private_names(record: TaskRecord) -> Collection[str]:
 
 
 def metadata_entries(task: TaskReader, of: object) -> list[Metadata]:
-    """A task's metadata, oldest first: the entries that its record holds, and those that follow from it.
+    """A task's metadata, oldest first: the entries that its records hold, and those that follow from it.
+
+    They are of the attempt that the task is seen as; of all if it was asked for without one.
 
     Args:
         task: The task.
@@ -160,7 +163,7 @@ def metadata_entries(task: TaskReader, of: object) -> list[Metadata]:
     """
     stored = [
         Metadata(entry.name, _value(entry.name, entry.value), _ms(entry.time), entry.type, of)
-        for entry in task.record.metadata
+        for entry in _stored_entries(task)
     ]
     names = {entry.name for entry in stored}
     derived = [
@@ -169,6 +172,15 @@ def metadata_entries(task: TaskReader, of: object) -> list[Metadata]:
         if name not in names
     ]
     return sorted(derived + stored, key=lambda entry: entry.created_at)
+
+
+def _stored_entries(task: TaskReader) -> Iterator[Metadatum]:
+    """The entries of the attempt, or of all: each attempt's record has its own."""
+    if task.number is None:
+        for attempt in task.record.attempts[:-1]:
+            with suppress(CorruptRecord):  # the others have theirs
+                yield from task.stored.at_attempt(attempt.number).record.metadata
+    yield from task.own_record.metadata
 
 
 def _derived_entries(task: TaskReader) -> Iterator[tuple[str, Any, float]]:
@@ -192,6 +204,8 @@ def _derived_entries(task: TaskReader) -> Iterator[tuple[str, Any, float]]:
         if not record.gang.index:
             yield "internal_task_type", CONTROL_TASK, started
     for attempt in record.attempts:
+        if task.number not in (None, attempt.number):
+            continue
         yield "attempt", str(attempt.number), attempt.started
         yield "attempt_ok", str(attempt.ok), attempt.finished
         yield "attempt-done", str(attempt.number), attempt.finished

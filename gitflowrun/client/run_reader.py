@@ -205,31 +205,31 @@ class TaskReader:
         """Its record, of all attempts."""
         return self.stored.record
 
+    @property
+    def seen(self) -> StoredTask:
+        """The stored task as the attempt has left it. Raises NotFound: there was no such attempt."""
+        return self.stored if self.number is None else self._earlier
+
+    @property
+    def own_record(self) -> TaskRecord:
+        """What the attempt has recorded."""
+        return self.seen.record
+
+    @lazy
+    def _earlier(self) -> StoredTask:
+        return self.stored.at_attempt(self.number or 0)
+
     def check_attempt(self) -> None:
         """Raise NotFound unless there is such a task, and such an attempt of it."""
-        attempts = self.record.attempts
-        if self.number is None:
-            return
-        numbers = [attempt.number for attempt in attempts]
-        if self.number not in numbers:
-            raise NotFound(
-                f"{self.stored.pathspec} has no attempt {self.number}",
-                hint=f"it has {', '.join(map(str, numbers))}",
-            )
+        _ = self.record if self.number is None else self.seen
 
     @property
     def attempt(self) -> Attempt | None:
-        """The attempt; None for a task that never got to one."""
-        attempts = self.record.attempts
-        if self.number is None:
-            return attempts[-1] if attempts else None
-        return next((item for item in attempts if item.number == self.number), None)
-
-    @property
-    def is_last(self) -> bool:
-        """Whether it is the last attempt, the one whose artifacts and output were kept."""
-        attempts = self.record.attempts
-        return self.number is None or not attempts or attempts[-1].number == self.number
+        """The attempt; None for a task that never got to one, or of which one has not ended."""
+        if self.number is None and self.record.again and not self.stored.is_over:
+            return None
+        number = self.seen.number
+        return next((item for item in self.record.attempts if item.number == number), None)
 
     @property
     def ok(self) -> bool:
@@ -256,15 +256,15 @@ class TaskReader:
     @property
     def artifacts(self) -> Mapping[str, ArtifactRef]:
         """What is stored of it, by name."""
-        return self.record.artifacts if self.number is None or self.is_last else {}
+        return self.seen.record.artifacts
 
     def output(self, stream: str) -> bytes:
         """What it wrote to `stdout` or `stderr`."""
-        return self.stored.output(stream) if self.is_last else b""
+        return self.seen.output(stream)
 
     def output_size(self, stream: str) -> int:
         """Bytes of that."""
-        return self.stored.output_size(stream) if self.is_last else 0
+        return self.seen.output_size(stream)
 
     @property
     def origin_pathspec(self) -> str | None:

@@ -65,8 +65,9 @@ class Step(RunPart, Container[Task]):
     @property
     def finished_at(self) -> datetime | None:
         """When the last of its tasks ended; None while one runs."""
-        attempts = [record.attempts for record in self._records()]
-        is_over = attempts and (self.id.startswith("_") or all(attempts))
+        tasks = list(self._run.now().tasks_of(self.id))
+        attempts = [task.record.attempts for task in tasks]
+        is_over = self.id.startswith("_") or (all(attempts) and all(task.is_over for task in tasks))
         ends = [tries[-1].finished for tries in attempts if tries]
         return local_time(max(ends)) if ends and is_over else None
 

@@ -50,7 +50,7 @@ class Task(TaskPart, Container[DataArtifact]):
 
     @property
     def metadata(self) -> list[Metadata]:
-        """What was noted about it, of all attempts, oldest first."""
+        """What was noted about it, oldest first: of all attempts, or of the one that this object speaks of alone."""
         return metadata_entries(self._task, self)
 
     @property
@@ -60,8 +60,8 @@ class Task(TaskPart, Container[DataArtifact]):
 
     @property
     def current_attempt(self) -> int:
-        """The number of the attempt that this object speaks of."""
-        return self._task.attempt.number if self._task.attempt else 0
+        """The number of the attempt that this object speaks of: the last one, unless another one was asked for."""
+        return self._task.seen.number
 
     @property
     def successful(self) -> bool:
@@ -190,17 +190,17 @@ class Task(TaskPart, Container[DataArtifact]):
         """
         if stream not in ("stdout", "stderr"):
             raise UsageError(f"{stream!r} is no stream of a task", hint="use 'stdout' or 'stderr'")
-        attempts = self._task.record.attempts
-        last = attempts[-1].finished if attempts else 0.0
-        for seconds, line in self._task.stored.lines(stream) if self._task.is_last else ():
+        last = self._task.finished or 0.0
+        for seconds, line in self._task.seen.lines(stream):
             moment = datetime.fromtimestamp(last if seconds is None else seconds, timezone.utc)
             yield moment.replace(tzinfo=None), line if as_unicode else line.encode()
 
     def _repr_html_(self) -> str:
         """A table of its artifacts with what is known of their values; nothing of anybody's is run."""
-        status = self._task.stored.status
-        head = title(f"Task {self.pathspec}: {status}, {time_text(self.created_at)}")
-        return head + artifact_table(self._task.stored, self._task.artifacts)
+        status = self._task.seen.status
+        which = "" if self._attempt is None else f", attempt {self._attempt}"
+        head = title(f"Task {self.pathspec}{which}: {status}, {time_text(self.created_at)}")
+        return head + artifact_table(self._task.seen, self._task.artifacts)
 
 
 def artifact_table(task: StoredTask, artifacts: Mapping[str, ArtifactRef]) -> str:

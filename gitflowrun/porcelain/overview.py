@@ -39,6 +39,10 @@ if TYPE_CHECKING:
     from gitflowrun.runs.records import TaskRecord
 
 
+_ATTEMPTS_SHOWN = 100
+"""Of a task: a stranger's record may list thousands."""
+
+
 @frozen
 class ArtifactRow:
     """An artifact in a list.
@@ -68,6 +72,31 @@ class ArtifactRow:
 
 
 @frozen
+class AttemptRow:
+    """An attempt of a task that has ended.
+
+    Attributes:
+        number: Which, from 0.
+        ok: Whether it succeeded.
+        started: When it began.
+        seconds: How long it took.
+        cpu: CPU seconds.
+        max_rss: Its peak of resident bytes.
+        exit_code: How its process ended; minus the signal number when a signal ended it.
+        error: What ended it.
+    """
+
+    number: int
+    ok: bool
+    started: float
+    seconds: float
+    cpu: float
+    max_rss: int
+    exit_code: int
+    error: str | None
+
+
+@frozen
 class TaskOverview:
     """A task.
 
@@ -77,7 +106,8 @@ class TaskOverview:
         ok: Whether its last attempt succeeded.
         started: When its last attempt began.
         seconds: How long its last attempt took.
-        attempts: How many there were.
+        attempts: How many have ended.
+        tries: These, the first one first.
         cpu: CPU seconds of the last attempt.
         max_rss: Its peak of resident bytes.
         exit_code: How its process ended; minus the signal number when a signal ended it.
@@ -96,6 +126,7 @@ class TaskOverview:
     started: float | None
     seconds: float | None
     attempts: int
+    tries: tuple[AttemptRow, ...]
     cpu: float
     max_rss: int
     exit_code: int | None
@@ -112,6 +143,8 @@ class TaskOverview:
 class StepOverview:
     """A step of a run: how many tasks it has, how many failed, were adopted, have not ended; how long they took.
 
+    `retries` are the attempts that followed a failed one.
+
     `seconds` spans from the first start to the last end of tasks that ran in this run; None when none did. Of a run
     with very many tasks, `not_counted` are those of which nothing but their number was looked at.
     """
@@ -121,6 +154,7 @@ class StepOverview:
     failed: int
     unfinished: int
     adopted: int
+    retries: int
     seconds: float | None
     not_counted: int
 
@@ -291,7 +325,8 @@ def step_overview(run: StoredRun, step: str) -> StepDetails:
 def task_overview(task: StoredTask) -> TaskOverview:
     """A task with its artifacts, private ones left out."""
     record = task.record
-    last = record.attempts[-1] if record.attempts else None
+    attempts = record.attempts[:_ATTEMPTS_SHOWN]
+    last = record.attempts[-1] if record.attempts and task.is_over else None
     adopted = record.run.uid != task.run.identity.uid
     return TaskOverview(
         pathspec=task.pathspec,
@@ -300,6 +335,19 @@ def task_overview(task: StoredTask) -> TaskOverview:
         started=last.started if last else task.started,
         seconds=last.finished - last.started if last else None,
         attempts=len(record.attempts),
+        tries=tuple(
+            AttemptRow(
+                it.number,
+                it.ok,
+                it.started,
+                it.finished - it.started,
+                it.cpu,
+                it.max_rss,
+                it.exit_code,
+                it.error,
+            )
+            for it in attempts
+        ),
         cpu=last.cpu if last else 0.0,
         max_rss=last.max_rss if last else 0,
         exit_code=last.exit_code if last else None,
@@ -339,7 +387,7 @@ class _Tally:
 
     def _of_step(self, step: str) -> Iterator[TaskRecord]:
         """The records of a step that can be read, each counted; the others are noted."""
-        tasks = failed = unfinished = adopted = passed = 0
+        tasks = failed = unfinished = adopted = retries = passed = 0
         started, finished = inf, -inf
         first = self._shares[step] // 2
         last = self._count(step) - (self._shares[step] - first)
@@ -355,8 +403,10 @@ class _Tally:
             except CorruptRecord as error:
                 self.unreadable.append(Failure(str(task.name), error.message))
                 continue
-            unfinished += not record.attempts
-            if record.attempts and not record.ok:
+            is_over = bool(record.attempts) and task.is_over
+            unfinished += not is_over
+            retries += len(record.attempts) - is_over
+            if is_over and not record.ok:
                 failed += 1
                 if len(self.failures) < FAILURES_SHOWN:
                     error_text = record.attempts[-1].error or "failed"
@@ -368,7 +418,9 @@ class _Tally:
                 adopted += 1
             yield record
         seconds = finished - started if started < inf else None
-        self.steps.append(StepOverview(step, tasks, failed, unfinished, adopted, seconds, passed))
+        self.steps.append(
+            StepOverview(step, tasks, failed, unfinished, adopted, retries, seconds, passed)
+        )
 
     def _count(self, step: str) -> int:
         try:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gitflowrun.git.repository import Repository
-    from gitflowrun.runs.read import StoredRun
+    from gitflowrun.runs.read import StoredRun, StoredTask
     from gitflowrun.runs.records import TaskRecord
 
 
@@ -147,7 +147,7 @@ class ProgressWatch:
             if task in step.ended:
                 continue
             stored = run.task(TaskName(name, task))
-            if isinstance(stored, UnfinishedTask):
+            if isinstance(stored, UnfinishedTask) or not self._is_over(stored):
                 unfinished += 1
                 continue
             step.ended.add(task)
@@ -158,6 +158,13 @@ class ProgressWatch:
             except CorruptRecord as error:
                 self._failed = self._failed or Failure(str(stored.name), error.message)
         return unfinished
+
+    def _is_over(self, task: StoredTask) -> bool:
+        """Whether no other attempt of it follows; what can't be read is not looked at again."""
+        try:
+            return task.is_over
+        except CorruptRecord:
+            return True
 
     def _note(self, step: _Step, record: TaskRecord) -> None:
         last = record.attempts[-1] if record.attempts else None

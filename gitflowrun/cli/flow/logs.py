@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 import click
 
 from gitflowrun.cli.errors import FLOW, Damage
 from gitflowrun.cli.flow.context import FlowContext, described
-from gitflowrun.cli.git_runs.look.logs import LogPrinter
-from gitflowrun.cli.options import stream_options
+from gitflowrun.cli.git_runs.look.logs import LogPrinter, at_attempt
+from gitflowrun.cli.options import attempt_option, stream_options
 from gitflowrun.cli.output.terminal import open_screen
-from gitflowrun.errors import CorruptRecord, NotFound
-
-if TYPE_CHECKING:
-    from gitflowrun.runs.read import StoredTask
 
 
 class _DefaultsToShow(click.Group):
@@ -33,9 +28,7 @@ def logs_command() -> None:
 
 @logs_command.command(name="show")
 @stream_options
-@click.option(
-    "--attempt", type=click.IntRange(min=0), help="The attempt meant.  [default: the last]"
-)
+@attempt_option
 @click.argument("path", metavar="RUN/STEP[/TASK]")
 @click.pass_obj
 def show(
@@ -45,23 +38,9 @@ def show(
     with open_screen(flow.repository) as screen:
         damage = Damage(FLOW)
         printer = LogPrinter(screen, damage, timestamps=timestamps)
-        for task in flow.tasks_at(path):
-            try:
-                _check_attempt(task, attempt)
-            except CorruptRecord as error:  # nobody knows whose output it is
-                damage.tell(error)
-                continue
+        for task in at_attempt(flow.tasks_at(path), attempt, damage.tell):
             flow.say(f"Dumping logs of {described(task)}")
             for stream in streams:
                 printer.print(task, stream)
             sys.stdout.flush()
     return damage.exit_code
-
-
-def _check_attempt(task: StoredTask, attempt: int | None) -> None:
-    if attempt is None:
-        return
-    tries = task.record.attempts
-    if not tries or tries[-1].number != attempt:
-        last = f"its last attempt is {tries[-1].number}" if tries else "it has none"
-        raise NotFound(f"there is no output of attempt {attempt} of {task.pathspec}", hint=last)

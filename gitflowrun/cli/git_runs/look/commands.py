@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from gitflowrun.cli.git_command import GitCommand
-from gitflowrun.cli.options import filter_options, json_option, stream_options
+from gitflowrun.cli.options import attempt_option, filter_options, json_option, stream_options
 
 
 def _names(_ctx: click.Context, _option: click.Parameter, values: tuple[str, ...]) -> Any:
@@ -171,15 +171,16 @@ def compare_command(as_json_: bool, **chosen: Any) -> int:
 @click.command(name="logs")
 @stream_options
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is written until the run ends.")
+@attempt_option
 @click.argument("address", default="@latest")
-def logs_command(streams: tuple[str, ...], timestamps: bool, follow: bool, address: str) -> int:
+def logs_command(**chosen: Any) -> int:
     """Print what a run, a step or a task wrote to stdout and stderr; running ones included.
 
     ADDRESS is RUN, RUN/STEP or RUN/STEP/TASK; the newest run if it is left out.
     """
     from gitflowrun.cli.git_runs.look.logs import print_logs
 
-    return print_logs(streams=streams, timestamps=timestamps, follow=follow, address=address)
+    return print_logs(**chosen)
 
 
 @click.command(name="cat")

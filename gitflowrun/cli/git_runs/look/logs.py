@@ -25,34 +25,78 @@ from gitflowrun.runs.runs import RunStore
 from gitflowrun.values import replace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from gitflowrun.names import TaskName
     from gitflowrun.runs.lookup.resolve import Address
     from gitflowrun.runs.read import StoredTask
 
 
-def print_logs(*, streams: tuple[str, ...], timestamps: bool, follow: bool, address: str) -> int:
+def print_logs(
+    *,
+    streams: tuple[str, ...],
+    timestamps: bool,
+    follow: bool,
+    attempt: int | None,
+    address: str,
+) -> int:
     """Print what the tasks of a run, of a step, or one task wrote; running ones included. The exit code."""
     repo, damage = Repository.discover(), Damage(GIT)
     found = RunStore(repo).resolve(address)
     if follow and timestamps:
         raise UsageError("--follow and --timestamps don't go together")
+    if follow and attempt is not None:
+        raise UsageError("--follow and --attempt don't go together", hint="it shows all attempts")
     if follow:
         with open_screen(repo) as screen:
             _follow(repo, found, streams, screen, damage)
         return damage.exit_code
-    tasks = deque(tasks_at(found, damage.tell))
+    tasks = deque(at_attempt(tasks_at(found, damage.tell), attempt, damage.tell))
     are_several = len(tasks) > 1
     with open_screen(repo, page=True) as screen:
         printer = LogPrinter(screen, damage, timestamps=timestamps)
         while tasks:
             task = tasks.popleft()  # with what was read of it, of 100,000 tasks
             if screen.person and are_several and any(_may_have(task, it) for it in streams):
-                screen.line(screen.style.bold(f"==> {printable(task.pathspec)} <=="))
+                screen.line(screen.style.bold(_head(task, attempt or 0)))
             for stream in streams:
                 printer.print(task, stream)
     return damage.exit_code
+
+
+def at_attempt(
+    tasks: Iterable[StoredTask], number: int | None, tell: Callable[[CorruptRecord], object]
+) -> list[StoredTask]:
+    """Tasks as an attempt has left them, those among them that had one of this number.
+
+    Args:
+        tasks: The tasks.
+        number: The attempt; of each the last one for None.
+        tell: Is told of what can't be read.
+
+    Raises:
+        NotFound: none of them had one.
+    """
+    if number is None:
+        return [*tasks]
+    found: list[StoredTask] = []
+    last, is_damaged = None, False
+    for task in tasks:
+        try:
+            found.append(task.at_attempt(number))
+        except NotFound as error:
+            last = error
+        except CorruptRecord as error:  # nobody knows whose output it is
+            is_damaged = True
+            tell(error)
+    if last is not None and not (found or is_damaged):
+        raise last
+    return found
+
+
+def _head(task: StoredTask, number: int) -> str:
+    """What stands above the output of a task among those of others, and of its attempts."""
+    return f"==> {printable(task.pathspec)}{f', attempt {number}' * (number > 0)} <=="
 
 
 def _may_have(task: StoredTask, stream: str) -> bool:
@@ -96,26 +140,44 @@ class _Follower:
         self._screen = screen
         self._streams = streams
         self._damage = damage
-        self._shown: dict[tuple[TaskName, str], int] = {}
+        self._shown: dict[tuple[TaskName, int, str], int] = {}
         self._done: set[TaskName] = set()
-        self._last: TaskName | None = None
+        self._attempts: dict[TaskName, int] = {}
+        """Of tasks that were tried again: the first attempt that is not wholly shown."""
+        self._last: tuple[TaskName, int] | None = None
         self._is_within_line = False
 
     def show(self, tasks: Sequence[StoredTask], *, is_over: bool) -> None:
         """Print what is new. What is not the end of a line waits for it, as long as the task runs."""
         for task in tasks:
-            if task.name in self._done:
+            if task.name in self._done or not self._show_earlier(task, is_over=is_over):
                 continue
             is_finished = is_over or self._is_finished(task)
-            for stream in self._streams:
-                try:
-                    self._show(task, stream, is_finished)
-                except CorruptRecord as error:
-                    self._damage.tell(error)
+            self._show_streams(task, is_finished)
             if is_finished:
                 self._done.add(task.name)
         self._screen.out.flush()
         sys.stdout.flush()
+
+    def _show_streams(self, task: StoredTask, is_finished: bool) -> None:
+        for stream in self._streams:
+            try:
+                self._show(task, stream, is_finished)
+            except CorruptRecord as error:
+                self._damage.tell(error)
+
+    def _show_earlier(self, task: StoredTask, *, is_over: bool) -> bool:
+        """Show the rest of the attempts before the one that the task is seen as; whether all of it could be had."""
+        for number in range(self._attempts.get(task.name, 0), _number(task)):
+            try:
+                self._show_streams(task.at_attempt(number), is_finished=True)
+            except NotFound:  # it has failed a moment ago, and is not published yet
+                if not is_over:
+                    return False
+            except CorruptRecord as error:
+                self._damage.tell(error)
+            self._attempts[task.name] = number + 1
+        return True
 
     def _is_finished(self, task: StoredTask) -> bool:
         try:
@@ -125,13 +187,14 @@ class _Follower:
             return True
 
     def _show(self, task: StoredTask, stream: str, is_finished: bool) -> None:
-        for new in _whole_lines(
-            _after(task.output_pieces(stream), self._shown.get((task.name, stream), 0)), is_finished
-        ):
-            self._shown[task.name, stream] = self._shown.get((task.name, stream), 0) + len(new)
-            self._print(task, new)
+        number = _number(task)
+        key = task.name, number, stream
+        rest = _after(task.output_pieces(stream), self._shown.get(key, 0))
+        for new in _whole_lines(rest, is_finished):
+            self._shown[key] = self._shown.get(key, 0) + len(new)
+            self._print(task, number, new)
 
-    def _print(self, task: StoredTask, new: bytes) -> None:
+    def _print(self, task: StoredTask, number: int, new: bytes) -> None:
         if not new:
             return
         screen = self._screen
@@ -139,11 +202,19 @@ class _Follower:
             sys.stdout.buffer.write(b"\n" * self._is_within_line + new)
             self._is_within_line = not new.endswith(b"\n")
             return
-        if task.name != self._last:
-            self._last = task.name
-            screen.line(screen.style.bold(f"==> {printable(task.pathspec)} <=="))
+        if (task.name, number) != self._last:
+            self._last = task.name, number
+            screen.line(screen.style.bold(_head(task, number)))
         lines = new.decode(errors="replace").removesuffix("\n").split("\n")
         screen.lines(map(terminal_safe, lines))
+
+
+def _number(task: StoredTask) -> int:
+    """Which attempt a task is seen as."""
+    try:
+        return task.number
+    except CorruptRecord:  # which is told where it is asked whether the task has ended
+        return 0
 
 
 def _after(pieces: Iterable[bytes], count: int) -> Iterator[bytes]:

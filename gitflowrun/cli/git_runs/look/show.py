@@ -168,7 +168,11 @@ def task_lines(task: overview.TaskOverview, screen: Screen) -> Iterator[str]:
     status = _task_status(task, screen)
     words = status.paint(status.text) if status.paint else status.text
     took = f" in {duration(task.seconds)}" if task.seconds is not None else ""
-    attempts = f", {counted(task.attempts, 'attempt')}" if task.attempts > 1 else ""
+    is_over = task.status in {"done", "failed"}
+    number = task.attempts + (not is_over)
+    attempts = ""
+    if number > 1:
+        attempts = f", {counted(number, 'attempt')}" if is_over else f", attempt {number - 1}"
     usage = [f"{duration(task.cpu)} CPU"] if task.cpu else []
     usage += [f"{format_size(task.max_rss)} memory"] if task.max_rss else []
     yield from facts(
@@ -183,7 +187,33 @@ def task_lines(task: overview.TaskOverview, screen: Screen) -> Iterator[str]:
         ("Origin", printable(task.origin or "")),
         ("Differs", _other_code(task.other_code)),
     )
+    if task.attempts > is_over:
+        yield from section("Attempts", _attempt_table(task, screen), screen)
     yield from section("Artifacts", _artifact_table(task.artifacts, screen), screen)
+
+
+def _attempt_table(task: overview.TaskOverview, screen: Screen) -> Iterator[str]:
+    """The attempts that have ended, and how to read what the first of them wrote."""
+    columns = [
+        Column("ATTEMPT", right=True), Column("STATUS"), Column("STARTED", leaves=3),
+        Column("TOOK", right=True, leaves=1), Column("CPU", right=True, leaves=4),
+        Column("MEMORY", right=True, leaves=5), Column("EXIT", right=True, leaves=2),
+        Column("ERROR", shrinks=True),
+    ]  # fmt: skip
+    rows: list[list[Cell | str]] = []
+    for it in task.tries:
+        word = "done" if it.ok else "failed"
+        rows.append([
+            str(it.number), Cell(word, partial(screen.style.status, word)), stamp(it.started), duration(it.seconds),
+            duration(it.cpu) if it.cpu else "", format_size(it.max_rss) if it.max_rss else "",
+            str(it.exit_code) if it.exit_code else "", it.error or "",
+        ])  # fmt: skip
+    yield from table(columns, rows, screen, _INDENT)
+    if task.attempts > len(task.tries):
+        yield screen.style.dim(f"{_INDENT}and {task.attempts - len(task.tries):,} more")
+    first = task.tries[0].number
+    words = f"git runs logs --attempt {first} {shlex.quote(printable(task.pathspec))}"
+    yield screen.style.dim(f"{_INDENT}`{words}` prints what attempt {first} wrote")
 
 
 def artifact_lines(row: overview.ArtifactRow, screen: Screen) -> Iterator[str]:
@@ -238,12 +268,17 @@ def _step_table(run: overview.RunOverview, screen: Screen) -> Iterator[str]:
     for step in run.steps:
         notes = [f"{step.failed} failed"] if step.failed else []
         notes += [f"{step.unfinished} {unfinished}"] if step.unfinished else []
+        notes += [_retries(step.retries)] if step.retries else []
         notes += [f"{step.adopted} reused"] if step.adopted else []
         notes += [f"{step.not_counted:,} not looked at"] if step.not_counted else []
         took = "" if step.seconds is None else duration(step.seconds)
         paint = screen.style.red if step.failed else None
         rows.append([step.name, str(step.tasks), took, Cell(", ".join(notes), paint)])
     return table(columns, rows, screen, _INDENT)
+
+
+def _retries(count: int) -> str:
+    return "1 retry" if count == 1 else f"{count:,} retries"
 
 
 def _task_status(task: overview.TaskOverview, screen: Screen) -> Cell:
