@@ -6,7 +6,7 @@ and nothing fetched unless data is to be read. Of a run is checked:
 1. its commits: one line of at most `MAX_STATES`, each with the message of a run, all of one uid and one INFO, which is
    all that the first one has;
 2. the tree of the newest: entries are what `runs.layout` says, INFO and each TASK can be read and are filed under their
-   own names, output and line times are there;
+   own names, output and line times are there; so is, below a task that was tried again, what each attempt has left;
 3. artifacts: the chunks that a record lists are in the tree of the task that made them, here, and of the size that it
    says; with `read_data` their content and that of the whole have their BLAKE3;
 4. whatever else its commits reach.
@@ -59,13 +59,14 @@ _Rows: TypeAlias = "Mapping[bytes, TreeEntry]"
 
 _Unreadable = (MissingObject, CorruptRecord)
 _STEPS = layout.STEPS.decode()
+_ATTEMPTS = layout.ATTEMPTS.decode()
 _LIST = b".chunks"
 _EMPTY = hash_object(ObjectType.BLOB, b"")
 # Entries, and whether they are directories.
 _ENTRIES = {layout.INFO: False, layout.CODE: True, layout.STEPS: True, layout.DATA: True}
 _TASK_ENTRIES = {
     layout.TASK: False, layout.STDOUT: False, layout.STDERR: False, layout.TIMES: False,
-    layout.PAYLOADS: True, layout.PICTURES: True,
+    layout.PAYLOADS: True, layout.PICTURES: True, layout.ATTEMPTS: True,
 }  # fmt: skip
 
 
@@ -246,7 +247,7 @@ class _RunCheck:
         self._objects = objects
         self._reader = ArtifactReader(repo.objects) if read_data else None
         self._tasks: dict[TaskName, Oid] = {}
-        self._chunks: OrderedDict[TaskName, Mapping[bytes, Oid] | None] = OrderedDict()
+        self._chunks: OrderedDict[Oid, Mapping[bytes, Oid] | None] = OrderedDict()
         self._told: set[Oid] = set()
         self._end_step = "end"
         self._final: set[Oid] = set()
@@ -269,7 +270,8 @@ class _RunCheck:
         parts = path.split("/")
         if parts[0] == _STEPS:
             step, task = [*parts[1:3], "", ""][:2]
-            path = "/".join(parts[1:3] if artifact else parts[1:])
+            attempt = parts[3:5] if parts[3:4] == [_ATTEMPTS] else []
+            path = "/".join([*parts[1:3], *attempt] if artifact else parts[1:])
         run = f"{self._flow}/{self._id}"
         where = "/".join(filter(None, (run, path, artifact)))
         return Fault(kind, run, step, task, artifact, where, str(oid or ""), why)
@@ -399,25 +401,80 @@ class _RunCheck:
             yield from self._task(task_name, listed_by[task_name.step])
 
     def _task(self, name: TaskName, listed_by: Oid) -> Iterator[Fault]:
-        """What is wrong with a task: its objects, its record, and what that says of its artifacts."""
+        """What is wrong with a task: its objects, its record, what that says of its artifacts, earlier attempts."""
         path, oid = f"{_STEPS}/{name}", self._tasks[name]
         found = self._objects.below(oid, listed_by)
         if found and not found[0].path:
             yield from self._new(found[:1], path)
             return
-        rows = yield from self._directory(oid, listed_by, path)
-        if rows is None:
-            return
-        yield from self._shape(rows, _TASK_ENTRIES, path)
-        if layout.TIMES in rows:
-            yield from self._times(rows[layout.TIMES].oid, oid, f"{path}/times")
-        record = yield from self._task_record(name, rows, path)
-        if record is not None:
+        broken = {fault.path: fault for fault in found}
+        seen = yield from self._attempt(name, oid, listed_by, path, broken)
+        if seen is not None:
+            record, rows = seen
             if name.step == self._end_step:
                 metrics = dump_metrics(metrics_of(record)) or b""
                 self._final.update((_EMPTY, hash_object(ObjectType.BLOB, metrics)))
-            yield from self._artifacts(record, rows, path, {fault.path: fault for fault in found})
+                for ref in record.artifacts.values():
+                    pictures = [ref.picture.chunk] if ref.picture else []
+                    self._final.update(chunk.oid for chunk in (*ref.chunks, *pictures))
+            yield from self._attempts(record, rows, oid, path, broken)
         yield from self._new(found, path)
+
+    def _attempt(
+        self, name: TaskName, oid: Oid, listed_by: Oid, path: str, broken: Mapping[str, ObjectFault]
+    ) -> Generator[Fault, None, tuple[TaskRecord, _Rows] | None]:
+        """What is wrong with what an attempt of a task has left; its record and entries, if they can be read."""
+        rows = yield from self._directory(oid, listed_by, path)
+        if rows is None:
+            return None
+        yield from self._shape(rows, _TASK_ENTRIES, path)
+        if layout.TIMES in rows:
+            yield from self._times(rows[layout.TIMES].oid, oid, f"{path}/times")
+        record = yield from self._task_record(name, rows, oid, path)
+        if record is None:
+            return None
+        yield from self._artifacts(record, rows, oid, path, broken)
+        return record, rows
+
+    def _attempts(
+        self,
+        record: TaskRecord,
+        rows: _Rows,
+        oid: Oid,
+        path: str,
+        broken: Mapping[str, ObjectFault],
+    ) -> Iterator[Fault]:
+        """Each attempt before the last one is there, as the one that it is; nothing else is. Arguments as above."""
+        missing = {attempt.number for attempt in record.attempts[:-1]}
+        row, path = rows.get(layout.ATTEMPTS), f"{path}/{_ATTEMPTS}"
+        entries: _Rows | None = {}
+        if row is not None and row.is_tree:
+            entries = yield from self._directory(row.oid, oid, path)
+        for entry, found in (entries or {}).items():
+            number, at = layout.parse_attempt(entry), f"{path}/{entry.decode(errors='replace')}"
+            if row is None or number not in missing or not found.is_tree:
+                why = f"{_a_thing(found)} is not an earlier attempt of the task"
+                yield self.fault(FaultKind.LAYOUT, why, at)
+                continue
+            missing.discard(number)
+            begin = f"{_ATTEMPTS}/{number}/"
+            own = {
+                it.removeprefix(begin): fault
+                for it, fault in broken.items()
+                if it.startswith(begin)
+            }
+            seen = yield from self._attempt(record.name, found.oid, row.oid, at, own)
+            if seen is None:
+                continue
+            if not seen[0].attempts or seen[0].attempts[-1].number != number:
+                yield self.fault(FaultKind.RECORD, "its record is that of another attempt", at)
+            if layout.ATTEMPTS in seen[1]:
+                yield self.fault(
+                    FaultKind.LAYOUT, "an attempt has no attempts", f"{at}/{_ATTEMPTS}"
+                )
+        if entries is not None:
+            for number in sorted(missing):
+                yield self.fault(FaultKind.LAYOUT, f"there is no entry {number}", path)
 
     def _times(self, oid: Oid, listed_by: Oid, path: str) -> Iterator[Fault]:
         data = yield from self._record(oid, listed_by, path, TIMES_SIZE)
@@ -428,13 +485,13 @@ class _RunCheck:
                 yield self.fault(FaultKind.RECORD, error.message, path, oid)
 
     def _task_record(
-        self, name: TaskName, rows: _Rows, path: str
+        self, name: TaskName, rows: _Rows, oid: Oid, path: str
     ) -> Generator[Fault, None, TaskRecord | None]:
         row = rows.get(layout.TASK)
         if row is None:
             yield self.fault(FaultKind.LAYOUT, "there is no entry TASK", path)
             return None
-        data = yield from self._record(row.oid, self._tasks[name], f"{path}/TASK")
+        data = yield from self._record(row.oid, oid, f"{path}/TASK")
         if data is None:
             return None
         try:
@@ -451,30 +508,34 @@ class _RunCheck:
     # ---- artifacts ----
 
     def _artifacts(
-        self, record: TaskRecord, rows: _Rows, path: str, broken: Mapping[str, ObjectFault]
+        self,
+        record: TaskRecord,
+        rows: _Rows,
+        tree: Oid,
+        path: str,
+        broken: Mapping[str, ObjectFault],
     ) -> Iterator[Fault]:
         """What a record says of artifacts is so.
 
         Args:
             record: The record.
-            rows: The entries of the task.
+            rows: The entries of the task, or of what an attempt has left.
+            tree: The tree that has them.
             path: Where that is.
-            broken: Objects of the task that have faults, by their paths below it.
+            broken: Objects in it that have faults, by their paths below it.
         """
         for artifact, ref in record.artifacts.items():
-            if record.name.step == self._end_step:
-                pictures = [ref.picture.chunk] if ref.picture else []
-                self._final.update(chunk.oid for chunk in (*ref.chunks, *pictures))
             is_own, count = ref.producer == record.name, 0
             if ref.producer not in self._tasks:
                 why = f"task {ref.producer}, which made it, is not in the run"
                 yield self.fault(FaultKind.ARTIFACT, why, path, None, artifact)
                 continue
+            holder = tree if is_own else self._tasks[ref.producer]
             for chunk in ref.chunks:
                 fault = broken.get(f"blake3/{chunk.digest.hex()}") if is_own else None
-                why = "" if fault else self._chunk_fault(ref.producer, chunk)
+                why = "" if fault else self._chunk_fault(holder, ref.producer, chunk)
                 if is_own and not (fault or why):
-                    why = self._size_fault(ref.producer, chunk)
+                    why = self._size_fault(holder, chunk)
                 if fault is not None:
                     self._told.add(fault.oid)
                     yield self.fault(_kind(fault), fault.why, path, fault.oid, artifact)
@@ -484,40 +545,40 @@ class _RunCheck:
             if is_own and not count:
                 yield from self._own(artifact, ref, rows, path)
 
-    def _chunk_fault(self, producer: TaskName, chunk: Chunk) -> str:
+    def _chunk_fault(self, tree: Oid, producer: TaskName, chunk: Chunk) -> str:
         """Why a chunk is not reached through the tree of the task that made it; empty where it is."""
-        key = (self._tasks[producer], chunk.digest, chunk.oid)
+        key = (tree, chunk.digest, chunk.oid)
         if key in self._objects.sound:
             return ""
-        stored = self._payloads(producer)
+        stored = self._payloads(tree)
         name = layout.chunk_name(chunk.digest)
         if stored is not None and stored.get(name) != chunk.oid:
             return f"its chunk blake3/{name.decode()[:12]} is not in the tree of task {producer}"
         self._objects.sound.add([key])  # also where that can't be read, which is said there
         return ""
 
-    def _size_fault(self, producer: TaskName, chunk: Chunk) -> str:
+    def _size_fault(self, tree: Oid, chunk: Chunk) -> str:
         key = (chunk.oid, chunk.size)
         if key in self._objects.sound:
             return ""
         try:
-            why = self._objects.size_fault(chunk.oid, self._tasks[producer], chunk.size)
+            why = self._objects.size_fault(chunk.oid, tree, chunk.size)
         except _Unreadable as error:
             return error.message
         if not why:
             self._objects.sound.add([key])
         return why
 
-    def _payloads(self, task: TaskName) -> Mapping[bytes, Oid] | None:
+    def _payloads(self, tree: Oid) -> Mapping[bytes, Oid] | None:
         """The chunks in the tree of a task; None where that can't be read."""
-        if task not in self._chunks:
+        if tree not in self._chunks:
             found = None
             with contextlib.suppress(*_Unreadable):
-                found = self._payload_rows(self._tasks[task])
-            self._chunks[task] = found
+                found = self._payload_rows(tree)
+            self._chunks[tree] = found
             if len(self._chunks) > FSCK_PRODUCERS:
                 self._chunks.popitem(last=False)
-        return self._chunks[task]
+        return self._chunks[tree]
 
     def _payload_rows(self, tree: Oid) -> Mapping[bytes, Oid] | None:
         rows = self._objects.rows(tree, tree)

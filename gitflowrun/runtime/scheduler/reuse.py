@@ -1,10 +1,10 @@
 """Whether what a resumed run takes over is whole, before it does: what is not is done again.
 
 Of a task that means its tree, its record, its output, and its artifacts, which are read and compared with the BLAKE3
-that their chunks are filed under: a run that takes over a damaged value would end with one. Records need not be decoded
-for that, so a task costs what its objects cost. Of very large runs the first `REUSE_READ` bytes are read, and the rest
-is looked for: a step that needs a value compares it once more in any case. What a partial clone was made without is
-left to whoever needs it.
+that their chunks are filed under, and all that of its earlier attempts: a run that takes over a damaged value would
+end with one. Records need not be decoded for that, so a task costs what its objects cost. Of very large runs the first
+`REUSE_READ` bytes are read, and the rest is looked for: a step that needs a value compares it once more in any case.
+What a partial clone was made without is left to whoever needs it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from gitflowrun.errors import CorruptRecord, MissingObject
 from gitflowrun.git.objects import Mode, ObjectType, Oid, hash_object, tree_rows
 from gitflowrun.limits import CREDIBLE_CHUNK, RECORD_SIZE, REUSE_READ, TASKS_AT_ONCE
 from gitflowrun.runs import layout
+from gitflowrun.runs.read import StoredAttempt
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -103,16 +104,37 @@ class ReuseCheck:
 
     def _look(self, task: StoredTask) -> bool:
         try:
-            chunks = self._check_objects(task)
+            attempts = self._earlier_attempts(task)
         except (MissingObject, CorruptRecord) as error:
             self.broken.append(f"{task.pathspec}: {error.message}")
+            return False
+        looked = [*map(self._look_at, (task, *attempts))]  # all are told of
+        return all(looked)
+
+    def _earlier_attempts(self, task: StoredTask) -> list[StoredAttempt]:
+        """What the attempts of a task but the last one have left. Raises as `_check_objects`."""
+        found = []
+        for row in self._objects.tree(task.tree):
+            for entry in self._objects.tree(row.oid) if row.name == layout.ATTEMPTS else ():
+                number = layout.parse_attempt(entry.name)
+                if number is None or not entry.is_tree:
+                    raise CorruptRecord(f"{_text(entry.name)} is none of its attempts")
+                found.append(StoredAttempt(task, number, entry.oid))
+        return found
+
+    def _look_at(self, task: StoredTask) -> bool:
+        """Whether what an attempt has left is whole."""
+        try:
+            chunks = self._check_objects(task)
+        except (MissingObject, CorruptRecord) as error:
+            self.broken.append(f"{task.told}: {error.message}")
             return False
         if chunks:
             self._tell(task, chunks)
         return not chunks
 
     def _check_objects(self, task: StoredTask) -> dict[bytes, str]:
-        """The chunks of a task that are not whole, by name, and why.
+        """The chunks of a task, as an attempt has left it, that are not whole, by name, and why.
 
         Raises:
             MissingObject: something else is not here.
@@ -124,6 +146,9 @@ class ReuseCheck:
                 self._objects.blob(row.oid, RECORD_SIZE)
             elif not row.is_tree:
                 self._look_for(row.oid)
+            elif row.name == layout.ATTEMPTS:
+                if isinstance(task, StoredAttempt):
+                    raise CorruptRecord("an attempt has no attempts")
             else:
                 for chunk in self._objects.tree(row.oid):
                     try:
@@ -167,11 +192,15 @@ class ReuseCheck:
                     continue
                 index.forget(ref)
                 first = next(name for name in names if name in chunks)
-                self.broken.append(f"{task.pathspec}/{artifact}: {chunks[first]}")
+                self.broken.append(f"{task.told}/{artifact}: {chunks[first]}")
                 for name in names:
                     named.pop(name, None)
         for name, why in named.items():
-            self.broken.append(f"{task.pathspec}/{name.decode(errors='replace')}: {why}")
+            self.broken.append(f"{task.told}/{_text(name)}: {why}")
+
+
+def _text(name: bytes) -> str:
+    return name.decode(errors="replace")
 
 
 def _named_in(trees: Mapping[bytes, _Rows]) -> set[bytes]:

@@ -11,12 +11,14 @@ from gitflowrun.artifacts.digest import digest
 from gitflowrun.git.objects import ObjectType, Oid, TreeEntry, tree_bytes
 from gitflowrun.git.pack.writer import PackObject
 from gitflowrun.names import TaskName
+from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.read import StoredRun, StoredTask
 from gitflowrun.runtime.scheduler import reuse
 from gitflowrun.runtime.scheduler.reuse import ReuseCheck
 from tests.helpers.flows import foreach_flow, latest
 from tests.helpers.packs import blob, objects_dir, pack_store
 from tests.helpers.repos import GitRepo, make_repo
+from tests.helpers.runs import finished_task, start_run
 
 
 @pytest.fixture(scope="module")
@@ -192,3 +194,58 @@ def test_large_values_are_looked_at_by_themselves(tmp_path: Path) -> None:
     assert not check.are_whole(run.tasks_of("work"))
     assert not index.holders(ref.chunks)  # who makes the same value stores it again
     assert check.broken[0].startswith(f"{tasks[0].pathspec}/large: object {oid} ")
+
+
+@pytest.mark.parametrize("part", ["tree", "TASK", "stdout", "payloads", "value"])
+def test_what_an_earlier_attempt_has_left_is_looked_at(repo: GitRepo, part: str) -> None:
+    """A task is whole with all its attempts; what is damaged of one is named with it."""
+    with start_run(repo) as writer:
+        writer.commit([
+            finished_task(
+                writer.identity, "work/1", {"x": b"value %d" % number}, stdout=f"{number}\n", ok=number == 1,
+                attempt=number, again=number == 0,
+            )
+            for number in range(2)
+        ])  # fmt: skip
+        writer.commit([], status=Status.DONE)
+    rows = repo.git("cat-file", "--batch-all-objects", "--batch-check=%(objectname)").split()
+    objects = {oid: latest(repo).objects.read(oid) for oid in map(Oid.from_hex, rows)}
+    run = _store(repo, objects)
+    task = run.task(TaskName("work", "1"))
+    assert ReuseCheck(run).are_whole([task])
+    attempt = task.at_attempt(0)
+    entries = run.objects.tree_oids(attempt.tree)
+    (value,) = run.objects.tree_oids(entries[b"blake3"]).values()
+    named = {"tree": attempt.tree, "payloads": entries[b"blake3"], "value": value}
+    lost = named[part] if part in named else entries[part.encode()]
+    check = ReuseCheck(_store(repo, {it: objects[it] for it in objects.keys() - {lost}}))
+    assert not check.are_whole([check._origin.task(task.name)])
+    (line,) = check.broken
+    assert line.startswith(f"attempt 0 of MyFlow/1/work/1{'/x' * (part == 'value')}: object {lost}")
+
+
+@pytest.mark.parametrize("odd", ["00", "x", "file", "nested"])
+def test_what_is_no_attempt_is_not_taken_over(repo: GitRepo, odd: str) -> None:
+    """A stranger's task may have anything below `attempts`."""
+    with start_run(repo) as writer:
+        writer.commit([finished_task(writer.identity, "work/1")], status=Status.DONE)
+    run = latest(repo)
+    task = run.task(TaskName("work", "1"))
+    rows = run.objects.tree(task.tree)
+    objects: list[PackObject] = []
+
+    def tree(name: bytes, inside: list[TreeEntry]) -> TreeEntry:
+        made = PackObject(ObjectType.TREE, tree_bytes(inside))
+        objects.append(made)
+        return TreeEntry(0o040000, name, made.identify())
+
+    entry = {
+        "file": lambda: TreeEntry(0o100644, b"0", task.task_blob),
+        "nested": lambda: tree(b"0", [*rows, tree(b"attempts", [])]),
+    }.get(odd, lambda: tree(odd.encode(), rows))()
+    whole = tree(b"", [*rows, tree(b"attempts", [entry])])
+    store = pack_store(repo)
+    store.release([store.write(objects).name])
+    check = ReuseCheck(latest(repo))
+    assert not check.is_whole(StoredTask(latest(repo), task.name, whole.oid))
+    assert "attempt" in check.broken[0]
