@@ -27,6 +27,8 @@ NAMES = frozenset({
     "publish.released",
     # A group commit: what was there before is there still; the group is acknowledged.
     "commit.verified", "commit.acknowledged",
+    # An attempt that failed and is followed by another one is published; that one has ended, and holds the other.
+    "attempt.published", "attempt.moved",
     # A transaction of refs: it is noted whose locks they are; all are locked and written, renamed, durable.
     "ref.claimed", "ref.locked", "ref.moved", "ref.durable",
     # Many new refs as one file: written, about to take its place, in place.

@@ -209,12 +209,16 @@ class RunWriter:
                 is_first = len(task.record.attempts) <= 1
                 before = None if is_first else self._tree.get(step, task_id)
                 self._tree.put(step, task_id, group.add_task(task, before))
+                if before is not None:
+                    reached("attempt.moved")
             found = group.found(packs)
             packs += self._publish(group, self._held(found), finished, status, updates)
         except BaseException:
             self._tree.revert()
             raise
         reached("commit.acknowledged")
+        if any(task.record.again for task in finished):
+            reached("attempt.published")
         self._repo.packs.release(packs)  # 6
         self._maintenance.packs_released(len(packs))
         # What was found is entered once more: of all runs that share it this one is likely to be there longest.

@@ -97,6 +97,31 @@ def _after_flow(trial: Trial) -> None:
     flow_goes_on(repo, trial.done, trial.marker, _expected)
 
 
+def _tried_repo(place: Path) -> GitRepo:
+    """A flow whose first task fails, and is tried again when that is published."""
+    repo = make_repo(place / "repo")
+    fails = "if not current.retry_count: print('first'); raise ValueError('at first')\n        time.sleep(0.4); "
+    again = FLOW.replace("self.x = 1;", f"{fails}self.x = 1;")
+    head = "import time\nfrom gitflowrun import current, retry\n"
+    decorated = again.replace("@step\n    def start", "@retry(times=1)\n    @step\n    def start")
+    assert decorated.count("retry(") == 1
+    repo.write("f.py", head + decorated)
+    return repo
+
+
+def _after_tried(trial: Trial) -> None:
+    """What was published of the first attempt is there, whatever became of the second; a new one has both."""
+    for is_after in (False, True):
+        if is_after:
+            _after_flow(trial)
+        run = store_of(trial.repo).latest("F")
+        assert run is not None
+        (task,) = run.tasks_of("start")
+        assert task.at_attempt(0).output("stdout") == b"first\n"
+        assert task.at_attempt(0).record.attempts[0].error == "ValueError: at first"
+        assert task.record.ok is is_after
+
+
 def _many_packs(place: Path) -> GitRepo:
     repo = make_repo(place / "repo")
     for _ in range(3):
@@ -350,6 +375,7 @@ SCENARIOS = (
          "key."),
         _flow_repo, ("f.py", "run", "--tag", "good"), _after_flow,
     ),
+    Scenario(("attempt.",), _tried_repo, ("f.py", "run"), _after_tried),
     Scenario(("fold.",), _many_packs, ("-c", FOLD), _after_fold),
     Scenario(("tags.",), _one_run, (*RUNS, "tag", "1", "good"), _after_tag),
     Scenario(("note.",), _noted_run, (*RUNS, "note", "1", "-m", "after"), _after_note),

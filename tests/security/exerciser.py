@@ -315,6 +315,11 @@ def _look(thing: Any, seen: list[str], known: Counter[str], depth: int) -> None:
     if hasattr(thing, "loglines"):
         _tried(lambda: sum(1 for _ in thing.loglines("stdout")))
     _tried(lambda: repr(pickle.loads(pickle.dumps(thing))))
+    if hasattr(thing, "current_attempt") and "attempt=" not in repr(thing):
+        for number in range(2):
+            earlier = _tried(partial(thing.__class__, thing.pathspec, attempt=number))
+            if earlier is not None:
+                _look(earlier, seen, known, _DEEPEST - 1)
     if depth < _DEEPEST:
         for child in _children(thing):
             known[child.id] += depth == _DEEPEST - 1

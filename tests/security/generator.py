@@ -58,7 +58,8 @@ def variants(parts: RunParts, canaries: str) -> list[Variant]:
     fields = [info[::2], info[1::2], task[::3], task[1::3], task[2::3]]
     others = [
         _whole_records(parts, canaries), _times(parts, canaries), _messages(canaries), _entries(parts, canaries),
-        _code(canaries), _refs(parts, canaries), _tags(), _histories(), _payloads(parts, canaries), _flips(parts),
+        _attempts(parts, canaries), _code(canaries), _refs(parts, canaries), _tags(), _histories(),
+        _payloads(parts, canaries), _flips(parts),
     ]  # fmt: skip
     families = [*fields, *[_spread(list(family)) for family in others]]
     turns = itertools.zip_longest(*families)
@@ -307,7 +308,7 @@ _MODES = (
 
 _PLACES: tuple[tuple[bytes, ...], ...] = (
     (), (b"data",), (b"steps",), (b"steps", b"start"), (b"steps", *_TASK), (b"steps", *_TASK, b"blake3"),
-    (b"steps", *_TASK, b"pictures"),
+    (b"steps", *_TASK, b"pictures"), (b"steps", *_TASK, b"attempts"), (b"steps", *_TASK, b"attempts", b"0"),
 )  # fmt: skip
 
 
@@ -359,6 +360,74 @@ def _entries(parts: RunParts, canaries: str) -> Iterator[Variant]:
             (b"code", b"in"),
         ):
             yield Variant(f"{_text(b'/'.join(path))}: {what}", _subtree(path, content))
+
+
+_ATTEMPTS = (b"steps", *_TASK, b"attempts")
+
+
+def _attempts(parts: RunParts, canaries: str) -> Iterator[Variant]:
+    """Earlier attempts of a task: records, numbers and entries that no run has, nested ones, and thousands of them."""
+    path = (*_ATTEMPTS, b"0", b"TASK")
+    honest, rows = unpack(_bytes(parts.files[path][1])), values(canaries)
+    for what, value in rows:
+        yield Variant(f"attempts/0/TASK = {what}", _file(path, pack(value)))
+    for index, (field, turn) in enumerate(itertools.product(sorted(honest), range(8))):
+        what, value = rows[(turn * 5 + index * 7) % len(rows)]
+        changed = pack({**honest, field: value})
+        yield Variant(f"attempts/0/TASK:{field} = {what}", _file(path, changed))
+    for what, value in rows[::2]:
+        yield Variant(f"start/TASK:again = {what}", _to_task("again", lambda _, value=value: value))  # type: ignore[misc]
+    for step, task in _one_of_each_step(parts):
+        other = pack(parts.records[step, task])
+        yield Variant(f"attempts/0/TASK of {_text(step)}", _file(path, other))
+    for what, numbers in (
+        ("none", []), ("only the last", [1]), ("many", [*range(50_000)]), ("the same", [0, 0, 0]),
+        ("huge", [0, 1 << 62]),
+        ("backwards", [1, 0]), ("one more", [0, 1, 2]), ("strange", [-1, 0, 1]),
+    ):  # fmt: skip
+        renumber = partial(_renumbered, numbers=numbers)
+        yield Variant(f"attempts of numbers: {what}", _to_task("attempts", renumber))
+    record = pack(honest)
+    for name in (b"1", b"7", b"00", b"-1", b"9" * 30, b"x", "\u0663".encode()):
+        yield Variant(f"attempts/{name!r}", _file((*_ATTEMPTS, name, b"TASK"), record))
+        yield Variant(f"attempts/{name!r} is a file", _file((*_ATTEMPTS, name), record))
+    for count in (100, 5_000):
+        yield Variant(f"{count} attempts", partial(_many_attempts, count=count, record=record))
+    for depth in (1, 300):
+        inner = (*_ATTEMPTS, b"0", *((b"attempts", b"0") * depth))
+        yield Variant(f"attempts {depth} within attempts", _file((*inner, b"TASK"), record))
+    for mode, content in ((FILE, b"x"), (LINK, canaries.encode()), (GITLINK, b"1" * 40)):
+        yield Variant(f"attempts of mode {_text(mode)}", _instead(_ATTEMPTS, mode, content))
+        yield Variant(
+            f"attempts/0 of mode {_text(mode)}", _instead((*_ATTEMPTS, b"0"), mode, content)
+        )
+
+
+def _to_task(name: str, change: Callable[[Any], Any]) -> Change:
+    """Another value for a field of a task's record."""
+    return lambda parts: parts.records[_TASK].__setitem__(
+        name, change(parts.records[_TASK].get(name))
+    )
+
+
+def _renumbered(attempts: list[dict[str, Any]], numbers: list[int]) -> list[dict[str, Any]]:
+    return [{**attempts[0], "number": number} for number in numbers]
+
+
+def _many_attempts(parts: RunParts, count: int, record: bytes) -> None:
+    for number in range(count):
+        parts.files[(*_ATTEMPTS, b"%d" % number, b"TASK")] = (FILE, record)
+
+
+def _instead(path: tuple[bytes, ...], mode: bytes, content: Content) -> Change:
+    """Something that is no directory, in the place of one."""
+
+    def change(parts: RunParts) -> None:
+        for name in [it for it in parts.files if it[: len(path)] == path]:
+            del parts.files[name]
+        parts.files[path] = (mode, content)
+
+    return change
 
 
 def _names(canaries: str) -> list[str]:

@@ -30,13 +30,14 @@ FLOW = """
 import dataclasses, os, sys, time
 from collections import Counter
 import numpy as np
-from gitflowrun import FlowSpec, Parameter, step
+from gitflowrun import FlowSpec, Parameter, current, retry, step
 
 
 class MyFlow(FlowSpec):
     p = Parameter("p", default="text", help="a parameter")
     n = Parameter("n", default=2)
 
+    @retry(times=1)
     @step
     def start(self):
         print("hello")
@@ -49,6 +50,8 @@ class MyFlow(FlowSpec):
         self.scalar = np.float32(2.5)
         self.pickled = Counter("hello world")
         self.items = ["one", "two"]
+        if current.retry_count == 0:
+            raise ValueError("an error of the first attempt")
         self.next(self.work, foreach="items")
 
     @step
@@ -306,7 +309,11 @@ def _others(address: str) -> list[Command]:
         place = f"../written/{address.replace('/', '-')}-{number}"
         kind = " ".join(["checkout", *flag])
         made.append(Command("runs", ["checkout", *flag, address, place], kind, tty=not flag))
+    for number, place in itertools.product((0, 1, 7), addresses[:3]):
+        words = ["logs", "--attempt", str(number), place]
+        made.append(Command("runs", words, "logs --attempt", tty=True))
     of_flow = [
+        ["logs", f"{run}/start", "--attempt", "0"],
         ["dump", f"{run}/start/1"], ["dump", "--private", f"{run}/work"], ["logs", f"{run}/start"],
         ["dump", f"{run}/end"],
         ["logs", f"{run}/work"], ["tag", "list", "--run-id", run], ["tag", "list", "--all"], ["tag", "add",

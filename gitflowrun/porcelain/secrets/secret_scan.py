@@ -75,7 +75,7 @@ _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _CONTROLS = bytes({*range(32), 127} - {*b"\t\r\n"})
 _BEFORE = 30
 _SHOWN = 4
-_CHUNK_PARTS = 5
+_CHUNK = re.compile("(?P<place>steps/[^/]+/[^/]+(?:/attempts/[0-9]+)?)/blake3/(?P<chunk>[^/]+)")
 _EARLIER = "(earlier state)/"
 
 
@@ -421,22 +421,28 @@ class SecretSearch:
 
     def _by_artifact(self, run: RunTip, finding: Finding) -> Finding:
         """A finding in a chunk of a value as one in the artifact."""
-        parts = finding.path.split("/")
-        if len(parts) != _CHUNK_PARTS or parts[3] != layout.PAYLOADS.decode():
+        found = _CHUNK.fullmatch(finding.path)
+        if found is None:
             return finding
         stored = StoredRun(self._repo, run.flow, run.id, run.tip)
-        place = "/".join(parts[:3])
+        place = found["place"]
         for name, ref in _made_by(stored, place):
-            if any(chunk.digest.hex() == parts[4] for chunk in ref.chunks):
+            if any(chunk.digest.hex() == found["chunk"] for chunk in ref.chunks):
                 return replace(finding, path=f"{place}/{name}")
         return finding
 
 
 def _made_by(stored: StoredRun, path: str) -> list[tuple[str, ArtifactRef]]:
-    """The artifacts that the task has made in whose directory a path lies."""
-    task = TaskName(*path.split("/")[1:3])
-    artifacts = stored.task(task).record.artifacts
-    return [(name, ref) for name, ref in artifacts.items() if ref.producer == task]
+    """The artifacts that the task, or the attempt of one, has made in whose directory a path lies."""
+    _, step, task_id, *inside = path.split("/")
+    task = stored.task(TaskName(step, task_id))
+    if inside[:1] == [layout.ATTEMPTS.decode()]:
+        try:
+            task = task.at_attempt(int(inside[1]))
+        except (GitflowrunError, ValueError, IndexError):  # a stranger has put something there
+            return []
+    artifacts = task.record.artifacts.items()
+    return [(name, ref) for name, ref in artifacts if ref.producer == task.name]
 
 
 def reason_of(found: Sequence[Finding]) -> str:
