@@ -315,16 +315,19 @@ def _look(thing: Any, seen: list[str], known: Counter[str], depth: int) -> None:
     if hasattr(thing, "loglines"):
         _tried(lambda: sum(1 for _ in thing.loglines("stdout")))
     _tried(lambda: repr(pickle.loads(pickle.dumps(thing))))
-    if hasattr(thing, "current_attempt") and "attempt=" not in repr(thing):
-        for number in range(2):
-            earlier = _tried(partial(thing.__class__, thing.pathspec, attempt=number))
-            if earlier is not None:
-                _look(earlier, seen, known, _DEEPEST - 1)
     if depth < _DEEPEST:
-        for child in _children(thing):
+        for child in (*_attempts(thing), *_children(thing)):
             known[child.id] += depth == _DEEPEST - 1
             if known[child.id] <= _OF_ONE_NAME:
-                _look(child, seen, known, depth + 1)
+                _look(child, seen, known, depth + (type(child) is not type(thing)))
+
+
+def _attempts(thing: Any) -> list[Any]:
+    """A task as its first two attempts have left it."""
+    if not hasattr(thing, "current_attempt") or "attempt=" in repr(thing):
+        return []
+    made = [_tried(partial(thing.__class__, thing.pathspec, attempt=it)) for it in range(2)]
+    return [it for it in made if it is not None]
 
 
 def _children(thing: Any) -> Iterator[Any]:
