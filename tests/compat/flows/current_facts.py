@@ -1,3 +1,4 @@
+# differs: 0.client.steps.\w+.0.artifacts.facts: tasks see all runs unless runs.namespace says otherwise; current.is_parallel is False and not absent
 from metaflow import FlowSpec, Parameter, current, step
 
 
