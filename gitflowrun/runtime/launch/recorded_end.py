@@ -113,7 +113,7 @@ def _what_failed(run: StoredRun) -> str | None:
     """What made the run fail; None where that is not recorded."""
     step = run.state.failed_step
     try:
-        failed = next(task for task in run.tasks_of(step) if not task.record.ok)
+        failed = next(it for it in run.tasks_of(step) if not (it.record.ok or it.record.again))
         error = failed.record.attempts[-1].error
     except (NotFound, CorruptRecord, StopIteration, IndexError):
         return None
