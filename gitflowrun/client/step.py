@@ -127,4 +127,4 @@ def _times(record: TaskRecord) -> tuple[str, str]:
 
 
 def _foreach(record: TaskRecord) -> str:
-    return ", ".join(f"{frame.var}[{frame.index}]={frame.value}" for frame in record.frames)
+    return ", ".join(record.place_texts)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _graphs: WeakKeyDictionary[type, FlowGraph] = WeakKeyDictionary()
 _MAP_TYPES = {"split": "split-static", "foreach": "split-foreach"}
+_LISTED = 20
 _SPLITS = frozenset({"split", "foreach"})
 
 
@@ -188,7 +189,7 @@ class FlowGraph:
                 name: self.nodes[name].to_map(self._decorators_of(name))
                 for name in self.sorted_nodes
             },
-            "graph_structure": self._structure(self.start_step, None),
+            "graph_structure": self._structure(self.start_step, None, [_LISTED * len(self)]),
             "doc": self.doc,
             "decorators": [it.describe() for it in self._attached().flow],
             "extensions": {"installed": {}},
@@ -209,31 +210,39 @@ class FlowGraph:
         ]
         return [*(it.describe() for it in ours), *wrappers]
 
-    def _structure(self, name: str | None, stop: str | None) -> list[Any]:
-        """Names in sequence; a split is followed by the list of its branches, a switch by that of its cases."""
+    def _structure(self, name: str | None, stop: str | None, left: list[int]) -> list[Any]:
+        """Names in sequence; a split is followed by the list of its branches, a switch by that of its cases.
+
+        Args:
+            name: The first of them.
+            stop: The step before which they end.
+            left: How many more names there may be: cases that meet nowhere are listed again and again.
+        """
         rows: list[Any] = []
-        while (
-            name is not None and name != stop and name in self.nodes and len(rows) <= 2 * len(self)
-        ):
+        while name is not None and name != stop and name in self.nodes and left[0] > 0:
+            left[0] -= 1
             node = self.nodes[name]
+            rows.append(name)
             if node.type in _SPLITS and not node.parallel_foreach:
-                rows += [name, [self._structure(out, node.matching_join) for out in node.out_funcs]]
-                name = node.matching_join
+                inner, ways = node.matching_join, node.out_funcs
             elif node.type == "split-switch":
-                meeting = self._meeting(node)
-                ways = [out for out in node.out_funcs if out not in {name, meeting}]
-                rows += [name, [self._structure(out, meeting or stop) for out in ways]]
-                name = meeting
+                inner = self._meeting(node)
+                ways = tuple(out for out in node.out_funcs if out != name)
             else:
-                rows.append(name)
                 name = node.out_funcs[0] if node.out_funcs else None
+                continue
+            rows.append([self._structure(out, inner or stop, left) for out in ways])
+            name = inner
         return rows
 
     def _meeting(self, switch: Node) -> str | None:
-        """The first step that all cases of a switch lead to."""
-        ways = [self.reached(out) for out in switch.out_funcs if out != switch.name]
-        common = set.intersection(*ways) if ways else set()
-        return next((name for name in self.acyclic_nodes if name in common), None)
+        """The first step that every way from a switch leads to."""
+        always: dict[str, set[str]] = {}
+        for name in reversed(self.acyclic_nodes):
+            ways = [always.get(out, set()) for out in self.nodes[name].out_funcs if out != name]
+            always[name] = {name, *set.intersection(*ways)} if ways else {name}
+        common = always.get(switch.name, set())
+        return next((name for name in self.acyclic_nodes if name in common - {switch.name}), None)
 
     def reached(self, step: str) -> set[str]:
         """A step and all that can follow it."""

@@ -18,7 +18,7 @@ pack holds, and then each deletes the pack that the other relied on. A fold goes
    multi-pack-index, for that one is the user's and would point nowhere. One that names packs which are gone
    is removed, as git does when it deletes a pack of it.
 3. `git pack-objects` writes all their objects, and excludes none, to a pack in `incoming/`. It copies entries
-   and searches no deltas.
+   and searches deltas in trees alone: each commit of a long run has the same directory with one row more.
 4. Check that the new pack holds every object of the inputs, and more objects than each of them: a geometric
    repack of the user's deletes the packs with the fewest objects, so it never deletes the new pack in trust
    of one that is about to be deleted here.
@@ -83,7 +83,7 @@ from gitflowrun.limits import FOLD_PACKS, FOLD_SECONDS, LARGE_INDEX, LARGE_PACK
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from typing import IO
 
     from gitflowrun.git.repository import Repository
@@ -94,6 +94,10 @@ _PINS = (".keep", ".promisor", ".mtimes")
 """Those of a pack that is not rewritten either."""
 PACK_FILES = (".idx", ".pack", ".rev", ".bitmap")
 """What is deleted of a pack, the index first."""
+_TREES = frozenset({2, 6, 7})
+"""The types of trees in packs, and of deltas, which are those of trees."""
+_NO_DELTA = b"steps/a/1/blake3/0"
+"""A path of which git's attributes say so, as a run's payloads have it."""
 _MULTI = "multi-pack-index"
 _MULTI_CHAIN = "multi-pack-index.d"
 _GRAPH, _GRAPH_CHAIN = "commit-graph", "commit-graphs/commit-graph-chain"
@@ -119,10 +123,11 @@ class _SmallPack:
 
 @frozen
 class _Input:
-    """A pack that is folded, the ids of its objects, and whether its name is random: not git's checksum."""
+    """A pack that is folded, the ids and places of its objects, and whether its name is random: not git's checksum."""
 
     pack: _SmallPack
     ids: bytes
+    offsets: Mapping[bytes, int]
     has_random_name: bool
 
     @property
@@ -247,10 +252,10 @@ class Folding:
         # A file and not a pipe: nobody waits until git has read it.
         with (self._place / "ids").open("w+b") as ids:
             for given in self._inputs:
-                ids.write(given.ids.hex("\n", Oid.SIZE).encode() + b"\n")
+                ids.writelines(_with_names(self._pack_dir / f"{given.pack.name}.pack", given))
             ids.seek(0)
             return self._repo.git.start(
-                *_OPTIONS, str(self._place / "new"),
+                *_OPTIONS, "--window=10", str(self._place / "new"),
                 env=directories, stdin=ids, stderr=subprocess.PIPE, inherited=(self._lock,),
             )  # fmt: skip
 
@@ -585,9 +590,20 @@ def _input(pack_dir: Path, pack: _SmallPack) -> _Input | None:
     """A pack with its ids; None when it is gone, or its index is one that only git can read."""
     try:
         index = _read_index(pack_dir / f"{pack.name}.idx")
-        return _Input(pack, index.id_table, not pack.name.endswith(index.pack_trailer.hex()))
+        places = index.offsets(set(_ids(index.id_table)))
+        return _Input(
+            pack, index.id_table, places, not pack.name.endswith(index.pack_trailer.hex())
+        )
     except (FileNotFoundError, CorruptRecord):
         return None
+
+
+def _with_names(path: Path, given: _Input) -> Iterator[bytes]:
+    """The objects of a pack as git is told of them: all but trees under a name in which it searches no deltas."""
+    with path.open("rb", buffering=0) as file:
+        for oid in _ids(given.ids):
+            kind = os.pread(file.fileno(), 1, given.offsets[oid])[0] >> 4 & 7
+            yield oid.hex().encode() + (b"\n" if kind in _TREES else b" %s\n" % _NO_DELTA)
 
 
 def _read_index(path: Path) -> PackIndex:

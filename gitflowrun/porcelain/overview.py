@@ -112,7 +112,7 @@ class TaskOverview:
         max_rss: Its peak of resident bytes.
         exit_code: How its process ended; minus the signal number when a signal ended it.
         error: What ended it.
-        foreach: `variable[index]=value` of each foreach it is in.
+        foreach: `variable[index]=value` of each foreach it is in, its node of a gang, and its iteration of a loop.
         parents: The tasks whose artifacts it saw.
         goes_to: The steps it chose to go on with.
         origin: The run that executed it, if this run adopted it.
@@ -352,7 +352,7 @@ def task_overview(task: StoredTask) -> TaskOverview:
         max_rss=last.max_rss if last else 0,
         exit_code=last.exit_code if last else None,
         error=last.error if last else None,
-        foreach=tuple(f"{frame.var}[{frame.index}]={frame.value}" for frame in record.frames),
+        foreach=record.place_texts,
         parents=tuple(map(str, record.parents)),
         goes_to=record.transition.targets if record.transition else (),
         origin=record.run.pathspec if adopted else None,

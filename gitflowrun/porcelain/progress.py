@@ -208,7 +208,7 @@ def _totals(graph: Mapping[str, Any], known: Mapping[str, _Step]) -> dict[str, i
         total, row = totals.setdefault(name, None), steps[name]
         targets = [str(it) for it in row.get("next") or ()]
         of_each: int | None = total
-        if row.get("type") == "split-foreach":
+        if row.get("type") in {"split-foreach", "split-parallel"}:
             found = known.get(name)
             is_known = found is not None and total == len(found.ended) and not found.failed
             of_each = found.splits if found is not None and is_known else None

@@ -192,6 +192,19 @@ class TaskRecord:
         return (*(frame.index for frame in self.frames), *self.iterations)
 
     @property
+    def place_texts(self) -> tuple[str, ...]:
+        """The same for people: `items[2]=c`, `node 1 of 4`, `iteration 7`."""
+        return (
+            *(
+                f"node {it.index} of {it.num_splits}"
+                if it.is_gang
+                else f"{it.var}[{it.index}]={it.value}"
+                for it in self.frames
+            ),
+            *(f"iteration {number}" for number in self.iterations),
+        )
+
+    @property
     def ok(self) -> bool:
         """Whether the last attempt succeeded."""
         return bool(self.attempts) and self.attempts[-1].ok

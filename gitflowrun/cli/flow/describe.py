@@ -1,4 +1,4 @@
-"""Commands that describe a flow without running it: `show`, `check`, `output-dot`, `help` and `version`.
+"""Commands that describe a flow without running it: `show`, `check`, `output-dot`, `output-raw`, `help`, `version`.
 
 What was asked for goes to standard output, what is said about the flow to standard error; `version` prints
 there as well, as Metaflow does.
@@ -6,6 +6,7 @@ there as well, as Metaflow does.
 
 from __future__ import annotations
 
+import json
 import textwrap
 from typing import TYPE_CHECKING
 
@@ -34,9 +35,19 @@ def _lines(node: Node) -> list[str]:
     lines += [f"    @{name}" for name in node.decorators]
     lines += textwrap.indent(node.doc.strip() or "?", "    ").split("\n")
     if node.out_funcs:
-        each = f"  (for each of {node.foreach_param})" if node.foreach_param else ""
-        lines.append(f"    => {', '.join(node.out_funcs)}{each}")
+        lines.append(f"    => {', '.join(node.out_funcs)}{_how(node)}")
     return lines
+
+
+def _how(node: Node) -> str:
+    if node.foreach_param:
+        return f"  (for each of {node.foreach_param})"
+    if node.num_parallel is not None:
+        return f"  ({node.num_parallel} at the same time)"
+    if node.condition:
+        cases = ", ".join(f"{key}: {target}" for key, target in node.switch_cases.items())
+        return f"  (by {node.condition}; {cases})"
+    return ""
 
 
 @click.command(name="check")
@@ -54,7 +65,9 @@ def check_command(flow: FlowContext) -> None:
     )
 
 
-_SHAPES = {"foreach": "trapezium", "split": "trapezium", "join": "invtrapezium"}
+_SHAPES = {
+    "foreach": "trapezium", "split": "trapezium", "join": "invtrapezium", "split-switch": "diamond",
+}  # fmt: skip
 
 
 @click.command(name="output-dot")
@@ -70,10 +83,54 @@ def output_dot_command(flow: FlowContext) -> None:
         click.echo(f'  "{name}" [label="{name}\\n{node.type}"{shape}];')
     for name in flow.graph.sorted_nodes:
         node = flow.graph[name]
-        label = f' [label="{node.foreach_param}"]' if node.foreach_param else ""
-        for target in node.out_funcs:
-            click.echo(f'  "{name}" -> "{target}"{label};')
+        for target, label in _edges(node):
+            said = f' [label="{_quoted(label)}"]' if label else ""
+            click.echo(f'  "{name}" -> "{target}"{said};')
     click.echo("}")
+
+
+def _edges(node: Node) -> list[tuple[str, str]]:
+    """The steps that follow, each with what chooses it or how often it runs."""
+    if node.condition:
+        return [(target, str(key)) for key, target in node.switch_cases.items()]
+    often = f"{node.num_parallel} nodes" if node.num_parallel is not None else node.foreach_param
+    return [(target, often or "") for target in node.out_funcs]
+
+
+def _quoted(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+_RAW = (
+    "in_funcs", "out_funcs", "split_parents", "split_branches", "matching_join", "is_inside_foreach", "decorators",
+    "num_args", "has_tail_next", "tail_next_lineno", "invalid_tail_next", "foreach_param", "condition",
+    "switch_cases", "num_parallel", "parallel_step", "parallel_foreach",
+)  # fmt: skip
+
+
+@click.command(name="output-raw")
+@click.option(
+    "--json", "as_json", is_flag=True, help="As JSON: each step, and how they are nested."
+)
+@click.pass_obj
+def output_raw_command(flow: FlowContext, as_json: bool) -> None:
+    """Print the graph as it is kept: for each step all that is known of it."""
+    if as_json:
+        data = flow.graph.to_map()
+        shown = {"graph": data["steps"], "graph_structure": data["graph_structure"]}
+        click.echo(json.dumps(shown, indent=4))
+        return
+    for name in flow.graph.sorted_nodes:
+        node = flow.graph[name]
+        click.echo(f"[{name} {node.type} ({node.source_file} line {node.func_lineno})]")
+        for field in _RAW:
+            click.echo(f"    {field}={_raw(getattr(node, field))}")
+
+
+def _raw(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(f"[{item}]" for item in value)
+    return str(value)
 
 
 @click.command(name="help")

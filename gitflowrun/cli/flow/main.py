@@ -36,6 +36,7 @@ COMMANDS = {
     "logs": ("logs", "Print what tasks wrote to stdout and stderr."),
     "tag": ("tag", "Add, remove, replace or list tags of runs."),
     "output-dot": ("describe", "Print the graph for GraphViz."),
+    "output-raw": ("describe", "Print all that is known of the graph, with --json as JSON."),
     "version": ("describe", "Print the version of gitflowrun."),
     "help": ("describe", "Show this help."),
 }

@@ -17,9 +17,11 @@ from gitflowrun.git.maintenance import (
     fold,
     start_fold,
 )
+from gitflowrun.git.objects import Mode, ObjectType, Oid, TreeEntry, tree_bytes
 from gitflowrun.git.pack.reader import PackReader
 from gitflowrun.limits import FOLD_BEYOND, LARGE_INDEX, LARGE_PACK
 from gitflowrun.runs.layout import PAYLOAD_PATTERNS
+from gitflowrun.runs.trees import make_object
 from tests.git.maintenance.small_packs import folded, many, pack_files
 from tests.helpers.packs import blob, noise, objects_dir, pack_store, publish
 from tests.helpers.repacks import ids_of_packs
@@ -48,6 +50,30 @@ def test_many_packs_become_few_and_nothing_is_dropped(repo: GitRepo) -> None:
     assert [reader.blob(oid) for oid in oids] == [noise(300, number) for number in range(40)]
     assert all(oid in reader for oid in referenced)
     repo.fsck()
+
+
+def test_a_directory_that_grows_by_a_row_at_a_time_takes_no_more_than_its_rows(
+    repo: GitRepo,
+) -> None:
+    """Each commit of a long run has the same tree with one row more: folded, they are deltas of one another."""
+    exempt_from_deltas(open_repo(repo), *PAYLOAD_PATTERNS)
+    store = pack_store(repo)
+    rows = [TreeEntry(Mode.BLOB, b"%04d" % row, Oid(noise(20, row))) for row in range(400)]
+    trees = []
+    for count in range(300, 340):
+        oid, tree = make_object(ObjectType.TREE, tree_bytes(rows[:count]))
+        pack = store.write([tree, blob(noise(2_000, count)), blob(noise(2_000, count) + b"more")])
+        store.release([pack.name])
+        trees.append((oid, tree.data))
+    before = sum(path.stat().st_size for path in pack_files(repo))
+    assert fold(open_repo(repo), beyond=FOLD_BEYOND)
+    after = sum(path.stat().st_size for path in pack_files(repo))
+    assert before - after > 39 * 300 * 20 > after - 80 * 2_000
+    reader = PackReader(objects_dir(repo))
+    assert [reader.read(oid, 1 << 20)[1] for oid, _ in trees] == [data for _, data in trees]
+    indexes = [str(path) for path in (objects_dir(repo) / "pack").glob("*.idx")]
+    rows_of = repo.git("verify-pack", "-v", *indexes)
+    assert {row.split()[1] for row in rows_of.splitlines() if len(row.split()) == 7} == {"tree"}
 
 
 def test_kept_packs_are_left_alone(repo: GitRepo) -> None:
