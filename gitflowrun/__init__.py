@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from gitflowrun._version import __version__
     from gitflowrun.artifacts.codecs.bytes import FileArtifact, from_chunks, from_file
+    from gitflowrun.artifacts.config_value import ConfigValue
     from gitflowrun.client import (
         DataArtifact,
         Flow,
@@ -30,6 +31,14 @@ if TYPE_CHECKING:
         namespace,
     )
     from gitflowrun.flow import FlowSpec, JSONType, JSONTypeClass, Parameter, step
+    from gitflowrun.flow.config.declaration import Config
+    from gitflowrun.flow.config.expression import config_expr
+    from gitflowrun.flow.config.parsers import (
+        conda_environment_yml_parser,
+        pyproject_toml_parser,
+        requirements_txt_parser,
+        yaml_parser,
+    )
     from gitflowrun.flow.current import current
     from gitflowrun.flow.decorators.catch import catch
     from gitflowrun.flow.decorators.clusters import batch, kubernetes
@@ -67,6 +76,12 @@ _MODULES = {
     "gitflowrun.flow.decorators.retry": "retry",
     "gitflowrun.flow.decorators.secrets": "secrets",
     "gitflowrun.flow.decorators.timeout": "timeout",
+    "gitflowrun.artifacts.config_value": "ConfigValue",
+    "gitflowrun.flow.config.declaration": "Config",
+    "gitflowrun.flow.config.expression": "config_expr",
+    "gitflowrun.flow.config.parsers": (
+        "conda_environment_yml_parser pyproject_toml_parser requirements_txt_parser yaml_parser"
+    ),
     "gitflowrun.flow": "FlowSpec JSONType JSONTypeClass Parameter current step",
     "gitflowrun.artifacts.codecs.bytes": "FileArtifact from_chunks from_file",
     "gitflowrun.version": "get_version",
@@ -74,6 +89,8 @@ _MODULES = {
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names.split()}
 
 __all__ = [
+    "Config",
+    "ConfigValue",
     "DataArtifact",
     "FileArtifact",
     "Flow",
@@ -91,6 +108,8 @@ __all__ = [
     "catch",
     "conda",
     "conda_base",
+    "conda_environment_yml_parser",
+    "config_expr",
     "current",
     "default_metadata",
     "default_namespace",
@@ -108,7 +127,9 @@ __all__ = [
     "project",
     "pypi",
     "pypi_base",
+    "pyproject_toml_parser",
     "pytorch_parallel",
+    "requirements_txt_parser",
     "resources",
     "retry",
     "schedule",
@@ -118,6 +139,7 @@ __all__ = [
     "trigger",
     "trigger_on_finish",
     "uv",
+    "yaml_parser",
 ]
 
 

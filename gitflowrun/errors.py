@@ -18,6 +18,7 @@
     │   ├── LintError             the graph that the source describes breaks a rule
     │   ├── InvalidNext           a transition (`self.next`) is wrong
     │   ├── ParameterError        a parameter's declaration or value is wrong
+    │   ├── ConfigError           a config's declaration or an expression of configs is wrong
     │   ├── DecoratorError        a decorator is unknown, in the wrong place or used wrongly
     │   │   └── InvalidDecoratorAttribute   it has no such attribute
     │   └── MergeError            `merge_artifacts` can't decide or find
@@ -39,6 +40,7 @@ from typing import ClassVar
 
 __all__ = [
     "ClassChanged",
+    "ConfigError",
     "CorruptRecord",
     "DecoratorError",
     "FailureHandledByCatch",
@@ -216,6 +218,12 @@ class ParameterError(FlowError):
     """A parameter whose declaration or value can't be used."""
 
     headline = "Parameter error"
+
+
+class ConfigError(FlowError):
+    """A config whose declaration, or an expression of configs that, can't be used."""
+
+    headline = "Config error"
 
 
 class DecoratorError(FlowError):

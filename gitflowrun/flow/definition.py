@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from gitflowrun.flow.current import task_facts
 from gitflowrun.flow.decorators.attached import attached
 from gitflowrun.flow.graph import FlowGraph
-from gitflowrun.flow.members import initial_attributes
+from gitflowrun.flow.members import initial_attributes, uses_configs
 from gitflowrun.flow.steps import steps_of
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def complete(
     options: dict[str, Any] | None = None,
     user: str = "",
     log: Callable[..., None] = _silent,
+    configs: Mapping[str, Any] | None = None,
 ) -> None:
     """Complete a flow class. Its graph must be sound. Doing it again in one process changes nothing.
 
@@ -39,10 +40,16 @@ def complete(
             texts by what these mean.
         user: Who runs the flow.
         log: Called with what decorators have to say.
+        configs: The flow's configs as plain data, by attribute; None where they are applied already.
 
     Raises:
+        ConfigError: an expression of configs can't be evaluated.
         FlowError: a decorator can't be, or can't be there.
     """
+    if configs is not None and uses_configs(flow_cls):
+        from gitflowrun.flow.config.configure import apply_configs  # few flows have any
+
+        apply_configs(flow_cls, configs)
     found = attached(flow_cls)
     found.add(specs, steps_of(flow_cls))
     if found.flow or found.steps:
@@ -88,7 +95,14 @@ def _initialise(flow_cls: Any, options: dict[str, Any], log: Callable[..., None]
         for it in decorators
         if it not in found.initialised
     ]
-    for decorator in (*flow_decorators, *(it for _, it, _ in of_steps)):
+    every = [*flow_decorators, *(it for _, it, _ in of_steps)]
+    if any(decorator.pending for decorator in every):
+        from gitflowrun.flow.config.configure import visible_configs
+
+        configs = visible_configs(flow_cls)
+        for decorator in every:
+            decorator.evaluate(configs)
+    for decorator in every:
         decorator.init()
     for it in flow_decorators:
         it.flow_init(flow, graph, None, None, None, log, log, options)

@@ -10,8 +10,9 @@ import os
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
 
+from gitflowrun.flow.config.declaration import declaration_of
 from gitflowrun.flow.decorators.attached import AttachedDecorators, attached
-from gitflowrun.flow.members import constants, parameters_of
+from gitflowrun.flow.members import configs_of, constants, parameters_of
 from gitflowrun.flow.source import ParsedStep, SourceFiles, clean_docstring, parse_step
 from gitflowrun.flow.steps import steps_of
 from gitflowrun.values import field_names, frozen
@@ -98,7 +99,7 @@ class FlowGraph:
         start_step: The step that begins the flow; None where there is not exactly one.
         end_step: The step that ends the flow; None where there is not exactly one.
         nodes: The steps by name.
-        parameter_names: The attribute names of the flow's parameters.
+        parameter_names: The attribute names of the flow's parameters, then those of its configs.
     """
 
     def __init__(self, flow_cls: type) -> None:
@@ -119,12 +120,16 @@ class FlowGraph:
             if any(getattr(it, "IS_PARALLEL", False) for it in decorators)
         }
         self.nodes = _wire(parsed, self.start_steps, self.end_steps, gangs)
-        parameters = parameters_of(flow_cls)
-        self.parameter_names = tuple(parameters)
+        parameters, configs = parameters_of(flow_cls), configs_of(flow_cls)
+        self.parameter_names = (*parameters, *configs)
+        named = {name: declaration_of(it).name for name, it in configs.items()}
         self._parameters = [
             # Metaflow's form; the attribute is told where it can't be seen from the option's name.
-            _typed(it.name, it) | ({} if attribute == it.name else {"attribute": attribute})
-            for attribute, it in parameters.items()
+            _typed(name, it) | ({} if attribute == name else {"attribute": attribute})
+            for attribute, name, it in (
+                *((attribute, it.name, it) for attribute, it in parameters.items()),
+                *((attribute, named[attribute], it) for attribute, it in configs.items()),
+            )
         ]
         self._constants = [_typed(name, value) for name, value in constants(flow_cls).items()]
 

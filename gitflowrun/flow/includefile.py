@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from gitflowrun.errors import ParameterError, UnserializableArtifact, UsageError
+from gitflowrun.flow.config.expression import delayable
+from gitflowrun.flow.config.parsers import find_parser
 from gitflowrun.flow.parameter import Parameter
 from gitflowrun.values import frozen
 
@@ -197,6 +199,7 @@ class IncludeFile(Parameter):
         **options: Passed to `click.option` as they are.
     """
 
+    @delayable
     def __init__(
         self,
         name: str,
@@ -276,7 +279,7 @@ class _Reader:
             raise UsageError(message, hint=error.hint) from error
 
     def _parse(self, content: FileContent, parser: Parser) -> Any:
-        function = _find(parser) if isinstance(parser, str) else parser
+        function = find_parser(parser) if isinstance(parser, str) else parser
         try:
             return function(content.read())
         except Exception as error:
@@ -294,23 +297,3 @@ def _path(value: Any) -> str:
     if not _is_path(value):
         raise UsageError(f"{value!r} is not the path of a file", hint="give a path as text")
     return os.fspath(value)  # type: ignore[no-any-return]
-
-
-def _find(dotted: str) -> Callable[[Any], Any]:
-    """The function at `package.module.function`."""
-    import importlib
-
-    module, _, name = dotted.rpartition(".")
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except Exception as error:
-        raise UsageError(
-            f"the parser {dotted!r} can't be imported: {type(error).__name__}: {error}",
-            hint="name a function as package.module.function, of a module that Python finds",
-        ) from error
-    if not callable(found):
-        raise UsageError(
-            f"the parser {dotted!r} is not a function", hint="name one as package.module.function"
-        )
-    function: Callable[[Any], Any] = found
-    return function

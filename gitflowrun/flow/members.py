@@ -25,7 +25,10 @@ from types import (
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from gitflowrun.errors import FlowError, ParameterError
+from gitflowrun.artifacts.config_value import wrapped
+from gitflowrun.errors import ConfigError, FlowError, ParameterError
+from gitflowrun.flow.config.declaration import Config, declaration_of, known_configs
+from gitflowrun.flow.config.expression import Delayed, Reference
 from gitflowrun.flow.foreach import is_items_artifact
 from gitflowrun.flow.parameter import Parameter
 from gitflowrun.flow.steps import defining_classes, is_step
@@ -34,7 +37,7 @@ from gitflowrun.names import check_artifact_name
 from gitflowrun.values import mutable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _initial: dict[type, dict[str, Any]] = {}
 _slots: WeakKeyDictionary[type, list[str]] = WeakKeyDictionary()
@@ -64,17 +67,44 @@ def parameters_of(flow_cls: type) -> dict[str, Parameter]:
     return {name: member for name, member in members if isinstance(member, Parameter)}
 
 
+def configs_of(flow_cls: type) -> dict[str, Config]:
+    """The configs of a flow by attribute name, inherited ones first."""
+    return {name: member for name, member in _members(flow_cls) if isinstance(member, Config)}
+
+
+def configs_by_name(flow_cls: type) -> dict[str, Any]:
+    """The configs of a flow that are known, as steps see them, by name."""
+    known = known_configs(flow_cls)
+    found = {it: declaration_of(config).name for it, config in configs_of(flow_cls).items()}
+    return {found[attribute]: value for attribute, value in known.items() if attribute in found}
+
+
+def uses_configs(flow_cls: type) -> bool:
+    """Whether a flow has configs, or parameters that are made of them."""
+    return any(
+        isinstance(member, Config) or (isinstance(member, Parameter) and member.pending is not None)
+        for _, member in _members(flow_cls)
+    )
+
+
 def constants(flow_cls: type) -> dict[str, Any]:
     """The constants of a flow by name: stored in the `_parameters` task beside the parameters."""
     return {name: member for name, member in _members(flow_cls) if _is_constant(name, member)}
 
 
 def check_names(flow_cls: type) -> None:
-    """See that no data of a flow or its mixins have a name that steps need.
+    """See that no data of a flow or its mixins have a name that steps need, or are computed of configs.
 
     Raises:
         FlowError: a parameter, a constant, a nested class or a slot has. ParameterError for parameters.
+        ConfigError: an attribute is a part of a config.
     """
+    for name, part in _members(flow_cls):
+        if isinstance(part, Delayed):
+            raise ConfigError(
+                f"{flow_cls.__name__}.{name} is {part!r}, which is not known when the class is made",
+                hint="read the config in steps, where it is an attribute of self, or make a parameter of it",
+            )
     # Every class and not what the flow has in the end: a mixin that stands behind FlowSpec would lose its own data.
     owners = [
         base for base in flow_cls.__mro__ if base is not TaskHolder and not _is_flow_spec(base)
@@ -85,6 +115,11 @@ def check_names(flow_cls: type) -> None:
             raise ParameterError(
                 f"parameter {member.name!r} hides self.{name}, {what}, which steps need",
                 hint=f"give the attribute another name: my_{name} = {type(member).__name__}({member.name!r}, ...)",
+            )
+        if isinstance(member, Config):
+            raise ConfigError(
+                f"config {declaration_of(member).name!r} hides self.{name}, {what}, which steps need",
+                hint=f"give the attribute another name, such as my_{name}",
             )
         if member is not _NOTHING and _is_data(member):
             raise FlowError(
@@ -119,7 +154,7 @@ def prepare_members(flow_cls: type) -> None:
     for name, member in list(_members(flow_cls)):
         if isinstance(vars(owners[name])[name], (ReadOnly, Default, _Computed)):
             continue
-        if isinstance(member, Parameter) or _is_constant(name, member):
+        if isinstance(member, (Parameter, Config)) or _is_constant(name, member):
             setattr(flow_cls, name, ReadOnly(name, member))
         elif _is_plain(member) and not name.startswith("__"):
             setattr(flow_cls, name, Default(name, member))
@@ -242,8 +277,15 @@ class ReadOnly:
             return self.original
         state = _running(flow)
         if state is None:
-            return vars(flow).get(self.name, self.original)
-        value = state.read_only(self.name, self.original)
+            own = vars(flow).get(self.name, self.original)
+            return own.__get__(flow, type(flow)) if isinstance(own, Config) else own
+        value = state.read_only(self.name, self.original, _seen(self.original))
+        if isinstance(value, Config):
+            raise FlowError(
+                f"config {declaration_of(value).name!r} has no value: it was added to the flow while the run was "
+                "under way",
+                hint="`resume` reads it and goes on with what is finished",
+            )
         if isinstance(value, Parameter):  # what the run's record does not have is no value of it
             raise FlowError(
                 f"parameter {value.name!r} has no value: it was added to the flow while the run was under way",
@@ -265,11 +307,17 @@ class ReadOnly:
             raise AttributeError(self.name) from None
 
     def _refusal(self, what: str) -> AttributeError:
-        kind = "parameter" if isinstance(self.original, Parameter) else "class constant"
+        kind = "config" if isinstance(self.original, Config) else "class constant"
+        kind = "parameter" if isinstance(self.original, Parameter) else kind
         return AttributeError(
             f"{kind} {self.name!r} is read-only in steps: it can't be {what}. "
             "Use an attribute of another name."
         )
+
+
+def _seen(member: object) -> Callable[[Any], Any] | None:
+    """What makes of a stored value what steps see; None where they see that."""
+    return wrapped if isinstance(member, Config) and not declaration_of(member).plain else None
 
 
 def _running(flow: object) -> TaskState | None:
@@ -303,6 +351,6 @@ def _is_constant(name: str, member: object) -> bool:
 def _is_plain(member: object) -> bool:
     return not (
         is_step(member)
-        or isinstance(member, (type, ModuleType, Parameter))
+        or isinstance(member, (type, ModuleType, Parameter, Reference))
         or hasattr(type(member), "__get__")
     )

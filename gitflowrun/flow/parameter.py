@@ -13,10 +13,11 @@ import sys
 from typing import TYPE_CHECKING, Any, overload
 
 from gitflowrun.errors import ParameterError, UsageError
+from gitflowrun.flow.config.expression import delayable, evaluated
 from gitflowrun.flow.secret_names import is_called_secret, may_be_secret
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from types import FrameType
 
 
@@ -81,8 +82,13 @@ class Parameter:
         attribute: The attribute's name; empty before it is one of a class.
         kind: `str`, `int`, `float`, `bool`, `json`, `file` or `custom`.
         type: What converts text: a Python type, `JSONType`, a click type, a function; None leaves it text.
+        pending: Where arguments are made of configs: the function to call when these are known, and its arguments.
     """
 
+    pending: tuple[Callable[..., None], tuple[Any, ...], dict[str, Any]] | None = None
+    attribute = ""
+
+    @delayable
     def __init__(
         self,
         name: str,
@@ -96,7 +102,6 @@ class Parameter:
         **options: Any,
     ) -> None:
         self.name = name
-        self.attribute = ""
         self.secret = secret
         self._declared_at = None if secret is None else _caller()
         self.default = default
@@ -109,6 +114,27 @@ class Parameter:
 
     def __set_name__(self, _owner: type, name: str) -> None:
         self.attribute = name
+
+    def evaluate(self, configs: Mapping[str, Any]) -> None:
+        """Become what the declaration says, where it is made of configs, which are known now.
+
+        Args:
+            configs: They by attribute and by name.
+
+        Raises:
+            ConfigError: an argument can't be evaluated.
+            ParameterError: there is no such argument.
+        """
+        if self.pending is None:
+            return
+        init, args, options = self.pending
+        args, options = evaluated(args, configs), evaluated(options, configs)
+        try:
+            init(self, *args, **options)
+        except TypeError as error:
+            raise ParameterError(
+                f"parameter {self.name!r}: {error}", hint="look at what the config gives it"
+            ) from error
 
     @property
     def is_secret(self) -> bool:
@@ -218,6 +244,7 @@ class Parameter:
         Raises:
             ParameterError: a type that can't be, a default that is not of the type, or a separator for a
                 parameter that is no text.
+            UsageError: a config gives a default that is not of the type.
         """
         self._check_secret()
         self._check_type()
@@ -226,6 +253,11 @@ class Parameter:
         try:
             self.static_default()
         except UsageError as error:
+            if self.pending is not None:
+                raise UsageError(
+                    f"the default of {error.message}, which a config gives",
+                    hint="give the config a value of the parameter's type",
+                ) from None
             raise ParameterError(
                 f"the default of {error.message}",
                 hint="make the default a value of the parameter's type",

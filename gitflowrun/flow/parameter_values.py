@@ -46,7 +46,7 @@ class ParameterContext:
         parameter_name: The parameter it computes.
         logger: Prints a line for the user.
         ds_type: The kind of datastore, in Metaflow's words.
-        configs: Metaflow's configurations; there are none.
+        configs: The flow's configs by name; None for a function that computes a config.
     """
 
     flow_name: str
@@ -88,6 +88,7 @@ def resolve(
     logger: Callable[..., None] = lambda *_lines, **_options: None,
     hint: Callable[[Parameter], str] | None = None,
     ask: Ask = lambda _parameter: None,
+    configs: Mapping[str, Any] | None = None,
     again: Container[str] = (),
 ) -> dict[str, Any]:
     """The value of every parameter of a run, by attribute.
@@ -100,6 +101,7 @@ def resolve(
         logger: Prints a line for the user, in deploy-time functions.
         hint: How to give a parameter that has no value; by its option when None.
         ask: Asks the user for the text of a secret parameter; None when nobody can be asked.
+        configs: The flow's configs by name, for deploy-time functions.
         again: Attributes whose values the run's origin had as secrets: they are needed, and defaults don't count.
 
     Returns:
@@ -123,7 +125,7 @@ def resolve(
         if attribute in given:
             values[attribute] = given[attribute]
             continue
-        value = _found(flow_cls, parameter, environment, username, logger)
+        value = _found(flow_cls, parameter, environment, username, logger, configs)
         is_needed = parameter.required or attribute in again
         if value is _NOTHING and is_needed and (parameter.is_secret or attribute in again):
             answer = ask(parameter)
@@ -163,6 +165,7 @@ def _found(
     environ: Mapping[str, str],
     username: str,
     logger: Callable[..., None],
+    configs: Mapping[str, Any] | None,
 ) -> Any:
     """The value of a parameter that was not given, as the environment or a function has it."""
     for variable in parameter.envvars:
@@ -174,26 +177,45 @@ def _found(
                     f"{error.message} (from the environment variable {variable})", hint=error.hint
                 ) from None
     if parameter.deploy_time:
-        context = ParameterContext(flow_cls.__name__, username, parameter.name, logger)
-        return _checked(parameter, _call(parameter, context, facts_of(flow_cls)))
+        context = ParameterContext(
+            flow_cls.__name__, username, parameter.name, logger, configs=configs
+        )
+        what = f"parameter {parameter.name!r}"
+        value = call_deploy_time(what, parameter.default, context, facts_of(flow_cls))
+        return _checked(parameter, value)
     return _NOTHING
 
 
-def _call(parameter: Parameter, context: ParameterContext, facts: Mapping[str, Any]) -> Any:
+def call_deploy_time(
+    what: str,
+    function: Callable[..., Any],
+    context: ParameterContext,
+    facts: Mapping[str, Any] | None = None,
+) -> Any:
+    """What a function returns that computes something when a run starts.
+
+    Args:
+        what: What it computes, in messages.
+        function: The function.
+        context: Its argument.
+        facts: What `current` has besides the names of flow and user.
+
+    Raises:
+        ParameterError: it fails.
+    """
     # Metaflow's own functions take a second argument: whether the flow is deployed.
-    arguments = (context, False) if _takes_two(parameter.default) else (context,)
-    facts = {**facts, "flow_name": context.flow_name, "username": context.user_name}
+    arguments = (context, False) if _takes_two(function) else (context,)
+    facts = {**(facts or {}), "flow_name": context.flow_name, "username": context.user_name}
     with task_facts(facts):
         try:
-            return parameter.default(*arguments)
+            return function(*arguments)
         except Exception as error:
             # The first frame is our own call.
             trace = error.__traceback__.tb_next if error.__traceback__ else None
             while trace is not None and trace.tb_next is not None:
                 trace = trace.tb_next
             raise ParameterError(
-                f"the function that computes parameter {parameter.name!r} failed: "
-                f"{type(error).__name__}: {error}",
+                f"the function that computes {what} failed: {type(error).__name__}: {error}",
                 hint="it is called with one argument, a ParameterContext, when a run starts",
                 line=trace.tb_lineno if trace else None,
                 source=trace.tb_frame.f_code.co_filename if trace else None,

@@ -162,13 +162,20 @@ class TaskState:
         value = self.loaded[name] = self._load(source, name)
         return value
 
-    def read_only(self, name: str, default: Any) -> Any:
-        """The value of a parameter or constant; `default` when the run's `_parameters` task has none."""
+    def read_only(self, name: str, default: Any, seen: Callable[[Any], Any] | None = None) -> Any:
+        """The value of a parameter, constant or config; `default` when the run's `_parameters` task has none.
+
+        Args:
+            name: Its attribute.
+            default: What there is otherwise.
+            seen: Makes of the stored value what steps see.
+        """
         if name in self._read_only:
             return self._read_only[name]
         for source in (self.parameters, *self.sources):
             if source is not None and name in source.names():
-                value = self._read_only[name] = self._load(source, name)
+                value = self._load(source, name)
+                value = self._read_only[name] = value if seen is None else seen(value)
                 return value
         return default
 

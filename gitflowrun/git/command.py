@@ -27,7 +27,7 @@ from functools import cached_property
 from typing import IO, TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from gitflowrun.errors import SYSTEM_LIMITS, MissingObject, RepositoryError, TooLarge
-from gitflowrun.git.config import NEVER_ALLOWED, Config, parse_config
+from gitflowrun.git.config import NEVER_ALLOWED, GitConfig, parse_config
 from gitflowrun.git.environment import clean_environment
 from gitflowrun.git.objects import ObjectType, Oid
 from gitflowrun.limits import (
@@ -339,7 +339,7 @@ class Git:
 
     @cached_property
     def config(self) -> Mapping[str, str]:
-        """All of git config; see `Config.values`."""
+        """All of git config; see `GitConfig.values`."""
         return self._config.values
 
     @property
@@ -357,7 +357,7 @@ class Git:
         return {} if self._programs else self._config.guard
 
     @cached_property
-    def _config(self) -> Config:
+    def _config(self) -> GitConfig:
         command = self.command(["config", "-z", "--show-scope", "--list"])
         done = run_command(command, self.cwd, self._environment())
         if done.code:

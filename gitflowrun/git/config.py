@@ -71,7 +71,7 @@ _ALLOWED = "GIT_ALLOW_PROTOCOL"
 
 
 @frozen
-class Config:
+class GitConfig:
     """git config as it is at one time.
 
     Attributes:
@@ -87,7 +87,7 @@ class Config:
     guard: Mapping[str, str]
 
 
-def parse_config(out: bytes) -> Config:
+def parse_config(out: bytes) -> GitConfig:
     """The config that `git config -z --show-scope --list` has printed."""
     entries: list[tuple[bool, str, str | None]] = []
     words = iter(os.fsdecode(out).split("\0"))
@@ -100,13 +100,13 @@ def parse_config(out: bytes) -> Config:
     elif any(is_its and _form(key) in _PROMISORS for is_its, key, _ in entries):
         guard |= _allowed_protocols({key: value for is_its, key, value in entries if not is_its})
     values = _values((key, value) for _, key, value in entries)
-    return Config(
+    return GitConfig(
         values, _values((key, value) for is_its, key, value in entries if not is_its), guard
     )
 
 
 def _values(entries: Iterable[tuple[str, str | None]]) -> Mapping[str, str]:
-    """The values of entries, as `Config.values` has them."""
+    """The values of entries, as `GitConfig.values` has them."""
     values: dict[str, str] = {}
     for key, value in entries:
         if value is None:

@@ -407,7 +407,9 @@ def parameter_options(graph: Map) -> dict[str, str]:
     named = [
         row
         for row in _items(graph.get("parameters"))
-        if isinstance(row, Mapping) and isinstance(row.get("name"), str)
+        if isinstance(row, Mapping)
+        and isinstance(row.get("name"), str)
+        and row.get("type") != "Config"
     ]
     return {str(row.get("attribute", row["name"])): row["name"] for row in named}
 

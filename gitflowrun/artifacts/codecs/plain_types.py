@@ -200,6 +200,12 @@ def _namespace(cls: Any, items: dict[str, Any]) -> Any:
     return cls(**items)
 
 
+def _config_value(cls: Any, items: Any) -> Any:
+    if type(items) is not dict:
+        raise CorruptRecord("a ConfigValue of something else than a map")
+    return cls(items)
+
+
 def _timestamp(cls: Any, parts: list[Any]) -> Any:
     count, unit, zone, fold = parts
     if type(zone) is str:  # pandas would open a file of this name
@@ -254,6 +260,7 @@ _KINDS = (
     PlainKind(25, "collections", "defaultdict", _explode_defaultdict, _build_defaultdict, mutable=True),
     PlainKind(26, "collections", "deque", lambda v: [v.maxlen, *_bare(v)], _deque, mutable=True),
     PlainKind(27, "types", "SimpleNamespace", lambda v: dict(vars(v)), _namespace, mutable=True),
+    PlainKind(28, "gitflowrun.artifacts.config_value", "ConfigValue", lambda v: v.to_dict(), _config_value),
     PlainKind(60, "pandas", "Timestamp", lambda v: [_count(v), v.unit, v.tzinfo, v.fold], _timestamp),
     PlainKind(61, "pandas", "Timedelta", lambda v: [_count(v), v.unit], _pandas_timedelta),
     PlainKind(62, "pandas.api.typing", "NaTType", lambda _: None, lambda *_: sys.modules["pandas"].NaT),

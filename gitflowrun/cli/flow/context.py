@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gitflowrun.cli.flow.configs import RunConfigs, configure, named_origin
 from gitflowrun.cli.output.text import counted, printable
 from gitflowrun.errors import (
+    GitflowrunError,
     InvalidPathspec,
     NotARepository,
     ParameterError,
@@ -22,9 +24,10 @@ from gitflowrun.flow.members import parameters_of
 from gitflowrun.flow.parameter_values import check_parameters
 from gitflowrun.flow.secret_parameters import redacted, warnings_of
 from gitflowrun.git.repository import Repository, current_directory
+from gitflowrun.runtime.ipc.request import RunKind
 from gitflowrun.runtime.launch.program import flow_file, spelled, start_directory, typed_command
 from gitflowrun.settings import Settings, user_name
-from gitflowrun.values import field, frozen
+from gitflowrun.values import field, frozen, replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -50,6 +53,9 @@ class FlowContext:
         flow_cls: The flow.
         launcher: What executes runs.
         quiet: Whether to leave out what is said about ourselves.
+        config_files: Name and path of each config that was given as a file.
+        config_values: Name and text of each config that was given as text.
+        configs: The flow's configs; None before they are read.
         decospecs: Decorators that the command line adds to all steps, as text.
         options: What the options of the flow's decorators were given, by the options' names.
     """
@@ -57,6 +63,9 @@ class FlowContext:
     flow_cls: type[FlowSpec]
     launcher: Launcher
     quiet: bool = False
+    config_files: tuple[tuple[str, str], ...] = ()
+    config_values: tuple[tuple[str, str], ...] = ()
+    configs: RunConfigs | None = None
     decospecs: tuple[str, ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
 
@@ -155,6 +164,25 @@ class FlowContext:
     def _log(self, *words: object, **_options: object) -> None:
         self.say(printable(" ".join(map(str, words))))
 
+    def configured(self, kind: RunKind = RunKind.RUN, origin: str | None = None) -> FlowContext:
+        """The same with the flow's configs, which are read now. Doing it again is harmless.
+
+        Args:
+            kind: How the run begins, if there will be one.
+            origin: The run to start from as it was typed; None for the newest one that can be resumed.
+
+        Raises:
+            UsageError: a config is missing, unknown or can't be read.
+            ConfigError: the flow uses its configs in a way that can't be.
+        """
+        if self.configs is not None:
+            return self
+        given = self.config_files, self.config_values
+        found = configure(
+            self.flow_cls, *given, kind, origin, lambda: (lambda: self.repository, self.user)
+        )
+        return replace(self, configs=found)
+
     def check(self, decospecs: Iterable[str] = ()) -> None:
         """Check parameters, graph and decorators.
 
@@ -170,6 +198,11 @@ class FlowContext:
         _ = self.parameter_options  # making them checks them
         for warning in warnings_of(parameters_of(self.flow_cls)):
             click.echo(f"warning: {printable(warning)}", err=True)
+        if self.configs and self.configs.packed:
+            from gitflowrun.flow.config.configure import config_warnings
+
+            for warning in config_warnings(self.flow_cls):
+                click.echo(f"warning: {printable(warning)}", err=True)
         lint(self.graph)
         complete(self.flow_cls, self.all_decospecs(decospecs), self.options, self.user, self._log)
         self.say(f"The flow is valid: {counted(len(self.graph), 'step')}.")
@@ -295,6 +328,13 @@ class RunCommand(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the command line. What is one word too many is not repeated where it may be the rest of a secret."""
         flow: FlowContext = ctx.obj
+        try:
+            flow = ctx.obj = flow.configured(*named_origin(args))
+        except GitflowrunError:
+            if not {"-h", "--help"} & set(
+                args
+            ):  # help lists the parameters whatever the configs are
+                raise
         parameters = [option.parameter for option in flow.parameter_options]
         gives_secret = redacted(args, parameters) != tuple(args)
         try:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 @click.pass_obj
 def show_command(flow: FlowContext) -> None:
     """Show what the flow and its steps say about themselves."""
+    flow = flow.configured()
     if flow.graph.doc:
         flow.say(f"\n{flow.graph.doc}\n")
     for name in flow.graph.sorted_nodes:
@@ -54,7 +55,8 @@ def _how(node: Node) -> str:
 @click.option("--warnings/--no-warnings", default=False, hidden=True, expose_value=False)
 @click.pass_obj
 def check_command(flow: FlowContext) -> None:
-    """Check the flow's parameters and graph without running it."""
+    """Check the flow's configs, parameters and graph without running it."""
+    flow = flow.configured()
     flow.check()
     flow.say()
     flow.say(
@@ -74,6 +76,7 @@ _SHAPES = {
 @click.pass_obj
 def output_dot_command(flow: FlowContext) -> None:
     """Print the graph; `| dot -Tsvg -o graph.svg` makes an image of it."""
+    flow = flow.configured()
     flow.say(f"The graph of {flow.name} for GraphViz; pipe it to: dot -Tsvg -o graph.svg")
     click.echo(f"digraph {flow.name} {{")
     click.echo('  node [fontname="Helvetica" shape="box"];')

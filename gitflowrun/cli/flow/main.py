@@ -13,6 +13,7 @@ import click
 
 from gitflowrun._version import __version__
 from gitflowrun.cli.errors import FLOW, invoke
+from gitflowrun.cli.flow.configs import config_options
 from gitflowrun.cli.flow.context import FlowContext, with_option
 from gitflowrun.cli.options import load_command, together
 from gitflowrun.cli.output.terminal import style_for
@@ -46,13 +47,13 @@ class _Commands(click.Group):
     """The commands by name; a command's module is imported when the command is typed."""
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        """The options of the program, then those of the flow's own decorators."""
+        """The options of all flows between those for the configs and those of the decorators of this one."""
         flow: FlowContext = ctx.obj
         own = [
             click.Option([f"--{name}"], **settings)
             for name, settings in option_declarations(flow.flow_cls).items()
         ]
-        return [*super().get_params(ctx), *own]
+        return [*config_options(flow.flow_cls), *super().get_params(ctx), *own]
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  (click's signature)
         return list(COMMANDS)
@@ -109,9 +110,24 @@ _metaflow_options = together(
 @_metaflow_options
 @with_option
 @click.pass_context
-def _top(ctx: click.Context, /, quiet: bool, decospecs: tuple[str, ...], **options: Any) -> None:
+def _top(
+    ctx: click.Context,
+    /,
+    quiet: bool,
+    decospecs: tuple[str, ...],
+    config: tuple[tuple[str, str], ...] = (),
+    config_value: tuple[tuple[str, str], ...] = (),
+    **options: Any,
+) -> None:
     """Run this flow, look at it and at its runs. Without a command the flow is checked."""
-    flow: FlowContext = replace(ctx.obj, quiet=quiet, decospecs=decospecs, options=options)
+    flow: FlowContext = replace(
+        ctx.obj,
+        quiet=quiet,
+        decospecs=decospecs,
+        options=options,
+        config_files=config,
+        config_values=config_value,
+    )
     ctx.obj = flow
     bold = style_for(sys.stderr).bold
     flow.say(bold(f"gitflowrun {__version__} executing {flow.name} for user:{flow.user}"))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gitflowrun.cli.flow.configs import RunConfigs
 from gitflowrun.cli.flow.execute_run import execute_run
 from gitflowrun.cli.flow.run import run_options
 from gitflowrun.errors import FlowError, UsageError
@@ -34,16 +35,24 @@ def resume_command(
     What is finished is reused, parameters are those of the origin. With STEP, that step and all that
     follow it run again, even if they succeeded.
     """
-    flow.check(options["decospecs"])
-    options["decospecs"] = flow.all_decospecs(options["decospecs"])
-    options["options"] = flow.options
     step, origin = _which(flow, step_or_run)
     if origin is not None and origin_run_id is not None and origin != origin_run_id:
         raise UsageError(
             f"both {origin} and --origin-run-id {origin_run_id} are given", hint="name one run"
         )
+    flow = flow.configured(RunKind.RESUME, origin or origin_run_id)
+    flow.check(options["decospecs"])
+    options["decospecs"] = flow.all_decospecs(options["decospecs"])
+    options["options"] = flow.options
+    configs = flow.configs or RunConfigs()
     request = RunRequest(
-        RunKind.RESUME, step=step, origin=origin or origin_run_id, argv=tuple(sys.argv), **options
+        RunKind.RESUME,
+        step=step,
+        origin=configs.origin or origin or origin_run_id,
+        argv=tuple(sys.argv),
+        configs=configs.packed,
+        config_sources=configs.sources,
+        **options,
     )
     return execute_run(flow, request)
 

@@ -9,6 +9,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from gitflowrun.cli.flow.configs import RunConfigs
 from gitflowrun.cli.flow.context import FlowContext, RunCommand, with_option
 from gitflowrun.cli.flow.execute_run import execute_run
 from gitflowrun.cli.options import together
@@ -93,8 +94,15 @@ def run_command(ctx: click.Context, /, clone: str | None, rerun: str | None, **o
     kind = RunKind.RUN
     if clone is not None or rerun is not None:
         kind = RunKind.CLONE if rerun is None else RunKind.RERUN
+    configs = flow.configs or RunConfigs()
     argv = redacted(sys.argv, (option.parameter for option in flow.parameter_options))
     request = RunRequest(
-        kind, origin=clone if rerun is None else rerun, parameters=_given(ctx), argv=argv, **own
+        kind,
+        origin=configs.origin or (clone if rerun is None else rerun),
+        parameters=_given(ctx),
+        argv=argv,
+        configs=configs.packed,
+        config_sources=configs.sources,
+        **own,
     )
     return execute_run(flow, request)

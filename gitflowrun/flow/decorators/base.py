@@ -18,6 +18,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from gitflowrun.errors import InvalidDecoratorAttribute
+from gitflowrun.flow.config.expression import evaluated, is_delayed, known_now
 from gitflowrun.flow.foreach import brief
 from gitflowrun.names import did_you_mean
 from gitflowrun.values import field, mutable
@@ -72,6 +73,9 @@ class Decorator:
     defaults: ClassVar[Mapping[str, Any]] = {}
     allow_multiple: ClassVar[bool] = False
 
+    pending: dict[str, Any] | None = None
+    """The attributes as they were given, where some are made of configs."""
+
     def __init__(
         self,
         attributes: Mapping[str, Any] | None = None,
@@ -81,8 +85,26 @@ class Decorator:
         self.attributes = dict(self.defaults)
         self.statically_defined = statically_defined
         self.inserted_by = list(inserted_by or ())
-        self._given = dict(attributes or {})
-        for key in self._given:
+        given = dict(attributes or {})
+        self.pending = given if is_delayed(given) else None
+        self._take(known_now(given) if self.pending else given)
+
+    def evaluate(self, configs: Mapping[str, Any]) -> None:
+        """Take the attributes that are made of configs, which are known now.
+
+        Args:
+            configs: They by attribute and by name.
+
+        Raises:
+            ConfigError: an attribute can't be evaluated.
+            InvalidDecoratorAttribute: a config gives an attribute that there is not.
+        """
+        if self.pending is not None:
+            self._take(evaluated(self.pending, configs))
+
+    def _take(self, given: dict[str, Any]) -> None:
+        self._given = given
+        for key in given:
             if key not in self.defaults:
                 listed = ", ".join(self.defaults) or "none"
                 raise InvalidDecoratorAttribute(
@@ -96,7 +118,7 @@ class Decorator:
 
     def copy(self) -> Self:
         """A decorator of the same kind with the attributes as they were given, which has seen no flow yet."""
-        return type(self)(self._given, self.statically_defined, self.inserted_by)
+        return type(self)(self.pending or self._given, self.statically_defined, self.inserted_by)
 
     def recorded_attributes(self) -> dict[str, Any]:
         """The attributes as a run's INFO has them, where everybody can read them: plain data, no secrets."""

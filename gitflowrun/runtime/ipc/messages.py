@@ -251,6 +251,7 @@ class RunContext:
         secrets: The values of secret parameters by attribute: what that task has of them says nothing.
         decospecs: Decorators that the command line has added to all steps, as text.
         options: What the options of the flow's own decorators were given.
+        configs: The flow's configs by attribute, packed (`flow.config.configure`).
     """
 
     run: RunIdentity
@@ -274,6 +275,7 @@ class RunContext:
     secrets: Mapping[str, SecretValue] = field(default_factory=dict)
     decospecs: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+    configs: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @frozen
@@ -432,7 +434,7 @@ _SCHEMAS: dict[str, ArraySchema[Any]] = {
         (
             RunContext, RUN_IDENTITY, optional(RUN_IDENTITY), TEXT, optional(TEXT), TEXTS, TEXT, TEXT,
             TEXT, TEXT, REAL, TEXT, TEXT, optional(COUNT),
-            _UIDS, COUNT, TEXT, MAP, _PARENT, _SECRETS, TEXTS, MAP,
+            _UIDS, COUNT, TEXT, MAP, _PARENT, _SECRETS, TEXTS, MAP, map_of(BINARY),
         ),
         (Launch, COUNT, TASK_NAME, COUNT, many(FOREACH_FRAME), many(_PARENT), many(COUNT)),
         (LaunchItem, COUNT, COUNT, COUNT, TEXT),

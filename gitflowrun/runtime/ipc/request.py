@@ -10,7 +10,18 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gitflowrun.schema import COUNT, MAP, TEXT, TEXTS, Kind, MapSchema, optional
+from gitflowrun.schema import (
+    BINARY,
+    COUNT,
+    MAP,
+    TEXT,
+    TEXT_MAP,
+    TEXTS,
+    Kind,
+    MapSchema,
+    map_of,
+    optional,
+)
 from gitflowrun.settings import Isolation
 from gitflowrun.values import field, frozen
 
@@ -52,6 +63,8 @@ class RunRequest:
         isolation: How tasks get their processes; the setting `runs.isolation` when None.
         decospecs: Decorators, described as text, for all steps that have none of the same name.
         options: What the options of the flow's own decorators were given, by the options' names.
+        configs: The flow's configs by attribute, packed (`flow.config.configure`).
+        config_sources: Where they come from, by name: the absolute path of a file, or words.
     """
 
     kind: RunKind
@@ -69,6 +82,8 @@ class RunRequest:
     isolation: Isolation | None = None
     decospecs: tuple[str, ...] = ()
     options: Mapping[str, object] = field(default_factory=dict)
+    configs: Mapping[str, bytes] = field(default_factory=dict)
+    config_sources: Mapping[str, str] = field(default_factory=dict)
 
 
 _PATH = Kind(Path, str)
@@ -90,6 +105,8 @@ RUN_REQUEST = MapSchema(
         "isolation": optional(Kind(Isolation, lambda isolation: isolation.value)),
         "decospecs": TEXTS,
         "options": MAP,
+        "configs": map_of(BINARY),
+        "config_sources": TEXT_MAP,
     },
 )
 """A request without the values of its parameters, which travel beside it, encoded."""

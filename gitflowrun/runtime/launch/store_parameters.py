@@ -17,6 +17,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from gitflowrun.artifacts.config_value import ConfigValue, plain
 from gitflowrun.errors import UnserializableArtifact
 from gitflowrun.masking import SHOWN
 from gitflowrun.names import PARAMETERS_STEP, TaskName
@@ -61,6 +62,7 @@ def store_parameters(
         UnserializableArtifact: a value can't be stored.
         RepositoryError: nothing can be written.
     """
+    from gitflowrun.flow.config.declaration import known_configs
     from gitflowrun.flow.definition import metadata_of, notices_of
     from gitflowrun.flow.members import constants
 
@@ -85,7 +87,12 @@ def store_parameters(
         for name, it in constants(flow_cls).items()
         if name not in inherited
     }
-    saved = _save(repository, {**fixed, **encoded})
+    configs = {
+        name: _encode(f"config {name!r}", plain(it))
+        for name, it in known_configs(flow_cls).items()
+        if name not in inherited
+    }
+    saved = _save(repository, {**fixed, **configs, **encoded})
     values = {**(hidden.values if hidden else {}), **_variables(flow_cls)}
     return StoredParameters(
         {parameters[name].name: parameter_text(value) for name, value in shown.items()},
@@ -147,7 +154,7 @@ def _choose(
     ask: Callable[[str], str | None],
 ) -> _Chosen:
     """The values of the parameters: given, inherited, or else evaluated."""
-    from gitflowrun.flow.members import parameters_of
+    from gitflowrun.flow.members import configs_by_name, parameters_of
     from gitflowrun.flow.parameter_values import resolve
 
     parameters, given = parameters_of(flow_cls), request.parameters
@@ -167,6 +174,7 @@ def _choose(
         logger=_log,
         hint=_hint(request, origin.origin) if origin else None,
         ask=lambda parameter: ask(_prompt(parameter, run)),
+        configs=ConfigValue(configs_by_name(flow_cls)),
         again=before,
     )
     hidden = set(before) & (set(parameters) if is_resumed else secret) | {

@@ -104,7 +104,7 @@ class SchedulerMain:
         _try_signing(repo)
         origin = inherited = None
         if request.kind is not RunKind.RUN:
-            origin = resume.find_origin(runs, trust, start, request.origin)
+            origin = resume.find_origin(runs, trust, start.flow, start.typed, request.origin)
             inherited = resume.parameters_task(origin)
         trusted = trust.executors(origin) if origin is not None else frozenset()
         user = user_name(repo.settings, os.environ)
@@ -254,6 +254,7 @@ class _NewRun:
             secrets=stored.secrets,
             decospecs=request.decospecs,
             options=request.options,
+            configs=request.configs,
         )
 
 

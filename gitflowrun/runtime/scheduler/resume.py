@@ -38,7 +38,7 @@ from gitflowrun.runtime.scheduler.reuse import ReuseCheck
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Container, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 
     from gitflowrun.git.objects import Oid
     from gitflowrun.runs.read import StoredTask
@@ -85,8 +85,17 @@ class _Finished:
         return width <= max_num_splits and all(maker in adopted for maker in self.makers)
 
 
-def find_origin(runs: RunStore, trust: Trust, start: StartRun, address: str | None) -> StoredRun:
+def find_origin(
+    runs: RunStore, trust: Trust, flow: str, typed: Sequence[str], address: str | None
+) -> StoredRun:
     """The run to go on from: the one at `address`, or the flow's newest that this user made here and that has ended.
+
+    Args:
+        runs: The runs of the repository.
+        trust: Tells who made them.
+        flow: The flow's name.
+        typed: The command that was typed, for hints.
+        address: The run, as the user names it.
 
     Raises:
         NotFound: there is none.
@@ -94,12 +103,12 @@ def find_origin(runs: RunStore, trust: Trust, start: StartRun, address: str | No
         UsageError: the run goes on.
     """
     if address is not None:
-        named = runs.find(address, start.flow)
+        named = runs.find(address, flow)
         if Locks(runs.repo.state_dir).run(named.id).state() is LockState.HELD:
             raise _running(named)
         return named
     others, live = [], None
-    for row in runs.summaries(start.flow):
+    for row in runs.summaries(flow):
         stored = StoredRun(runs.repo, row.flow, row.id, row.commit, row)
         if not trust.made_here(stored):
             others.append(str(row.id))
@@ -109,11 +118,11 @@ def find_origin(runs: RunStore, trust: Trust, start: StartRun, address: str | No
             return stored
     if live is not None:
         raise _running(live)
-    words = [f"`{shlex.join([*start.typed, 'resume', run])}`" for run in others[:ORIGINS_NAMED]]
+    words = [f"`{shlex.join([*typed, 'resume', run])}`" for run in others[:ORIGINS_NAMED]]
     raise NotFound(
-        f"none of the runs of flow {start.flow!r} that could be resumed was made by you in this clone"
+        f"none of the runs of flow {flow!r} that could be resumed was made by you in this clone"
         if others
-        else f"flow {start.flow!r} has no run that could be resumed",
+        else f"flow {flow!r} has no run that could be resumed",
         hint=f"{' or '.join(words)} goes on from one of these, whose values stay theirs"
         if others
         else "`run` starts the first one",

@@ -296,6 +296,7 @@ def _environment(
         "argv": redacted(start.request.argv),
         "command": redacted(start.typed),
         "directory": _from(repo.work_tree, start.directory),
+        **_configs(repo.work_tree, start.request.config_sources),
         "outside": list(start.outside),
         "isolation": isolation.value,
         "hash_seed": start.hash_seed if isolation is not Isolation.FRESH else fresh_hash_seed(),
@@ -306,6 +307,21 @@ def _environment(
 def _from(top: Path | None, directory: str | None) -> str | None:
     """A directory from a work tree's top; None where there is not either."""
     return None if top is None or directory is None else os.path.relpath(directory, top)
+
+
+def _configs(top: Path | None, sources: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Where a run's configs come from: of files, paths from the work tree's top, or only their names."""
+    found = {name: _place(top, source) for name, source in sources.items()}
+    return {"configs": found} if found else {}
+
+
+def _place(top: Path | None, source: str) -> str:
+    path = Path(source)
+    if not path.is_absolute():
+        return source
+    if top is not None and path.is_relative_to(top):
+        return path.relative_to(top).as_posix()
+    return f"{path.name} (outside)"
 
 
 def _remote(repo: Repository) -> dict[str, str]:

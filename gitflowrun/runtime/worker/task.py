@@ -50,7 +50,7 @@ from gitflowrun.settings import Durability
 from gitflowrun.values import replace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from gitflowrun.artifacts.picture import Drawing
     from gitflowrun.artifacts.reference import ArtifactRef
@@ -102,7 +102,9 @@ class TaskRunner:
         self._facts: dict[str, Any] = {}
         self._incomplete: Exception | None = None
         try:
-            complete(flow_cls, context.decospecs, dict(context.options), context.user)
+            configs = _unpacked(context.configs)
+            options = dict(context.options)
+            complete(flow_cls, context.decospecs, options, context.user, configs=configs)
             self._facts = facts_of(flow_cls)
         except Exception as error:  # noqa: BLE001  (a user's decorator may raise anything, and each task should say it)
             self._incomplete = error
@@ -330,6 +332,14 @@ class TaskRunner:
 
         with closing(CatFile(Git(Path(self.context.git_dir), None, programs=True))) as git:
             return git.read(oid, limit)
+
+
+def _unpacked(configs: Mapping[str, bytes]) -> dict[str, Any]:
+    if not configs:
+        return {}
+    from gitflowrun.flow.config.configure import unpack_configs  # few flows have any
+
+    return unpack_configs(configs)
 
 
 def _too_little_memory(what: str, launch: Launch) -> UnserializableArtifact:

@@ -345,8 +345,8 @@ def test_what_is_inherited_by_name(origin: StoredRun) -> None:
 def find(repo: GitRepo, *made: str, address: str | None = None) -> str:
     """The run to go on from, where these were made here."""
     trust = cast("Any", SimpleNamespace(made_here=lambda run: str(run.id) in made))
-    start = cast("Any", SimpleNamespace(flow="F", typed=("python", "f.py")))
-    return str(resume.find_origin(RunStore(open_repo(repo)), trust, start, address).id)
+    runs, typed = RunStore(open_repo(repo)), ("python", "f.py")
+    return str(resume.find_origin(runs, trust, "F", typed, address).id)
 
 
 def test_the_run_to_go_on_from(tmp_path: Path) -> None:

@@ -1,0 +1,162 @@
+"""The configs of a flow on the command line: the options that give them, and the values that a command works with.
+
+`run` and the commands that describe a flow read them from what is given. What goes on from another run has that
+run's: `resume` all of them, `run --clone` those that are not given anew.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gitflowrun.errors import CorruptRecord, UsageError
+from gitflowrun.flow.config.declaration import declaration_of
+from gitflowrun.flow.members import configs_of, uses_configs
+from gitflowrun.runtime.ipc.request import RunKind
+from gitflowrun.values import field, frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from gitflowrun.flow import FlowSpec
+    from gitflowrun.git.repository import Repository
+    from gitflowrun.runs.read import StoredRun
+
+    Pairs = Sequence[tuple[str, str]]
+    Surroundings = Callable[[], tuple[Callable[[], Repository], str]]
+
+
+@frozen
+class RunConfigs:
+    """The configs that a command works with.
+
+    Attributes:
+        packed: They by attribute, as they travel to other processes.
+        sources: Where they come from, by name.
+        origin: The id of the run that some of them are of; None where there is none.
+    """
+
+    packed: Mapping[str, bytes] = field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict)
+    origin: str | None = None
+
+
+def config_options(flow_cls: type[FlowSpec]) -> list[click.Parameter]:
+    """The options of a flow's command line that give configs; none where it has none."""
+    declared = [declaration_of(it) for it in configs_of(flow_cls).values()]
+    if not declared:
+        return []
+    listed = ", ".join(f"{it.name} ({it.help})" if it.help else it.name for it in declared)
+    kinds = (
+        ("--config", "NAME PATH", "Read a config from this file."),
+        (
+            "--config-value",
+            "NAME TEXT",
+            "Take this text as a config: JSON, or what its parser reads.",
+        ),
+    )
+    return [
+        click.Option(
+            [option], nargs=2, type=str, multiple=True, metavar=metavar, allow_from_autoenv=False,
+            help=f"{sentence} May be given several times, and not with resume. Configs: {listed}.",
+        )
+        for option, metavar, sentence in kinds
+    ]  # fmt: skip
+
+
+def named_origin(words: Sequence[str]) -> tuple[RunKind, str | None]:
+    """How a run begins and from which run it takes what is not given, as the words behind `run` say it."""
+    for position, word in enumerate(words):
+        option, equals, run = word.partition("=")
+        if option in {"--clone", "--rerun"}:
+            following = words[position + 1] if position + 1 < len(words) else None
+            kind = RunKind.CLONE if option == "--clone" else RunKind.RERUN
+            return kind, run if equals else following
+    return RunKind.RUN, None
+
+
+def configure(
+    flow_cls: type[FlowSpec],
+    files: Pairs,
+    values: Pairs,
+    kind: RunKind,
+    origin: str | None,
+    surroundings: Surroundings,
+) -> RunConfigs:
+    """Find the configs of a command and make them known to the flow's class.
+
+    Args:
+        flow_cls: The flow.
+        files: Name and path of each config that is given as a file.
+        values: Name and text of each config that is given as text.
+        kind: How the run begins, if there will be one.
+        origin: The run to start from as it was typed; None for the newest one that can be resumed.
+        surroundings: Finds the repository of the flow's runs, and who runs: asked where there is something to find.
+
+    Raises:
+        UsageError: configs are given that can't be, or what is given is no config: all that is wrong.
+        ConfigError: a declaration is wrong, or an expression of configs fails.
+        NotFound: there is no such run.
+    """
+    if not uses_configs(flow_cls):
+        return RunConfigs()
+    from gitflowrun.flow.config.configure import (
+        GivenConfigs,
+        apply_configs,
+        pack_configs,
+        resolve_configs,
+    )
+
+    given = GivenConfigs(dict(files), dict(values))
+    if kind is RunKind.RESUME and (given.files or given.values):
+        raise UsageError(
+            "`resume` goes on with the configs of the run that it resumes: none can be given",
+            hint="`run --clone RUN` starts anew with the parameters of a run and with other configs",
+        )
+    repository, user = surroundings()
+    stored = None
+    if kind is not RunKind.RUN:
+        stored = _origin(flow_cls.__name__, repository(), origin)
+    found = resolve_configs(
+        flow_cls,
+        given,
+        origin=_stored_configs(flow_cls, stored) if stored else None,
+        origin_name=f"run {stored.id}" if stored else "",
+        username=user,
+        logger=lambda *words, **_options: click.echo(" ".join(map(str, words)), err=True),
+    )
+    apply_configs(flow_cls, found.values)
+    return RunConfigs(pack_configs(found.values), found.sources, str(stored.id) if stored else None)
+
+
+def _origin(flow: str, repository: Repository, address: str | None) -> StoredRun:
+    from gitflowrun.runs.runs import RunStore
+    from gitflowrun.runs.trust import Trust
+    from gitflowrun.runtime.launch.program import typed_command
+    from gitflowrun.runtime.scheduler.resume import find_origin
+
+    runs, trust = RunStore(repository), Trust(repository)
+    return find_origin(runs, trust, flow, typed_command(), address)
+
+
+def _stored_configs(flow_cls: type[FlowSpec], origin: StoredRun) -> dict[str, Any]:
+    """The configs that a run has stored, by attribute, of those that the flow has now."""
+    from gitflowrun.artifacts.artifacts import ArtifactReader
+    from gitflowrun.runtime.scheduler.resume import parameters_task
+
+    record = parameters_task(origin).record
+    reader = ArtifactReader(origin.objects)
+    values: dict[str, Any] = {}
+    for attribute, config in configs_of(flow_cls).items():
+        ref = record.artifacts.get(attribute)
+        if ref is None:
+            continue
+        value = values[attribute] = reader.load(ref, trusted=False)
+        if not (value is None or isinstance(value, dict) or declaration_of(config).plain):
+            raise CorruptRecord(
+                f"{origin.pathspec} has a {type(value).__name__} where the flow has the config "
+                f"{declaration_of(config).name!r}",
+                hint="start a new run: `run` reads the configs anew",
+            )
+    return values
