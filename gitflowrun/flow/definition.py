@@ -47,7 +47,7 @@ def complete(
         FlowError: a decorator can't be, or can't be there.
     """
     if configs is not None and uses_configs(flow_cls):
-        from gitflowrun.flow.config.configure import apply_configs  # few flows have any
+        from gitflowrun.flow.config.known import apply_configs  # few flows have any
 
         apply_configs(flow_cls, configs)
     found = attached(flow_cls)
@@ -97,7 +97,7 @@ def _initialise(flow_cls: Any, options: dict[str, Any], log: Callable[..., None]
     ]
     every = [*flow_decorators, *(it for _, it, _ in of_steps)]
     if any(decorator.pending for decorator in every):
-        from gitflowrun.flow.config.configure import visible_configs
+        from gitflowrun.flow.config.known import visible_configs
 
         configs = visible_configs(flow_cls)
         for decorator in every:

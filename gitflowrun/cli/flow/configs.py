@@ -101,12 +101,8 @@ def configure(
     """
     if not uses_configs(flow_cls):
         return RunConfigs()
-    from gitflowrun.flow.config.configure import (
-        GivenConfigs,
-        apply_configs,
-        pack_configs,
-        resolve_configs,
-    )
+    from gitflowrun.flow.config.configure import GivenConfigs, resolve_configs
+    from gitflowrun.flow.config.known import apply_configs, pack_configs
 
     given = GivenConfigs(dict(files), dict(values))
     if kind is RunKind.RESUME and (given.files or given.values):

@@ -2,8 +2,8 @@
 
 1. `resolve_configs` finds and parses them in the process of the command line: what was given there, else what the
    run's origin had, else the environment, else the default. All that is wrong is said at once.
-2. `pack_configs` makes them bytes, which go to every process of the run.
-3. `apply_configs` makes them known to the class: in that process, and in each that runs tasks.
+2. `pack_configs` (`known`) makes them bytes, which go to every process of the run.
+3. `apply_configs` (`known`) makes them known to the class: in that process, and in each that runs tasks.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gitflowrun.artifacts.config_value import plain, wrapped
+from gitflowrun.artifacts.config_value import plain
 from gitflowrun.errors import ConfigError, GitflowrunError, UsageError
-from gitflowrun.flow.config.declaration import declaration_of, known_configs, set_known
+from gitflowrun.flow.config.declaration import declaration_of
+from gitflowrun.flow.config.known import pack_configs, unpack_configs
 from gitflowrun.flow.config.parsers import find_parser, json_parser
-from gitflowrun.flow.members import configs_by_name, configs_of, parameters_of
+from gitflowrun.flow.members import configs_by_name, configs_of
 from gitflowrun.flow.parameter_values import (
     RESERVED_PARAMETERS,
     ParameterContext,
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
     from gitflowrun.flow.config.declaration import ConfigDeclaration
 
-_CODEC = "plain/1"
 _BRANDS = ("METAFLOW", "GITFLOWRUN")  # the last one wins
 HOW = "`--config NAME PATH` or `--config-value NAME JSON`, before the command, gives a config"
 
@@ -134,33 +134,6 @@ def resolve_configs(
     return FoundConfigs(values, sources)
 
 
-def apply_configs(flow_cls: type, values: Mapping[str, Any]) -> None:
-    """Make the configs of a flow known in this process, and evaluate the parameters that are made of them.
-
-    Args:
-        flow_cls: The flow.
-        values: The configs as plain data, by attribute.
-
-    Raises:
-        ConfigError: an expression of a parameter can't be evaluated.
-        ParameterError: with what it is evaluated to, a parameter can't be.
-    """
-    known = {}
-    for attribute, config in configs_of(flow_cls).items():
-        value = values.get(attribute)
-        known[attribute] = value if declaration_of(config).plain else wrapped(value)
-    set_known(flow_cls, known)
-    configs = visible_configs(flow_cls)
-    for parameter in parameters_of(flow_cls).values():
-        parameter.evaluate(configs)
-
-
-def visible_configs(flow_cls: type) -> dict[str, Any]:
-    """The configs of a flow that are known, as expressions see them: by attribute and by name."""
-    known = known_configs(flow_cls)
-    return {**known, **configs_by_name(flow_cls)}
-
-
 def config_warnings(flow_cls: type) -> list[str]:
     """What to tell of the secrets that configs hold: a config is recorded."""
     said = []
@@ -172,24 +145,6 @@ def config_warnings(flow_cls: type) -> list[str]:
                 "take it out, and let a parameter with secret=True or the environment of the step give it"
             )
     return said
-
-
-def pack_configs(values: Mapping[str, Any]) -> dict[str, bytes]:
-    """Configs as bytes, by attribute, for messages to other processes.
-
-    Raises:
-        Unencodable: one is, or holds, something that is no plain value.
-    """
-    from gitflowrun.artifacts.codecs.plain_encode import encode_plain
-
-    return {name: b"".join(encode_plain([value])) for name, value in values.items()}
-
-
-def unpack_configs(packed: Mapping[str, bytes]) -> dict[str, Any]:
-    """The configs that `pack_configs` has packed."""
-    from gitflowrun.artifacts import codecs
-
-    return {name: codecs.decode(_CODEC, it, trusted=True)[0] for name, it in packed.items()}
 
 
 # ---- declarations ----

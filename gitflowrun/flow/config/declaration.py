@@ -67,7 +67,7 @@ class Config(Reference):
         self,
         name: str,
         default: str | os.PathLike[str] | Callable[..., Any] | None = None,
-        default_value: str | Mapping[str, Any] | Callable[..., Any] | None = None,
+        default_value: str | Mapping[Any, Any] | Callable[..., Any] | None = None,
         help: str | None = None,  # noqa: A002  (Metaflow's name)
         required: bool | None = None,
         parser: str | Callable[[str], Any] | None = None,

@@ -3,7 +3,7 @@
 A class body runs when its module is imported, before anybody has said which config to use. So an attribute or an item
 of a `Config` is a `Delayed` there, which remembers what to look up, and so does `config_expr("...")`. Parameters and
 decorators take such values wherever they take values, within dicts and lists too, and as `**config`. They are
-evaluated, all at once, when the configs are known (`configure.apply_configs`, `definition.complete`).
+evaluated, all at once, when the configs are known (`known.apply_configs`, `definition.complete`).
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ class Reference:
 
     __slots__ = ()
 
-    def __getattr__(self, name: str) -> Delayed:
+    def __getattr__(self, name: str) -> Any:
         if name.startswith(
             "__"
         ):  # Python and its tools ask for these to find out what something can do
             raise AttributeError(name)
         return Delayed(self, ("attribute", name))
 
-    def __getitem__(self, key: Any) -> Delayed:
+    def __getitem__(self, key: Any) -> Any:
         if isinstance(key, str) and key.startswith(_UNPACKED):
             return Delayed(self, ("all", None))
         return Delayed(self, ("item", key))
@@ -90,7 +90,7 @@ class Delayed(Reference):
     ) -> None:
         object.__setattr__(self, "_delayed", (root, step, names, _users_line()))
 
-    def __call__(self, *args: Any, **options: Any) -> Delayed:
+    def __call__(self, *args: Any, **options: Any) -> Any:
         """What a call of it returns: `config.get("lr", 0.1)`."""
         return Delayed(self, ("call", (args, options)))
 
@@ -242,9 +242,12 @@ def _computed(text: str, names: dict[str, Any] | None, configs: Mapping[str, Any
 
 def _mapping(item: Any, value: Any) -> dict[str, Any]:
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        source, line = item._delayed[3]  # noqa: SLF001  (a public name may be a key)
         raise ConfigError(
             f"{item!r} is no map of names to values",
             hint="give the config a map there, or name a part that is one",
+            line=line,
+            source=source,
         )
     return value
 

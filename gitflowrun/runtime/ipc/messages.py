@@ -251,7 +251,7 @@ class RunContext:
         secrets: The values of secret parameters by attribute: what that task has of them says nothing.
         decospecs: Decorators that the command line has added to all steps, as text.
         options: What the options of the flow's own decorators were given.
-        configs: The flow's configs by attribute, packed (`flow.config.configure`).
+        configs: The flow's configs by attribute, packed (`flow.config.known`).
     """
 
     run: RunIdentity

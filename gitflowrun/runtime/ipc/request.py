@@ -63,7 +63,7 @@ class RunRequest:
         isolation: How tasks get their processes; the setting `runs.isolation` when None.
         decospecs: Decorators, described as text, for all steps that have none of the same name.
         options: What the options of the flow's own decorators were given, by the options' names.
-        configs: The flow's configs by attribute, packed (`flow.config.configure`).
+        configs: The flow's configs by attribute, packed (`flow.config.known`).
         config_sources: Where they come from, by name: the absolute path of a file, or words.
     """
 

@@ -337,7 +337,7 @@ class TaskRunner:
 def _unpacked(configs: Mapping[str, bytes]) -> dict[str, Any]:
     if not configs:
         return {}
-    from gitflowrun.flow.config.configure import unpack_configs  # few flows have any
+    from gitflowrun.flow.config.known import unpack_configs  # few flows have any
 
     return unpack_configs(configs)
 
