@@ -421,8 +421,11 @@ class Scheduler:
         if not gang.fails:
             gang.fails = True
             self._loop.after(limits.GRACE, lambda: self._end_gang(gang, signal.SIGTERM))
-            for done in gang.release():
+            held = gang.release()
+            for done in held:  # the last of them, where all have ended, comes to what follows here
                 self._fail(*done, gang)
+            if held:
+                return
         if len(gang.ended) == gang.size:
             self._gangs.forget(job)
             order = sorted(gang.ended, key=lambda it: it.planned.index or 0)
