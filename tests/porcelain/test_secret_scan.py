@@ -166,6 +166,21 @@ def test_where_secrets_are_found(ada: GitRepo, server: GitRepo, where: str, plac
     assert refs(server) == {}
 
 
+def test_secrets_of_an_attempt_that_failed_are_found(ada: GitRepo) -> None:
+    """In its output and its values, which are told with it."""
+    secret = "hunter" + "2-" + made_up(5)
+    repository = open_repo(ada)
+    with create_run(repository, draft(), take_snapshot(repository)) as writer:
+        values = {"note": f"see {TOKEN}".encode(), "password": secret.encode()}
+        first = finished_task(
+            writer.identity, "start/1", values, stdout=f"{TOKEN}\n", ok=False, again=True
+        )
+        writer.commit([first])
+        writer.commit([finished_task(writer.identity, "start/1", attempt=1)], status=Status.DONE)
+    where = "steps/start/1/attempts/0"
+    assert found_in(ada) == {f"{where}/stdout": 1, f"{where}/note": 1, f"{where}/password": 1}
+
+
 def test_other_runs_go_and_the_refused_one_when_allowed(ada: GitRepo, server: GitRepo) -> None:
     """Only the run with the secret stays; the option, the setting and the fingerprint each let it go."""
     run_with(ada, stdout=f"{TOKEN}\n")

@@ -160,6 +160,20 @@ def test_what_a_run_holds_is_not_copied(repo: GitRepo, repository: Repository) -
             assert _packs(repository) == before + 1
 
 
+def test_what_an_earlier_attempt_holds_is_not_copied(repo: GitRepo, repository: Repository) -> None:
+    """Its payloads lie beside those of the attempts after it."""
+    repo.git("update-ref", "-d", REF)
+    with start_run(repo, "F") as run:
+        pack = repository.packs.write([blob(PAYLOAD)])
+        first = finished_task(run.identity, "start/1", {"x": PAYLOAD}, ok=False, again=True)
+        run.commit([with_packs(first, pack.name)])
+        run.commit([finished_task(run.identity, "start/1", attempt=1)])
+    with start_run(repo, "F") as run:
+        before = _packs(repository)
+        _use(run)
+        assert _packs(repository) == before + 1
+
+
 def test_what_no_index_knows_the_run_of_is_copied(repo: GitRepo, repository: Repository) -> None:
     """An index that is lost between the hit and the commit leaves nobody to ask."""
     with start_run(repo, "F") as run:
