@@ -324,7 +324,7 @@ def _look(thing: Any, seen: list[str], known: Counter[str], depth: int) -> None:
 
 def _attempts(thing: Any) -> list[Any]:
     """A task as its first two attempts have left it."""
-    if not hasattr(thing, "current_attempt") or "attempt=" in repr(thing):
+    if not hasattr(type(thing), "current_attempt") or "attempt=" in repr(thing):
         return []
     made = [_tried(partial(thing.__class__, thing.pathspec, attempt=it)) for it in range(2)]
     return [it for it in made if it is not None]
