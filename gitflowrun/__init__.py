@@ -52,8 +52,15 @@ if TYPE_CHECKING:
     from gitflowrun.flow.decorators.retry import retry
     from gitflowrun.flow.decorators.secrets import secrets
     from gitflowrun.flow.decorators.timeout import timeout
-    from gitflowrun.flow.decorators.triggers import schedule, trigger, trigger_on_finish
+    from gitflowrun.flow.decorators.triggers import (
+        namespaced_event_name,
+        schedule,
+        trigger,
+        trigger_on_finish,
+    )
     from gitflowrun.flow.includefile import IncludeFile
+    from gitflowrun.utilities.multicore_utils import parallel_imap_unordered, parallel_map
+    from gitflowrun.utilities.profiling import profile
     from gitflowrun.version import get_version
 
 _MODULES = {
@@ -66,7 +73,7 @@ _MODULES = {
     "gitflowrun.flow.decorators.catch": "catch",
     "gitflowrun.flow.decorators.clusters": "batch kubernetes",
     "gitflowrun.flow.decorators.environment": "environment",
-    "gitflowrun.flow.decorators.triggers": "schedule trigger trigger_on_finish",
+    "gitflowrun.flow.decorators.triggers": "namespaced_event_name schedule trigger trigger_on_finish",
     "gitflowrun.flow.decorators.exit_hook": "exit_hook",
     "gitflowrun.flow.decorators.packages": "conda conda_base pypi pypi_base uv",
     "gitflowrun.flow.decorators.parallel": "parallel",
@@ -84,6 +91,8 @@ _MODULES = {
     ),
     "gitflowrun.flow": "FlowSpec JSONType JSONTypeClass Parameter current step",
     "gitflowrun.artifacts.codecs.bytes": "FileArtifact from_chunks from_file",
+    "gitflowrun.utilities.multicore_utils": "parallel_imap_unordered parallel_map",
+    "gitflowrun.utilities.profiling": "profile",
     "gitflowrun.version": "get_version",
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names.split()}
@@ -123,7 +132,11 @@ __all__ = [
     "kubernetes",
     "metadata",
     "namespace",
+    "namespaced_event_name",
     "parallel",
+    "parallel_imap_unordered",
+    "parallel_map",
+    "profile",
     "project",
     "pypi",
     "pypi_base",

@@ -1,33 +1,40 @@
 """The errors of the package: one tree, whose messages speak to people.
 
-    GitflowrunError
-    ├── UsageError                a command or option was used wrongly
-    ├── RepositoryError           the repository can't be used, or git refused something
-    │   ├── UnusableRepository    it is of a kind that can't be used, or git won't
-    │   │   └── NotARepository    there is no git repository here
-    │   ├── MissingObject         a git object that should be there is not (also a KeyError)
-    │   └── RefConflict           somebody else moved or created a ref first
-    ├── CorruptRecord             stored bytes are not what they must be
-    │   └── TooLarge              they are more than is read of such a thing
-    ├── NotFound                  no such flow, run, step, task, artifact or tag
-    │   ├── ClassChanged          a class is there, and does not take what was stored
-    │   ├── MissingKey            `parent[id]` found nothing; a KeyError too
-    │   └── NamespaceMismatch     it exists, in another namespace
-    ├── InvalidPathspec           an address that can't be one
-    ├── FlowError                 the flow's source or its use is wrong
-    │   ├── LintError             the graph that the source describes breaks a rule
-    │   ├── InvalidNext           a transition (`self.next`) is wrong
-    │   ├── ParameterError        a parameter's declaration or value is wrong
-    │   ├── ConfigError           a config's declaration or an expression of configs is wrong
-    │   ├── DecoratorError        a decorator is unknown, in the wrong place or used wrongly
-    │   │   └── InvalidDecoratorAttribute   it has no such attribute
-    │   └── MergeError            `merge_artifacts` can't decide or find
-    ├── UnserializableArtifact    a value that can't be stored
-    ├── UntrustedArtifact         a value that isn't loaded before the user trusts its source
-    ├── TaggingError              a tag that can't be
-    ├── TimeoutException          a step took longer than its @timeout
-    ├── FailureHandledByCatch     the process of a task with @catch was lost
-    └── RunFailed                 a run stopped on a failed task or an interrupt
+    MetaflowException             what flows raise themselves, by Metaflow's name
+    └── GitflowrunError           what this package raises
+        ├── UsageError                a command or option was used wrongly
+        ├── RepositoryError           the repository can't be used, or git refused something
+        │   ├── UnusableRepository    it is of a kind that can't be used, or git won't
+        │   │   └── NotARepository    there is no git repository here
+        │   ├── MissingObject         a git object that should be there is not (also a KeyError)
+        │   └── RefConflict           somebody else moved or created a ref first
+        ├── CorruptRecord             stored bytes are not what they must be
+        │   └── TooLarge              they are more than is read of such a thing
+        ├── NotFound                  no such flow, run, step, task, artifact or tag
+        │   ├── ClassChanged          a class is there, and does not take what was stored
+        │   ├── MissingKey            `parent[id]` found nothing; a KeyError too
+        │   └── NamespaceMismatch     it exists, in another namespace
+        ├── InvalidPathspec           an address that can't be one
+        ├── FlowError                 the flow's source or its use is wrong
+        │   ├── LintError             the graph that the source describes breaks a rule
+        │   ├── InvalidNext           a transition (`self.next`) is wrong
+        │   ├── ParameterError        a parameter's declaration or value is wrong
+        │   │   ├── ParameterFieldFailed         a function that makes its value has failed
+        │   │   └── ParameterFieldTypeMismatch   what it has made is not of the parameter's type
+        │   ├── ConfigError           a config's declaration or an expression of configs is wrong
+        │   ├── DecoratorError        a decorator is unknown, in the wrong place or used wrongly
+        │   │   └── InvalidDecoratorAttribute   it has no such attribute
+        │   ├── MergeError            `merge_artifacts` can't decide or find
+        │   │   ├── UnhandledInMergeArtifactsException   the inputs disagree
+        │   │   └── MissingInMergeArtifactsException     no input has it
+        │   ├── ExternalCommandFailed a command of `self.cmd` has failed
+        │   └── MulticoreException    a process of `parallel_map` has failed
+        ├── UnserializableArtifact    a value that can't be stored
+        ├── UntrustedArtifact         a value that isn't loaded before the user trusts its source
+        ├── TaggingError              a tag that can't be
+        ├── TimeoutException          a step took longer than its @timeout
+        ├── FailureHandledByCatch     the process of a task with @catch was lost
+        └── RunFailed                 a run stopped on a failed task or an interrupt
 
 Every error carries what happened and to which object (`message`), what to do next (`hint`) and the exit
 code of a flow script (`exit_code`). What both command lines make of them is in `cli.errors`.
@@ -43,6 +50,7 @@ __all__ = [
     "ConfigError",
     "CorruptRecord",
     "DecoratorError",
+    "ExternalCommandFailed",
     "FailureHandledByCatch",
     "FlowError",
     "GitflowrunError",
@@ -51,18 +59,24 @@ __all__ = [
     "InvalidPathspec",
     "LintError",
     "MergeError",
+    "MetaflowException",
+    "MissingInMergeArtifactsException",
     "MissingKey",
     "MissingObject",
+    "MulticoreException",
     "NamespaceMismatch",
     "NotARepository",
     "NotFound",
     "ParameterError",
+    "ParameterFieldFailed",
+    "ParameterFieldTypeMismatch",
     "RefConflict",
     "RepositoryError",
     "RunFailed",
     "TaggingError",
     "TimeoutException",
     "TooLarge",
+    "UnhandledInMergeArtifactsException",
     "UnserializableArtifact",
     "UntrustedArtifact",
     "UnusableRepository",
@@ -75,32 +89,46 @@ SYSTEM_LIMITS = (
 )
 
 
-class GitflowrunError(Exception):
-    """Base of every error that this package raises on purpose.
+class MetaflowException(Exception):
+    """An error that people are told of by a headline and a message; the base of all of ours.
+
+    Flows raise it, and classes derived from it, as they do with Metaflow.
 
     Args:
-        message: What happened, to which object. One line where one line can say it.
+        msg: What happened.
+        lineno: The line of the user's source that it speaks of, if any.
+        source_file: The file of that line.
+
+    Attributes:
+        headline: The kind of error.
+        exit_code: What a flow's program exits with.
+        message: What happened.
         hint: What to do next, if anything can be done.
-        line: The line of the user's source the error speaks of, if any.
-        source: The file of that line.
+        line: `lineno`.
+        source: `source_file`.
     """
 
-    headline: ClassVar[str] = "gitflowrun error"
+    headline: ClassVar[str] = "Flow failed"
     exit_code: ClassVar[int] = 1
+    hint: str | None = None
 
     def __init__(
-        self,
-        message: str,
-        *,
-        hint: str | None = None,
-        line: int | None = None,
-        source: str | None = None,
+        self, msg: str = "", lineno: int | None = None, source_file: str | None = None
     ) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
-        self.line = line
-        self.source = source
+        super().__init__(msg)
+        self.message = msg
+        self.line = lineno
+        self.source = source_file
+
+    @property
+    def line_no(self) -> int | None:
+        """Metaflow's name of `line`."""
+        return self.line
+
+    @property
+    def source_file(self) -> str | None:
+        """Metaflow's name of `source`."""
+        return self.source
 
     @property
     def told(self) -> str:
@@ -117,6 +145,34 @@ class GitflowrunError(Exception):
     def __reduce__(self) -> tuple[object, ...]:
         # Exceptions cross the pipe between a task and the scheduler: made without `__init__`, whatever it asks for.
         return (copyreg.__newobj__, (type(self), *self.args), self.__dict__)  # type: ignore[attr-defined]
+
+
+class GitflowrunError(MetaflowException):
+    """Base of every error that this package raises on purpose.
+
+    Args:
+        message: What happened, to which object. One line where one line can say it.
+        lineno: `line`, as Metaflow has it.
+        source_file: `source`, as Metaflow has it.
+        hint: What to do next, if anything can be done.
+        line: The line of the user's source the error speaks of, if any.
+        source: The file of that line.
+    """
+
+    headline: ClassVar[str] = "gitflowrun error"
+
+    def __init__(
+        self,
+        message: str = "",
+        lineno: int | None = None,
+        source_file: str | None = None,
+        *,
+        hint: str | None = None,
+        line: int | None = None,
+        source: str | None = None,
+    ) -> None:
+        super().__init__(message, line if lineno is None else lineno, source or source_file)
+        self.hint = hint
 
 
 class UsageError(GitflowrunError):
@@ -226,6 +282,18 @@ class ConfigError(FlowError):
     headline = "Config error"
 
 
+class ParameterFieldFailed(ParameterError):
+    """A function that makes a parameter's value when a run starts has raised something."""
+
+    headline = "Parameter field failed"
+
+
+class ParameterFieldTypeMismatch(ParameterError):
+    """Such a function has made something that is not of the parameter's type."""
+
+    headline = "Parameter field with a mismatching type"
+
+
 class DecoratorError(FlowError):
     """A decorator that does not exist, stands in the wrong place or is used in a way it does not allow."""
 
@@ -252,6 +320,30 @@ class MergeError(FlowError):
     ) -> None:
         super().__init__(message, hint=hint)
         self.artifact_names = artifact_names or []
+
+
+class UnhandledInMergeArtifactsException(MergeError):
+    """The inputs of a join have different values of an artifact, and the step does not say which to take."""
+
+    headline = "Unhandled artifacts in merge"
+
+
+class MissingInMergeArtifactsException(MergeError):
+    """No input of a join has an artifact that `merge_artifacts` is to take."""
+
+    headline = "Missing artifacts in merge"
+
+
+class ExternalCommandFailed(FlowError):
+    """A command that a step has run by `self.cmd` has failed, or has not made a file that it is to make."""
+
+    headline = "External command failed"
+
+
+class MulticoreException(FlowError):
+    """A process of `parallel_map` has failed."""
+
+    headline = "Parallel processing failed"
 
 
 class UnserializableArtifact(GitflowrunError):

@@ -20,7 +20,7 @@ MODULES = {
 # From the bottom up. A module imports from its own part and from rows below it, never from a neighbour.
 LAYERS = (
     "_version entry_point errors limits values",
-    "printing failpoints unseen threads",
+    "printing failpoints unseen threads utilities",
     "names",
     "settings masking msgpack schema",
     "git.environment git.objects git.owner git.permissions",
@@ -30,14 +30,14 @@ LAYERS = (
     "runs",
     "client version",
     "meta_files",
-    "flow porcelain",
+    "flow porcelain runner",
     "runtime.ipc",
     "runtime.worker",
     "runtime.executors",
     "runtime.scheduler",
     "runtime.launch",
     "cli",
-    "cmd",
+    "cmd exception metaflow_version",
 )
 # The facade ties the layers together; packages without code of their own belong to no layer.
 FACADE = {"gitflowrun", "gitflowrun.runtime"}

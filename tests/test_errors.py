@@ -6,7 +6,7 @@ import pickle
 import sys
 
 from gitflowrun import errors
-from gitflowrun.errors import FlowError, GitflowrunError, MergeError
+from gitflowrun.errors import FlowError, MergeError, MetaflowException
 from tests.helpers.repos import GitRepo, run_program
 
 
@@ -36,4 +36,4 @@ def test_the_tree_is_drawn_in_the_docstring() -> None:
     """Every error class stands in the tree that the module's docstring draws."""
     for name in errors.__all__:
         assert name in (errors.__doc__ or "")
-        assert issubclass(getattr(errors, name), GitflowrunError)
+        assert issubclass(getattr(errors, name), MetaflowException)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from gitflowrun.cli.output.streams import OutputError, open_closed_streams, whole_streams
 from gitflowrun.cli.output.terminal import style_for
 from gitflowrun.cli.output.text import printable
-from gitflowrun.errors import SYSTEM_LIMITS, GitflowrunError, UsageError
+from gitflowrun.errors import SYSTEM_LIMITS, GitflowrunError, MetaflowException, UsageError
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ FLOW = Dialect("gitflowrun", headline=True, fatal=None, usage=_FLOW_USAGE)
 
 
 def report_error(
-    error: GitflowrunError, dialect: Dialect, stream: TextIO | None = None, word: str = "fatal"
+    error: MetaflowException, dialect: Dialect, stream: TextIO | None = None, word: str = "fatal"
 ) -> int:
     """Write what happened and what to do next; return the exit code.
 
@@ -150,7 +150,7 @@ def explain_uncaught() -> None:
         return  # a debugger's, a notebook's, or this one
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        if isinstance(error, GitflowrunError) and not os.environ.get("GITFLOWRUN_DEBUG"):
+        if isinstance(error, MetaflowException) and not os.environ.get("GITFLOWRUN_DEBUG"):
             report_error(error, FLOW)
         else:
             sys.__excepthook__(kind, error, trace)
@@ -174,7 +174,7 @@ def _run(body: Callable[[], int], dialect: Dialect) -> int:
         return INTERRUPTED
     except BrokenPipeError:  # the reader has gone (`| head`)
         return _BROKEN_PIPE
-    except (GitflowrunError, OSError) as error:
+    except (MetaflowException, OSError) as error:
         if os.environ.get("GITFLOWRUN_DEBUG"):
             _traceback()
         return report_error(_told(error), dialect)
@@ -187,8 +187,8 @@ def _run(body: Callable[[], int], dialect: Dialect) -> int:
     return code
 
 
-def _told(error: GitflowrunError | OSError) -> GitflowrunError:
-    if isinstance(error, GitflowrunError):
+def _told(error: MetaflowException | OSError) -> MetaflowException:
+    if isinstance(error, MetaflowException):
         return error
     what = error.strerror or str(error)
     if isinstance(error, OutputError):

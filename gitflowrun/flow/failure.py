@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from gitflowrun.errors import FlowError, GitflowrunError
+from gitflowrun.errors import FlowError, GitflowrunError, MetaflowException
 
 if TYPE_CHECKING:
     import traceback
@@ -64,6 +64,10 @@ def explained(error: BaseException) -> str:
     _leave_out(trace, _PACKAGE_DIR if is_ours else _FLOW_DIR)
     if isinstance(error, FlowError) and (error.line is not None or not trace.stack):
         return f"{error.headline}: {error}\n"
+    if isinstance(error, MetaflowException) and not is_ours:
+        last = trace.stack[-1] if trace.stack else None
+        where = f"  raised in {last.filename}, line {last.lineno}, in {last.name}\n" if last else ""
+        return f"{error.headline}: {error}\n{where}"
     text = "".join(trace.format())
     if isinstance(error, SystemExit):
         text += f"the step called sys.exit({error.code!r}): return from it instead\n"
@@ -81,6 +85,6 @@ def _leave_out(trace: traceback.TracebackException, ours: str) -> None:
 def message_of(error: BaseException) -> str:
     """What an exception says."""
     try:
-        return error.told if isinstance(error, GitflowrunError) else str(error)
+        return error.told if isinstance(error, MetaflowException) else str(error)
     except Exception:  # noqa: BLE001  (a user's __str__ may raise anything)
         return f"<a {type(error).__name__} that can't be shown>"

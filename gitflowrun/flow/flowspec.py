@@ -24,6 +24,7 @@ from gitflowrun.flow.task_state import (
     task_label,
     task_state,
 )
+from gitflowrun.utilities.external_command import run_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -103,6 +104,9 @@ class FlowSpec(TaskHolder):
 
     name = _ClassFact(lambda owner: owner.__name__)
     script_name = _ClassFact(_script_name)
+
+    # self.cmd("sort a > b", input={"a": b"2\n1\n"}, output=["b"])
+    cmd = _ClassFact(lambda _owner: run_command)
 
     # Names of Metaflow's that tools read.
     _steps = _ClassFact(lambda owner: list(steps_of(owner).values()))

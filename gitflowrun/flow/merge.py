@@ -10,7 +10,12 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from gitflowrun.artifacts.same_value import are_equal, may_be_equal
-from gitflowrun.errors import FlowError, GitflowrunError, MergeError
+from gitflowrun.errors import (
+    FlowError,
+    GitflowrunError,
+    MissingInMergeArtifactsException,
+    UnhandledInMergeArtifactsException,
+)
 from gitflowrun.flow.foreach import brief, is_items_artifact
 from gitflowrun.flow.task_state import ArtifactSource, state_of
 
@@ -46,14 +51,14 @@ def merge(
     merged, disputed = _agreed(sources, assigned | left_out, wanted)
     missing = sorted(wanted - assigned - merged.keys() - disputed)
     if missing:
-        raise MergeError(
+        raise MissingInMergeArtifactsException(
             f"step {step!r} can't merge {_listed(missing)}: no input has such an artifact",
             missing,
             hint="take the names out of `include`, or set them before the join",
         )
     if disputed:
         names = sorted(disputed)
-        raise MergeError(
+        raise UnhandledInMergeArtifactsException(
             f"step {step!r} can't merge {_listed(names)}: the inputs have different values",
             names,
             hint="assign them in the join before merge_artifacts, or name them in `exclude`",

@@ -11,7 +11,12 @@ import os
 import re
 from typing import TYPE_CHECKING, Any
 
-from gitflowrun.errors import ParameterError, UsageError
+from gitflowrun.errors import (
+    ParameterError,
+    ParameterFieldFailed,
+    ParameterFieldTypeMismatch,
+    UsageError,
+)
 from gitflowrun.flow.current import task_facts
 from gitflowrun.flow.definition import facts_of
 from gitflowrun.flow.members import check_names, parameters_of
@@ -214,7 +219,7 @@ def call_deploy_time(
             trace = error.__traceback__.tb_next if error.__traceback__ else None
             while trace is not None and trace.tb_next is not None:
                 trace = trace.tb_next
-            raise ParameterError(
+            raise ParameterFieldFailed(
                 f"the function that computes {what} failed: {type(error).__name__}: {error}",
                 hint="it is called with one argument, a ParameterContext, when a run starts",
                 line=trace.tb_lineno if trace else None,
@@ -236,7 +241,7 @@ def _checked(parameter: Parameter, value: Any) -> Any:
     # JSON may come as text or as the value itself, and a custom type judges for itself.
     expected = parameter.type
     if parameter.is_scalar and expected in SCALARS and type(value) is not expected:
-        raise ParameterError(
+        raise ParameterFieldTypeMismatch(
             f"the function that computes parameter {parameter.name!r} returned {type(value).__name__}, "
             f"not {expected.__name__}",
             hint=f"return {expected.__name__}, or declare type={type(value).__name__}",

@@ -449,3 +449,17 @@ def test_names_of_the_graph(repo: GitRepo) -> None:
         "statically_defined": True,
         "inserted_by": [],
     }
+
+
+@pytest.mark.parametrize(
+    ("on_flow", "name"), [("", "seen"), ("@project(name='demo')\n", "demo.user.ada.seen")]
+)
+def test_names_of_events_follow_the_project(repo: GitRepo, on_flow: str, name: str) -> None:
+    """`namespaced_event_name` makes them when the run starts, also within a map and a list."""
+    event = "namespaced_event_name('seen')"
+    text = flow(
+        on_flow=f"{on_flow}@trigger(events=[{event}, {{'name': {event}, 'parameters': {{}}}}])"
+    )
+    ran(repo, text)
+    (made,) = [row for row in latest(repo).info.graph["decorators"] if row["name"] == "trigger"]
+    assert made["attributes"]["events"] == [name, {"name": name, "parameters": {}}]

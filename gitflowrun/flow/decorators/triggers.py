@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from gitflowrun.client.trigger import TRIGGERS, Trigger
 from gitflowrun.errors import DecoratorError, NotFound
+from gitflowrun.flow.current import current, task_facts
+from gitflowrun.flow.decorators.attached import attached
 from gitflowrun.flow.decorators.base import FlowDecorator
 from gitflowrun.flow.decorators.declare import FlowDeclaration
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import ClassVar
 
 
@@ -46,10 +48,19 @@ class TriggerDecorator(FlowDecorator):
 
     name = "trigger"
     defaults: ClassVar[Mapping[str, Any]] = {"event": None, "events": [], "options": {}}
+    _flow_cls: type | None = None
 
     def flow_init(self, flow: Any, *_: Any) -> None:
         """Refuse one without an event, or with two kinds. Raises DecoratorError."""
         _one_of(self, "event", "events")
+        self._flow_cls = type(flow)
+
+    def recorded_attributes(self) -> dict[str, Any]:
+        """The attributes; names that functions make are made for the flow's project and branch."""
+        decorators = () if self._flow_cls is None else attached(self._flow_cls).flow
+        with task_facts({name: value for it in decorators for name, value in it.facts().items()}):
+            named = {name: _named(self.attributes[name]) for name in ("event", "events")}
+        return {**super().recorded_attributes(), **named}
 
 
 class TriggerOnFinishDecorator(FlowDecorator):
@@ -100,6 +111,15 @@ class TriggerOnFinishDecorator(FlowDecorator):
         return {} if self._trigger is None else {TRIGGERS: self._trigger.dump()}
 
 
+def _named(event: Any) -> Any:
+    """An event whose name a function makes, as `namespaced_event_name` does."""
+    if isinstance(event, list | tuple):
+        return [_named(one) for one in event]
+    if isinstance(event, dict) and callable(event.get("name")):
+        return {**event, "name": event["name"]()}
+    return event() if callable(event) else event
+
+
 def _event_of(pathspec: str) -> dict[str, Any]:
     """The end of a run, as the event that has started another one.
 
@@ -138,3 +158,21 @@ def _one_of(decorator: FlowDecorator, one: str, several: str) -> None:
 schedule = FlowDeclaration(ScheduleDecorator)
 trigger = FlowDeclaration(TriggerDecorator)
 trigger_on_finish = FlowDeclaration(TriggerOnFinishDecorator)
+
+
+def namespaced_event_name(name: str) -> Callable[..., str]:
+    """Have the name of an event follow the project and branch that a flow is deployed to.
+
+    Args:
+        name: The event's name.
+
+    Returns:
+        A function that makes `project.branch.name` of it in a flow with `@project`, and `name` in others:
+        for `@trigger(event=...)`.
+    """
+
+    def named(*_context: object) -> str:
+        parts = (current.project_name, current.branch_name, name)
+        return ".".join(part for part in parts if part)
+
+    return named

@@ -25,6 +25,7 @@ from gitflowrun.errors import (
     SYSTEM_LIMITS,
     CorruptRecord,
     GitflowrunError,
+    MetaflowException,
     RepositoryError,
     UnserializableArtifact,
     UntrustedArtifact,
@@ -413,7 +414,7 @@ def _exit_code(error: BaseException | None) -> int:
 
 def _summary(error: BaseException) -> str:
     try:
-        text = error.told if isinstance(error, GitflowrunError) else str(error)
+        text = error.told if isinstance(error, MetaflowException) else str(error)
     except Exception:  # noqa: BLE001  (a user's exception may fail to say what it is)
         text = "<no text>"
     return f"{type(error).__name__}: {text}"

@@ -1,0 +1,1 @@
+"""Functions for the code of steps, and for other programs: commands of the shell, parallel calls, times."""
