@@ -350,6 +350,8 @@ def test_a_text_that_is_no_decorator(text: str, said: str) -> None:
         ("@timeout", "@timeout of step 'start' has no time"),
         ("@timeout(seconds='soon')", "seconds='soon' is no time"),
         ("@timeout(seconds=-1)", "seconds=-1 is no time"),
+        ("@resources(memory='much')", "memory='much' is no quantity"),
+        ("@resources(cpu=-1)", "cpu=-1 is no quantity"),
         ("@environment(vars=3)", "vars is a int"),
         ("@environment(vars={'a=b': 1})", "'a=b' can't be a variable"),
         ("@retry\n@retry(times=1)", "step 'start' has @retry twice"),

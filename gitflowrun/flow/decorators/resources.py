@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from gitflowrun.errors import DecoratorError
 from gitflowrun.flow.decorators.base import StepDecorator
 from gitflowrun.flow.decorators.declare import StepDeclaration
 
@@ -13,7 +14,9 @@ if TYPE_CHECKING:
 
 
 class ResourcesDecorator(StepDecorator):
-    """Say what each task of a step needs. It is recorded; on this machine tasks take what there is.
+    """Say what each task of a step needs. It is recorded; on this machine tasks take what there is, as in Metaflow.
+
+    What is written for a cluster must not make a trial on a laptop wait for memory that it does not need.
 
     Args:
         cpu: Cores.
@@ -27,6 +30,19 @@ class ResourcesDecorator(StepDecorator):
     defaults: ClassVar[Mapping[str, Any]] = {
         "cpu": 1, "gpu": None, "disk": None, "memory": 4096, "shared_memory": None,
     }  # fmt: skip
+
+    def step_init(self, flow: Any, graph: Any, step_name: str, *_: Any) -> None:
+        """Refuse what is no quantity. Raises DecoratorError."""
+        for name, value in self.attributes.items():
+            try:
+                amount = 0.0 if value is None else float(value)
+            except (TypeError, ValueError):
+                amount = -1.0
+            if not 0 <= amount < float("inf") or isinstance(value, bool):
+                raise DecoratorError(
+                    f"@resources of step {step_name!r}: {name}={value!r} is no quantity",
+                    hint=f"give a number: @resources({name}=1)",
+                )
 
 
 resources = StepDeclaration(ResourcesDecorator)
