@@ -1,3 +1,4 @@
+# differs: 0.client.steps.start.0.stdout: Metaflow ends a last line that the step has not ended
 from metaflow import FlowSpec, step
 
 

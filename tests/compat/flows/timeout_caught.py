@@ -1,3 +1,4 @@
+# differs: 0.client.steps.start.0.stdout: Metaflow prints the limit once more
 # differs: 0.client.steps.\w+.0.artifacts.late: another class and words
 from metaflow import FlowSpec, catch, step, timeout
 

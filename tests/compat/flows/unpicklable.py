@@ -1,3 +1,4 @@
+# differs: 0.client: Metaflow's client can't read the run
 from metaflow import FlowSpec, step
 
 
