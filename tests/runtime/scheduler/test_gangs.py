@@ -99,7 +99,9 @@ def test_all_nodes_are_tried_again_when_one_has_failed(monkeypatch: pytest.Monke
     def answer(launch: Launch) -> Sequence[Step]:
         if index(launch) is None or launch.attempt:
             return good(launch)
-        return [good, bad, lambda it: [Started(it.serial, 7)]][index(launch) or 0](launch)
+        if index(launch) == 2:
+            return [Started(launch.serial, 7)]
+        return bad(launch) if index(launch) else good(launch)
 
     bench = Bench(answer, SHAPE, retries={"work": Retries(2)}, max_workers=1)
 
@@ -162,7 +164,7 @@ def test_a_gang_for_which_there_are_no_processes_ends_the_run(fails_at_once: boo
                 raise OSError("no memory")
             launch(it, out, err)
 
-        bench.launch = refuse  # type: ignore[method-assign]
+        bench.launch = refuse  # type: ignore[assignment,method-assign]
     status, error = bench.run()
     assert status is Status.FAILED
     assert (
@@ -192,7 +194,7 @@ def test_what_nodes_have_done_is_not_lost_when_the_run_is_interrupted() -> None:
 
 def test_nodes_of_a_lost_zygote_begin_again_together() -> None:
     """However few may run at a time."""
-    lost = []
+    lost: list[Launch] = []
 
     def answer(launch: Launch) -> Sequence[Step]:
         if index(launch) is None or lost:
@@ -202,7 +204,7 @@ def test_nodes_of_a_lost_zygote_begin_again_together() -> None:
             return [bench.scheduler.executor_lost]
         return [Started(launch.serial, 7)]
 
-    bench = Bench(answer, SHAPE, max_workers=1, substitute=lambda: bench)
+    bench: Bench = Bench(answer, SHAPE, max_workers=1, substitute=lambda: bench)
     assert bench.run() == (Status.DONE, None)
     assert sorted(str(it.task) for it in bench.launched if it.task.step == "work") == sorted(
         NODES * 2
