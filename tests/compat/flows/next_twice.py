@@ -1,3 +1,4 @@
+# differs: 0.client.steps.start.0.exception: other words
 from metaflow import FlowSpec, step
 
 

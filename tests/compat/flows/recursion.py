@@ -1,3 +1,4 @@
+# differs: 0.client.steps.\w+.\d.(parents|children): Metaflow names all iterations, here it is who saw whose artifacts
 from metaflow import FlowSpec, step
 
 
