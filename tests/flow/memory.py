@@ -16,7 +16,7 @@ from gitflowrun.flow.parameter_values import resolve
 from gitflowrun.flow.task_state import ArtifactSource
 from gitflowrun.git.objects import Oid
 from gitflowrun.names import Digest, RunId, TaskName
-from gitflowrun.runs.records import ForeachLevel, RunIdentity, TaskRecord
+from gitflowrun.runs.records import GANG, ForeachLevel, RunIdentity, TaskRecord
 
 if TYPE_CHECKING:
     from gitflowrun.flow import FlowSpec
@@ -89,16 +89,19 @@ class MemoryRun:
         step: str,
         parents: list[TaskRecord],
         frames: tuple[ForeachLevel, ...] = (),
+        iterations: tuple[int, ...] = (),
     ) -> StepOutcome:
         """Execute one task; keep its outcome and its record."""
-        self.count += 1
-        task = TaskName(step, str(self.count))
+        node = frames[-1].index if frames and frames[-1].is_gang else 0
+        self.count += not node
+        task = TaskName(step, f"{self.count}_node_{node}" if node else str(self.count))
         outcome = execute_step(
             self.flow_cls,
             task,
             [self.source(parent) for parent in parents],
             self.source(self.parameters),
             frames=frames,
+            iterations=iterations,
             max_num_splits=self.max_num_splits,
             facts=FACTS,
         )
@@ -130,8 +133,12 @@ class MemoryRun:
         stop: str | None,
     ) -> TaskRecord:
         """Run from `step` up to the join `stop`; return the last task's record."""
+        rounds: tuple[int, ...] = ()
         while True:
-            outcome = self.execute(step, parents, frames)
+            is_loop = step in self.steps[step]["next"]
+            is_again = [parent.name.step for parent in parents] == [step]
+            rounds = ((rounds[0] + 1 if is_again else 0),) if is_loop else ()
+            outcome = self.execute(step, parents, frames, rounds)
             record = self.records[step][-1]
             jump = outcome.transition
             if jump is None:
@@ -160,6 +167,12 @@ class MemoryRun:
 def _children(outcome: StepOutcome) -> list[tuple[str, tuple[ForeachLevel, ...]]]:
     jump = outcome.transition
     assert jump is not None
+    if jump.is_gang:
+        nodes = jump.num_splits or 0
+        return [
+            (jump.targets[0], (ForeachLevel(jump.targets[0], GANG, nodes, node),))
+            for node in range(nodes)
+        ]
     if jump.foreach is None:
         return [(target, ()) for target in jump.targets]
     target, total = jump.targets[0], len(outcome.split_values)
