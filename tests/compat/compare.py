@@ -59,7 +59,8 @@ class Side:
         self.python = python
         self.place = place
         self.env = {
-            "HOME": str(place), "PATH": f"{Path(python).parent}:{os.environ['PATH']}", "USERNAME": "ada", "METAFLOW_USER": "ada", "USER": "ada",
+            "HOME": str(place), "PATH": f"{Path(python).parent}:{os.environ['PATH']}",
+            "USERNAME": "ada", "METAFLOW_USER": "ada", "USER": "ada",
             "LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT) if package == "gitflowrun" else "",
             "GIT_CONFIG_NOSYSTEM": "1", "PYTHONHASHSEED": "0", "METAFLOW_FEAT_ALWAYS_UPLOAD_CODE_PACKAGE": "0",
         }  # fmt: skip
