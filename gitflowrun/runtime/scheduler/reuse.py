@@ -69,10 +69,40 @@ class ReuseCheck:
 
         Of the others nothing is noted: whoever asks for such a one looks at each of its objects.
         """
+        tasks, _ = self._undamaged(trees)
+        lists = {
+            tree: oid
+            for tree, rows in tasks.items()
+            for _, name, oid in rows
+            if name == layout.ATTEMPTS
+        }
+        listed, _ = self._undamaged(set(lists.values()))
+        attempts, _ = self._undamaged(_named_in(listed))
+        whole = self._plainly_whole(
+            {
+                tree: [row for row in rows if row[1] != layout.ATTEMPTS]
+                for tree, rows in tasks.items()
+            }
+            | attempts
+        )
+        of_attempts = {
+            tree
+            for tree in whole & attempts.keys()
+            if all(name != layout.ATTEMPTS for _, name, _ in attempts[tree])
+        }
+        for tree in whole & tasks.keys():
+            found = listed.get(lists[tree]) if tree in lists else []
+            if found is not None and all(
+                mode == _TREE and oid in of_attempts and layout.parse_attempt(name) is not None
+                for mode, name, oid in found
+            ):
+                self._known[Oid(tree)] = True
+
+    def _plainly_whole(self, tasks: Mapping[bytes, _Rows]) -> set[bytes]:
+        """Which of some tasks, or attempts, whose rows are given consist of small objects that are all undamaged."""
         # Whoever starts a new run does not load BLAKE3.
         from gitflowrun.artifacts.digest import digest
 
-        tasks, _ = self._undamaged(trees)
         parts, blobs = self._undamaged(_named_in(tasks))
         names: dict[bytes, bytes] = {}
         for oid, kind, data in self._objects.small_ones(_named_in(parts)):
@@ -84,9 +114,11 @@ class ReuseCheck:
             for tree, rows in parts.items()
             if all(names.get(oid) == name for _, name, oid in rows)
         }
-        for tree, rows in tasks.items():
-            if all(oid in (payloads if mode == _TREE else blobs) for mode, _, oid in rows):
-                self._known[Oid(tree)] = True
+        return {
+            tree
+            for tree, rows in tasks.items()
+            if all(oid in (payloads if mode == _TREE else blobs) for mode, _, oid in rows)
+        }
 
     def _undamaged(self, oids: Collection[bytes]) -> tuple[dict[bytes, _Rows], set[bytes]]:
         """The small, undamaged ones of some objects: the rows of trees, and the ids of blobs."""

@@ -59,6 +59,7 @@ if TYPE_CHECKING:
 _KILLED = "[KILLED BY ORCHESTRATOR]"
 _PROCESS_LOST = "the process of the run ended before the step had returned"
 _OVER = "killed because the run was over"
+_NOT_AGAIN = f"It is not tried again: exit status {process.DISALLOW_RETRY} says so."
 _NO_RETRIES = Retries()
 
 
@@ -394,8 +395,11 @@ class Scheduler:
         if line is not None:
             self._say(attempt, line)
         # What we have ended has not failed, and nothing begins anew in a run that ends.
-        is_own = self._ending is None and attempt.killed is None and attempt.may_follow(exited)
+        is_own = self._ending is None and attempt.killed is None
         again = is_own and attempt.number < self._retries_of(job).all
+        if again and not attempt.may_follow(exited):
+            again = False
+            self._say(attempt, _NOT_AGAIN)
         if gang is not None and gang.fails:
             again = self._ending is None
         job.attempts.append(attempt.record(exited, error))

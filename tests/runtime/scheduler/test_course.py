@@ -339,6 +339,8 @@ def test_what_is_not_tried_again(is_interrupted: bool) -> None:
     assert [str(launch.task) for launch in bench.launched] == ["start/1", "work/2", "work/3"]
     ended = [(it.ok, it.again) for it in bench.of(events.TaskEnded) if it.task.step == "work"]
     assert ended == [(False, False)] * 2
+    told = [it.text for it in bench.of(events.TaskLine) if "not tried again" in it.text]
+    assert told == ["It is not tried again: exit status 202 says so."] * (not is_interrupted)
 
 
 def test_a_step_that_leads_astray_fails_the_run() -> None:
