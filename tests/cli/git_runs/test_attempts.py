@@ -70,7 +70,10 @@ def test_show_lists_the_attempts(runs: Runs) -> None:
     assert words[:2] == ["git", "runs"]
     assert runs(*words[2:]).out == "train/2 0\n"
     assert "Attempts" not in runs("show", "1/train/3").out
-    assert "retr" not in runs("show", "1/start").out
+    rows = runs("show", "1/train").out.splitlines()
+    assert rows[1].split()[:3] == ["TASK", "STATUS", "ATTEMPTS"]
+    assert [row.split()[2] == "3" for row in rows[2:]] == [True, False]
+    assert "ATTEMPTS" not in runs("show", "1/start").out
 
 
 @pytest.mark.usefixtures("ended")

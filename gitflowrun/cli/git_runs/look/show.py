@@ -140,13 +140,15 @@ def step_lines(step: overview.StepDetails, screen: Screen) -> Iterator[str]:
     """A step: its tasks in a table."""
     yield screen.style.yellow(f"step {printable(step.pathspec)}")
     columns = [
-        Column("TASK"), Column("STATUS"), Column("TOOK", right=True, leaves=1), Column("CPU", right=True, leaves=2),
+        Column("TASK"), Column("STATUS"), Column("ATTEMPTS", right=True, leaves=4),
+        Column("TOOK", right=True, leaves=1), Column("CPU", right=True, leaves=2),
         Column("MEMORY", right=True, leaves=3), Column("FOREACH", shrinks=True), Column("ERROR", shrinks=True),
     ]  # fmt: skip
     rows: list[list[Cell | str]] = [
         [
             Cell(task.pathspec.rpartition("/")[2], screen.style.yellow),
             _task_status(task, screen),
+            str(_tries(task)) if _tries(task) > 1 else "",
             "" if task.seconds is None else duration(task.seconds),
             duration(task.cpu) if task.cpu else "",
             format_size(task.max_rss) if task.max_rss else "",
@@ -168,8 +170,7 @@ def task_lines(task: overview.TaskOverview, screen: Screen) -> Iterator[str]:
     status = _task_status(task, screen)
     words = status.paint(status.text) if status.paint else status.text
     took = f" in {duration(task.seconds)}" if task.seconds is not None else ""
-    is_over = task.status in {"done", "failed"}
-    number = task.attempts + (not is_over)
+    number, is_over = _tries(task), _is_over(task)
     attempts = ""
     if number > 1:
         attempts = f", {counted(number, 'attempt')}" if is_over else f", attempt {number - 1}"
@@ -190,6 +191,15 @@ def task_lines(task: overview.TaskOverview, screen: Screen) -> Iterator[str]:
     if task.attempts > is_over:
         yield from section("Attempts", _attempt_table(task, screen), screen)
     yield from section("Artifacts", _artifact_table(task.artifacts, screen), screen)
+
+
+def _is_over(task: overview.TaskOverview) -> bool:
+    return task.status in {"done", "failed"}
+
+
+def _tries(task: overview.TaskOverview) -> int:
+    """How many attempts there were, one that runs included."""
+    return task.attempts + (not _is_over(task))
 
 
 def _attempt_table(task: overview.TaskOverview, screen: Screen) -> Iterator[str]:
