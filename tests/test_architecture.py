@@ -37,7 +37,7 @@ LAYERS = (
     "runtime.scheduler",
     "runtime.launch",
     "cli",
-    "cmd exception metaflow_version",
+    "cmd exception metaflow_version unbounded_foreach",
 )
 # The facade ties the layers together; packages without code of their own belong to no layer.
 FACADE = {"gitflowrun", "gitflowrun.runtime"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import linecache
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,10 +13,12 @@ from gitflowrun.errors import InvalidNext
 from gitflowrun.flow import FlowSpec, step
 from gitflowrun.flow.current import Parallel, current
 from gitflowrun.flow.decorators.attached import attached
+from gitflowrun.flow.decorators.declare import StepDeclaration
 from gitflowrun.flow.decorators.parallel import ParallelDecorator, parallel
 from gitflowrun.flow.decorators.pytorch_parallel import pytorch_parallel
 from gitflowrun.flow.graph import FlowGraph
 from gitflowrun.flow.transition import MOST_NODES
+from gitflowrun.unbounded_foreach import UnboundedForeachInput
 from tests.flow.memory import MemoryRun, StepFailedError, run_flow
 
 VALUE: list[Any] = [None]
@@ -346,6 +349,48 @@ def test_what_is_no_number_of_nodes_is_refused(count: object) -> None:
     assert "num_parallel in step 'start' is" in refusal(Gang).message
 
 
+class Pages(UnboundedForeachInput):
+    """Something whose items come one after the other."""
+
+    def __iter__(self) -> Iterator[str]:
+        """Three of them."""
+        return iter("abc")
+
+
+class Unbounded(FlowSpec):
+    """A foreach over these."""
+
+    @step
+    def start(self) -> None:
+        """Begin."""
+        self.pages = VALUE[-1]
+        self.next(self.work, foreach="pages")
+
+    @step
+    def work(self) -> None:
+        """Work."""
+        self.page = self.input
+        self.next(self.join)
+
+    @step
+    def join(self, inputs: Any) -> None:
+        """Meet."""
+        self.all = [it.page for it in inputs]
+        self.next(self.end)
+
+    @step
+    def end(self) -> None:
+        """Finish."""
+
+
+def test_an_unbounded_foreach_is_iterated() -> None:
+    """Before its first task; one that can't be is refused."""
+    VALUE[-1] = Pages()
+    assert run_flow(Unbounded).value("end", "all") == ["a", "b", "c"]
+    VALUE[-1] = UnboundedForeachInput()
+    assert "is not iterable" in refusal(Unbounded).message
+
+
 class Prepared(ParallelDecorator):
     """A decorator for another framework."""
 
@@ -355,6 +400,39 @@ class Prepared(ParallelDecorator):
         """Tell the flow."""
         assert current.parallel is not None
         flow.prepared = current.parallel.num_nodes
+
+
+prepared = StepDeclaration(Prepared)
+
+
+class PreparedGang(FlowSpec):
+    """Nodes that are prepared."""
+
+    @step
+    def start(self) -> None:
+        """Begin."""
+        self.next(self.work, num_parallel=2)
+
+    @prepared  # type: ignore[untyped-decorator]
+    @step
+    def work(self) -> None:
+        """Work."""
+        self.next(self.join)
+
+    @step
+    def join(self, inputs: Any) -> None:
+        """Meet."""
+        self.all = [it.prepared for it in inputs]
+        self.next(self.end)
+
+    @step
+    def end(self) -> None:
+        """Finish."""
+
+
+def test_other_decorators_make_gangs_as_well() -> None:
+    """Those that derive from ours prepare each node in their way."""
+    assert run_flow(PreparedGang).value("end", "all") == [2, 2]
 
 
 class Torch(FlowSpec):

@@ -59,7 +59,7 @@ def variants(parts: RunParts, canaries: str) -> list[Variant]:
     others = [
         _whole_records(parts, canaries), _times(parts, canaries), _messages(canaries), _entries(parts, canaries),
         _attempts(parts, canaries), _code(canaries), _refs(parts, canaries), _tags(), _histories(),
-        _payloads(parts, canaries), _flips(parts),
+        _payloads(parts, canaries), _flips(parts), _shapes(parts),
     ]  # fmt: skip
     families = [*fields, *[_spread(list(family)) for family in others]]
     turns = itertools.zip_longest(*families)
@@ -196,6 +196,46 @@ def _renamer(record: Callable[[RunParts], Any], path: FieldPath, name: str) -> C
 
 def _discard(_value: Any) -> None:
     """Records are maps, which are changed where they are."""
+
+
+def _shapes(parts: RunParts) -> Iterator[Variant]:
+    """Loops of very many rounds, gangs of very many nodes, and switches with very many cases, which nobody has run."""
+    at = {step: (step, task) for step, task in sorted(parts.records)}
+    nodes = [(step, task) for step, task in parts.records if step == b"node"]
+    for number in (0, 10**6, 2**31, 2**63 - 1):
+        for name, step, path in (
+            ("iteration", b"loop", ("iterations",)),
+            ("nodes", b"node", ("foreach", 0, 2)),
+            ("node", b"node", ("foreach", 0, 3)),
+            ("gang", b"fan", ("transition", "num_splits")),
+        ):
+            value: Any = [number] * 1000 if name == "iteration" else number
+            yield Variant(f"{name} {number}", _setter(_record(*at[step]), path, value))
+        yield Variant(f"gang of {number}", _graph_setter(("fan", "num_parallel"), number))
+    for node in nodes:
+        variable = _setter(_record(*node), ("foreach", 0, 1), "items")
+        yield Variant("a gang's node in a foreach", variable)
+    gang = _setter(_record(*at[b"work"]), ("foreach", 0, 1), "_parallel_ubf_iter")
+    yield Variant("a foreach's task in a gang", gang)
+    cases = {f"case {number}": "loop" for number in range(20_000)}
+    for name, field, value in (
+        ("cases", "switch_cases", cases), ("cases of all kinds", "switch_cases", {"a": None, "b": ["loop"]}),
+        ("no cases", "switch_cases", []), ("steps after a switch", "next", ["loop", "fan"] * 10_000),
+        ("condition", "condition", {"a": 1}),
+    ):  # fmt: skip
+        yield Variant(f"{name} of a switch", _graph_setter(("loop", field), value))
+    yield Variant("all steps repeat themselves", _loops_everywhere)
+
+
+def _graph_setter(path: FieldPath, value: Any) -> Change:
+    """Change a step in the graph that INFO has."""
+    return _setter(lambda parts: parts.info, ("graph", "steps", *path), value)
+
+
+def _loops_everywhere(parts: RunParts) -> None:
+    graph = parts.info["graph"]
+    for name, row in graph["steps"].items():
+        row["type"], row["next"] = "split-switch", [name, *graph["steps"]]
 
 
 def _whole_records(parts: RunParts, canaries: str) -> Iterator[Variant]:

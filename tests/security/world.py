@@ -30,7 +30,7 @@ FLOW = """
 import dataclasses, os, sys, time
 from collections import Counter
 import numpy as np
-from gitflowrun import FlowSpec, Parameter, current, retry, step
+from gitflowrun import FlowSpec, Parameter, current, parallel, retry, step
 
 
 class MyFlow(FlowSpec):
@@ -63,6 +63,28 @@ class MyFlow(FlowSpec):
     @step
     def join(self, inputs):
         self.all = [one.made for one in inputs]
+        self.rounds = 0
+        self.next(self.loop)
+
+    @step
+    def loop(self):
+        self.rounds += 1
+        self.go = "more" if self.rounds < 2 else "done"
+        self.next({"more": self.loop, "done": self.fan}, condition="go")
+
+    @step
+    def fan(self):
+        self.next(self.node, num_parallel=2)
+
+    @parallel
+    @step
+    def node(self):
+        self.mine = current.parallel.node_index
+        self.next(self.gather)
+
+    @step
+    def gather(self, inputs):
+        self.all = inputs[0].all
         self.next(self.end)
 
     @step
