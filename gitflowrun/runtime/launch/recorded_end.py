@@ -113,8 +113,11 @@ def _what_failed(run: StoredRun) -> str | None:
     """What made the run fail; None where that is not recorded."""
     step = run.state.failed_step
     try:
-        failed = next(it for it in run.tasks_of(step) if not (it.record.ok or it.record.again))
-        error = failed.record.attempts[-1].error
-    except (NotFound, CorruptRecord, StopIteration, IndexError):
+        records = [it for it in run.records(step) if not it.ok and not it.again]
+        failed = min(
+            records, key=lambda it: it.attempts[-1].finished
+        )  # the others fail with the run
+        error = failed.attempts[-1].error
+    except (NotFound, CorruptRecord, ValueError, IndexError):
         return None
     return f"step {step!r} (task {failed.name.task}) failed: {error}"

@@ -9,7 +9,7 @@ import signal
 import pytest
 
 from gitflowrun.runs.runs import Status
-from tests.helpers.flows import background, latest, linear_flow, one_task, value_of
+from tests.helpers.flows import background, foreach_flow, latest, linear_flow, one_task, value_of
 from tests.helpers.repos import GitRepo
 
 ENDED = {"GITFLOWRUN_FAILPOINTS": "run.ended=kill"}
@@ -40,6 +40,14 @@ def test_a_scheduler_killed_after_a_failed_run(repo: GitRepo) -> None:
     assert rest == undisturbed.err
     assert "step 'start' (task 1) failed: ValueError: no luck" in rest
     assert "Workflow failed." in done.out
+
+
+def test_of_several_tasks_that_failed_the_first_one_is_named(repo: GitRepo) -> None:
+    """That is the one which has ended the run."""
+    work = "if not self.input: time.sleep(0.5)\nraise ValueError(f'no {self.input}')"
+    repo.write("f.py", foreach_flow(work))
+    done = repo.flow("f.py", "--quiet", "run", "--n", "2", env=ENDED)
+    assert "step 'work' (task 3) failed: ValueError: no 1" in done.err
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
