@@ -413,7 +413,7 @@ class PreparedGang(FlowSpec):
         """Begin."""
         self.next(self.work, num_parallel=2)
 
-    @prepared  # type: ignore[untyped-decorator]
+    @prepared
     @step
     def work(self) -> None:
         """Work."""
