@@ -155,7 +155,7 @@ def _toml(content: str) -> dict[str, Any]:
         return found
     raise NotFound(
         "reading TOML needs tomli on this Python, which is not installed here",
-        hint="pip install tomli",
+        hint="pip install 'gitflowrun[toml]'",
     )
 
 

@@ -125,8 +125,8 @@ def test_yaml() -> None:
 @pytest.mark.parametrize(
     ("parser", "modules", "hint"),
     [
-        (yaml_parser, ["yaml"], "gitflowrun\\[yaml\\]"),
-        (pyproject_toml_parser, ["tomllib", "tomli"], "tomli"),
+        (yaml_parser, ["yaml"], r"gitflowrun\[yaml\]"),
+        (pyproject_toml_parser, ["tomllib", "tomli"], r"gitflowrun\[toml\]"),
     ],
 )
 def test_without_the_library(

@@ -1,0 +1,17 @@
+from metaflow import FlowSpec, Parameter, step
+
+
+class ParameterWrongFlow(FlowSpec):
+    p = Parameter("max-workers")
+
+    @step
+    def start(self):
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+
+
+if __name__ == "__main__":
+    ParameterWrongFlow()
