@@ -61,6 +61,10 @@ class F(FlowSpec):
     + FOOT
 )
 
+END_FAILS = """    def end(self):
+        if not os.path.exists('mended'):
+            raise ValueError('bad')"""
+
 
 def steps_of(run: StoredRun) -> dict[str, int]:
     """How many tasks each public step has."""
@@ -374,3 +378,49 @@ def test_a_resumed_run_runs_a_gang_again_that_was_not_whole(repo: GitRepo) -> No
     assert bad.name.task not in own
     assert steps_of(run)["work"] == 4
     assert len(value_of(one_task(run, "end"), "xs")) == 2  # type: ignore[arg-type]
+
+
+def test_loops_that_have_ended_are_taken_over_as_they_are(repo: GitRepo) -> None:
+    """With the foreach that they lie in: their trees are those of the origin."""
+    repo.write("f.py", LOOP.replace("    def end(self):\n        pass", END_FAILS))
+    assert repo.flow("f.py", "run").code == 1
+    before = latest(repo)
+    repo.write("mended", "")
+    done = repo.flow("f.py", "resume")
+    assert done.code == 0, done.err
+    run = latest(repo)
+    assert run.identity != before.identity
+    for step in ("begin", "loop", "after"):
+        assert run.step_tree(step) == before.step_tree(step)
+    assert one_task(run, "end").record.run.uid == run.identity.uid
+
+
+def test_a_loop_is_run_again_from_its_first_round(repo: GitRepo) -> None:
+    """Where `resume` names its step."""
+    repo.write("f.py", LOOP)
+    assert repo.flow("f.py", "run").code == 0
+    done = repo.flow("f.py", "resume", "loop")
+    assert done.code == 0, done.err
+    run = latest(repo)
+    assert [record.run.uid == run.identity.uid for record in run.records("loop")] == [True] * 5
+    assert [record.run.uid == run.identity.uid for record in run.records("begin")] == [False] * 2
+
+
+def test_runs_with_other_numbers_of_rounds_are_compared(repo: GitRepo) -> None:
+    """Round by round, by every command that compares."""
+    repo.write("f.py", LOOP)
+    assert repo.flow("f.py", "run").code == 0
+    repo.write("f.py", LOOP.replace("[2, 3]", "[2, 4]"))
+    assert repo.flow("f.py", "run").code == 0
+    told = repo.runs("diff", "1", "2")
+    assert "loop: 5 -> 6 tasks" in told.out, told.out + told.err
+    for command in (
+        ("compare", "1", "2"),
+        ("log", "2"),
+        ("show", "2"),
+        ("fsck", "2"),
+        ("watch", "2"),
+    ):
+        done = repo.runs(*command)
+        assert done.code == 0, done.err
+        assert "Traceback" not in done.err
