@@ -59,6 +59,10 @@ if TYPE_CHECKING:
         trigger_on_finish,
     )
     from gitflowrun.flow.includefile import IncludeFile
+    from gitflowrun.flow.user_decorators.generator_form import USER_SKIP_STEP, user_step_decorator
+    from gitflowrun.flow.user_decorators.mutators import FlowMutator, StepMutator
+    from gitflowrun.flow.user_decorators.packaging import package_sources, package_suffixes
+    from gitflowrun.flow.user_decorators.user_step import UserStepDecorator
     from gitflowrun.utilities.multicore_utils import parallel_imap_unordered, parallel_map
     from gitflowrun.utilities.profiling import profile
     from gitflowrun.version import get_version
@@ -89,6 +93,10 @@ _MODULES = {
     "gitflowrun.flow.config.parsers": (
         "conda_environment_yml_parser pyproject_toml_parser requirements_txt_parser yaml_parser"
     ),
+    "gitflowrun.flow.user_decorators.generator_form": "USER_SKIP_STEP user_step_decorator",
+    "gitflowrun.flow.user_decorators.mutators": "FlowMutator StepMutator",
+    "gitflowrun.flow.user_decorators.packaging": "package_sources package_suffixes",
+    "gitflowrun.flow.user_decorators.user_step": "UserStepDecorator",
     "gitflowrun.flow": "FlowSpec JSONType JSONTypeClass Parameter current step",
     "gitflowrun.artifacts.codecs.bytes": "FileArtifact from_chunks from_file",
     "gitflowrun.utilities.multicore_utils": "parallel_imap_unordered parallel_map",
@@ -98,11 +106,13 @@ _MODULES = {
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names.split()}
 
 __all__ = [
+    "USER_SKIP_STEP",
     "Config",
     "ConfigValue",
     "DataArtifact",
     "FileArtifact",
     "Flow",
+    "FlowMutator",
     "FlowSpec",
     "IncludeFile",
     "JSONType",
@@ -111,7 +121,9 @@ __all__ = [
     "Parameter",
     "Run",
     "Step",
+    "StepMutator",
     "Task",
+    "UserStepDecorator",
     "__version__",
     "batch",
     "catch",
@@ -133,6 +145,8 @@ __all__ = [
     "metadata",
     "namespace",
     "namespaced_event_name",
+    "package_sources",
+    "package_suffixes",
     "parallel",
     "parallel_imap_unordered",
     "parallel_map",
@@ -151,6 +165,7 @@ __all__ = [
     "timeout",
     "trigger",
     "trigger_on_finish",
+    "user_step_decorator",
     "uv",
     "yaml_parser",
 ]

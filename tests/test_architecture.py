@@ -31,6 +31,7 @@ LAYERS = (
     "client version",
     "meta_files",
     "flow porcelain runner",
+    "decorators",
     "runtime.ipc",
     "runtime.worker",
     "runtime.executors",

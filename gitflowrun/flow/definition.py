@@ -23,6 +23,49 @@ def _silent(*_words: object, **_options: object) -> None:
     """Say nothing: the program has said it, and its tasks need not."""
 
 
+def begin(flow_cls: type[Any]) -> None:
+    """Do the first stage of the completion: what must be known before the options of a command are read.
+
+    Mutators may add parameters to the flow, which are options. Configs must be known. Doing it again changes nothing.
+
+    Raises:
+        FlowError: a mutator fails, or a decorator can't be there.
+    """
+    found = attached(flow_cls)
+    if (found.has_mutators or found.wrappers) and not found.is_early_done:
+        from gitflowrun.flow.user_decorators.mutation import (  # few flows have any
+            evaluate,
+            pre_mutate,
+        )
+
+        found.is_early_done = True
+        if uses_configs(flow_cls):
+            evaluate(flow_cls)
+        pre_mutate(flow_cls)
+
+
+def define(flow_cls: type[Any], specs: Iterable[str] = ()) -> None:
+    """Do the second stage: give the flow's steps all decorators that they are to have. Again, nothing changes.
+
+    Args:
+        flow_cls: The flow.
+        specs: Decorators, described as text, for all steps that have none of the same name.
+
+    Raises:
+        FlowError: as for `begin`; or there is no such decorator.
+    """
+    begin(flow_cls)
+    found = attached(flow_cls)
+    found.add(specs, steps_of(flow_cls))
+    if found.has_mutators and not found.is_late_done:
+        from gitflowrun.flow.user_decorators.mutation import evaluate, mutate
+
+        found.is_late_done = True
+        mutate(flow_cls)
+        if uses_configs(flow_cls):
+            evaluate(flow_cls)
+
+
 def complete(
     flow_cls: type[Any],
     specs: Iterable[str] = (),
@@ -32,6 +75,8 @@ def complete(
     configs: Mapping[str, Any] | None = None,
 ) -> None:
     """Complete a flow class. Its graph must be sound. Doing it again in one process changes nothing.
+
+    What was not done yet of `begin` and `define` is done; then decorators look at the flow.
 
     Args:
         flow_cls: The flow.
@@ -50,8 +95,8 @@ def complete(
         from gitflowrun.flow.config.known import apply_configs  # few flows have any
 
         apply_configs(flow_cls, configs)
+    define(flow_cls, specs)
     found = attached(flow_cls)
-    found.add(specs, steps_of(flow_cls))
     if found.flow or found.steps:
         with task_facts({"flow_name": flow_cls.__name__, "username": user}):
             _initialise(flow_cls, {} if options is None else options, log)
@@ -80,8 +125,27 @@ def notices_of(flow_cls: type[Any]) -> tuple[str, ...]:
 
 
 def option_declarations(flow_cls: type[Any]) -> dict[str, Mapping[str, Any]]:
-    """The options that the decorators of a flow class add to its command line, by name: click's arguments."""
+    """The options that the decorators of a flow class add to its command line, by name: click's arguments.
+
+    Raises:
+        FlowError: as for `begin`: mutators may add such decorators. Those that depend on configs add them too late
+            for their options.
+    """
+    if not uses_configs(flow_cls):
+        begin(flow_cls)
     return {name: it for made in attached(flow_cls).flow for name, it in made.options.items()}
+
+
+def try_decorators(flow_cls: type[Any]) -> None:
+    """Find mistakes in decorators that users have written before a run begins: each is made and thrown away.
+
+    Raises:
+        DecoratorError: one can't be made with its arguments.
+    """
+    if attached(flow_cls).wrappers:
+        from gitflowrun.flow.user_decorators import mutation  # few flows have any
+
+        mutation.try_decorators(flow_cls)
 
 
 def _initialise(flow_cls: Any, options: dict[str, Any], log: Callable[..., None]) -> None:

@@ -181,8 +181,9 @@ def _hooks(
     parents: Sequence[ArtifactSource],
 ) -> TaskHooks | None:
     """The decorators of the step that is to run; None where it has none."""
-    decorators = attached(type(flow)).of_step(str(state.step))
-    if not decorators:
+    found, step = attached(type(flow)), str(state.step)
+    decorators, wrappers = found.of_step(step), found.wrappers.get(step, [])
+    if not decorators and not wrappers:
         return None
     from gitflowrun.flow.decorators.task_hooks import TaskHooks  # few steps have decorators
 
@@ -193,9 +194,10 @@ def _hooks(
     control = ("ubf_task" if index else "ubf_control") if inner and inner.is_gang else None
     return TaskHooks(
         decorators,
+        wrappers,
         flow,
         graph,
-        str(state.step),
+        step,
         run,
         str(facts["task_id"]),
         attempt,
@@ -226,6 +228,7 @@ def _hooked_attempt(
         except BaseException as error:
             if not hooks.handle(error):
                 raise
+            _check_end(state, graph, None)
         outcome = _outcome(flow, state, _assigned(flow, state))
     except BaseException as error:  # noqa: BLE001  (the step's failure is this function's result)
         outcome = _failure(flow, state, error)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary, ref
+from weakref import ReferenceType, WeakKeyDictionary, ref
 
 from gitflowrun.flow.config.declaration import declaration_of
 from gitflowrun.flow.decorators.attached import AttachedDecorators, attached
@@ -19,6 +19,10 @@ from gitflowrun.values import field_names, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+
+    from gitflowrun.flow.decorators.base import StepDecorator
+    from gitflowrun.flow.user_decorators.mutators import StepMutator
+    from gitflowrun.flow.user_decorators.user_step import UserStepDecorator
 
 _graphs: WeakKeyDictionary[type, FlowGraph] = WeakKeyDictionary()
 _MAP_TYPES = {"split": "split-static", "foreach": "split-foreach"}
@@ -41,6 +45,7 @@ class Node(ParsedStep):
         is_start_step: Whether the flow begins with it.
         is_end_step: Whether the flow ends with it.
         parallel_step: Whether it runs as a gang.
+        flow_cls: The flow class, which has the decorators.
     """
 
     type: str
@@ -52,6 +57,22 @@ class Node(ParsedStep):
     is_start_step: bool
     is_end_step: bool
     parallel_step: bool
+    flow_cls: ReferenceType[Any]
+
+    @property
+    def decorators(self) -> list[StepDecorator]:
+        """The decorators of the step, the lowest first: each has a `name` and `attributes`."""
+        return _attached(self.flow_cls).of_step(self.name)
+
+    @property
+    def wrappers(self) -> list[UserStepDecorator]:
+        """Those that users have written, under Metaflow's name."""
+        return _attached(self.flow_cls).wrappers.get(self.name, [])
+
+    @property
+    def config_decorators(self) -> list[StepMutator]:
+        """The step's mutators, under Metaflow's name."""
+        return _attached(self.flow_cls).mutators.get(self.name, [])
 
     @property
     def is_recursive(self) -> bool:
@@ -88,6 +109,11 @@ class Node(ParsedStep):
         return row
 
 
+def _attached(flow_cls: ReferenceType[type]) -> AttachedDecorators:
+    cls = flow_cls()
+    return AttachedDecorators() if cls is None else attached(cls)
+
+
 class FlowGraph:
     """The graph of a flow class: a mapping of step names to nodes. Use `FlowGraph.of`.
 
@@ -119,7 +145,7 @@ class FlowGraph:
             for name, decorators in attached(flow_cls).steps.items()
             if any(getattr(it, "IS_PARALLEL", False) for it in decorators)
         }
-        self.nodes = _wire(parsed, self.start_steps, self.end_steps, gangs)
+        self.nodes = _wire(parsed, self.start_steps, self.end_steps, gangs, self._flow_cls)
         parameters, configs = parameters_of(flow_cls), configs_of(flow_cls)
         self.parameter_names = (*parameters, *configs)
         named = {name: declaration_of(it).name for name, it in configs.items()}
@@ -144,6 +170,11 @@ class FlowGraph:
         if graph is None:
             graph = _graphs[flow_cls] = cls(flow_cls)
         return graph
+
+    @classmethod
+    def forget(cls, flow_cls: type) -> None:
+        """Read the graph of a flow class anew when it is asked for: the class has changed."""
+        _graphs.pop(flow_cls, None)
 
     @property
     def acyclic_nodes(self) -> list[str]:
@@ -196,24 +227,29 @@ class FlowGraph:
             },
             "graph_structure": self._structure(self.start_step, None, [_LISTED * len(self)]),
             "doc": self.doc,
-            "decorators": [it.describe() for it in self._attached().flow],
+            "decorators": _attached(self._flow_cls).described_flow(),
             "extensions": {"installed": {}},
         }
 
-    def _attached(self) -> AttachedDecorators:
-        flow_cls = self._flow_cls()
-        return AttachedDecorators() if flow_cls is None else attached(flow_cls)
-
     def _decorators_of(self, step: str) -> list[dict[str, Any]]:
-        """A step's decorators as plain data: ours, and functions around it that are called like decorators."""
-        ours = self._attached().of_step(step)
-        names = {it.name for it in ours}
-        others = (name for name in self.nodes[step].decorators if name not in names)
+        """A step's decorators as plain data: all kinds of ours, and functions that are written above it."""
+        ours = _attached(self._flow_cls).described_step(step)
+        names = self._names_of_ours(step) | {row["name"] for row in ours}
+        others = [name for name in self.nodes[step].written_above if name not in names]
         wrappers = [
             {"name": name, "attributes": {}, "statically_defined": True, "inserted_by": []}
             for name in others
         ]
-        return [*(it.describe() for it in ours), *wrappers]
+        return [*ours, *wrappers]
+
+    def _names_of_ours(self, step: str) -> set[str]:
+        """The names of the decorators that are declared on a step, a mutator may have removed them, as written."""
+        flow_cls = self._flow_cls()
+        function: Any = None if flow_cls is None else steps_of(flow_cls).get(step)
+        kept = ("decorators", "wrappers", "config_decorators")
+        names = {it.name.rpartition(".")[2] for key in kept for it in getattr(function, key, ())}
+        written = self.nodes[step].written_above
+        return {name for name in written if name.rpartition(".")[2] in names}
 
     def _structure(self, name: str | None, stop: str | None, left: list[int]) -> list[Any]:
         """Names in sequence; a split is followed by the list of its branches, a switch by that of its cases.
@@ -281,7 +317,11 @@ def _endpoints(parsed: dict[str, ParsedStep], which: str) -> list[str]:
 
 
 def _wire(
-    parsed: dict[str, ParsedStep], starts: list[str], ends: list[str], gangs: set[str]
+    parsed: dict[str, ParsedStep],
+    starts: list[str],
+    ends: list[str],
+    gangs: set[str],
+    flow_cls: ReferenceType[type],
 ) -> dict[str, Node]:
     incoming: dict[str, list[str]] = {name: [] for name in parsed}
     for name, step in parsed.items():
@@ -305,6 +345,7 @@ def _wire(
             is_start_step=name in starts,
             is_end_step=name in ends,
             parallel_step=name in gangs,
+            flow_cls=flow_cls,
         )
     return nodes
 

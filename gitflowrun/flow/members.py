@@ -23,7 +23,7 @@ from types import (
     ModuleType,
 )
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from gitflowrun.artifacts.config_value import wrapped
 from gitflowrun.errors import ConfigError, FlowError, ParameterError
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 _initial: dict[type, dict[str, Any]] = {}
 _slots: WeakKeyDictionary[type, list[str]] = WeakKeyDictionary()
+_prepared: WeakSet[type] = WeakSet()
 _NOTHING = object()
 NEEDED = {
     "foreach_stack": "the foreach levels of a task",
@@ -149,6 +150,7 @@ def prepare_members(flow_cls: type) -> None:
     Code that reads them from the class still gets the class's own values: what replaces them acts in running
     flow objects alone.
     """
+    _prepared.add(flow_cls)
     slots_of(flow_cls)  # found here, before tasks are forked, and not in each of them
     owners = defining_classes(flow_cls)
     for name, member in list(_members(flow_cls)):
@@ -160,6 +162,24 @@ def prepare_members(flow_cls: type) -> None:
             setattr(flow_cls, name, Default(name, member))
         elif type(member) is cached_property:
             setattr(flow_cls, name, _Computed(name, member))
+
+
+def add_parameter(flow_cls: type[Any], name: str, parameter: Parameter) -> None:
+    """Give a flow class a parameter, which is what it would be if it stood in the class's source."""
+    parameter.__set_name__(flow_cls, name)
+    setattr(flow_cls, name, parameter)
+    if flow_cls in _prepared:
+        prepare_members(flow_cls)
+
+
+def remove_parameter(flow_cls: type[Any], name: str) -> None:
+    """Take a parameter away from a flow class; other classes that have it keep it."""
+    if name in vars(flow_cls):
+        delattr(flow_cls, name)
+    if class_attribute(flow_cls, name) is not None:
+        removed = _Removed()
+        removed.__set_name__(flow_cls, name)
+        setattr(flow_cls, name, removed)
 
 
 def inherited(flow: object, state: TaskState, name: str) -> Any:
@@ -242,6 +262,16 @@ class Default(Overridable):
     def original(self, flow: object | None, owner: type) -> Any:  # noqa: ARG002  (the base's signature)
         """The value that the class has."""
         return self.value
+
+
+class _Removed(Overridable):
+    """What hides a parameter of a base: a step may use the name for an artifact."""
+
+    def original(self, flow: object | None, owner: type) -> Any:  # noqa: ARG002  (the base's signature)
+        """Nothing."""
+        raise AttributeError(
+            f"flow {owner.__name__!r} has no attribute {self.attribute!r}: a mutator has removed the parameter"
+        )
 
 
 class _Computed(cached_property[Any]):

@@ -137,7 +137,7 @@ class ParsedStep:
         is_async: Whether it is an `async def`.
         next_call: The `self.next` that ends it; None when there is none anywhere in it.
         doc: Its docstring.
-        decorators: The names of its decorators besides `@step`.
+        written_above: The names of what is written above it behind an @, besides `@step`.
         is_start: Whether it says `@step(start=True)`.
         is_end: Whether it says `@step(end=True)`.
         node_info: Facts the flow gave with `@step(node_info=...)`.
@@ -151,7 +151,7 @@ class ParsedStep:
     is_async: bool
     next_call: NextCall | None
     doc: str
-    decorators: tuple[str, ...]
+    written_above: tuple[str, ...]
     is_start: bool
     is_end: bool
     node_info: dict[str, object]
@@ -231,7 +231,7 @@ def parse_step(name: str, function: Callable[..., Any], files: SourceFiles) -> P
         is_async=isinstance(definition, ast.AsyncFunctionDef),
         next_call=_next_call(definition, self_name),
         doc=clean_docstring(ast.get_docstring(definition, clean=False)),
-        decorators=tuple(_decorator_names(definition)),
+        written_above=tuple(_decorator_names(definition)),
         is_start=bool(getattr(function, "is_start", False)),
         is_end=bool(getattr(function, "is_end", False)),
         node_info=dict(getattr(function, "node_info", {})),

@@ -39,7 +39,10 @@ def step(
         target: Any = function
         target.is_step = True
         target.name = function.__name__
-        target.decorators = []
+        # Decorators, those that users have written, and mutators, under Metaflow's names.
+        for kept in ("decorators", "wrappers", "config_decorators"):
+            if kept not in vars(target):  # what is a step already keeps its own
+                setattr(target, kept, [])
         target.is_start = start
         target.is_end = end
         target.node_info = dict(node_info or {})

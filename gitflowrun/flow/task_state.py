@@ -110,6 +110,7 @@ class TaskState:
         deleted: The names of inherited artifacts that the step has deleted.
         computed: What cached properties have computed, by name.
         kept_items: The items of a foreach that its attribute can't keep, as `_foreach_items_<depth>`.
+        is_rerouted: Whether a decorator, not the step, says what follows: by other attributes than the source may be.
     """
 
     step: str | None = None
@@ -128,6 +129,7 @@ class TaskState:
     deleted: set[str] = field(default_factory=set)
     computed: dict[str, Any] = field(default_factory=dict)
     kept_items: dict[str, list[Any]] = field(default_factory=dict)
+    is_rerouted: bool = False
     _read_only: dict[str, Any] = field(default_factory=dict)
     _items: dict[int, Any] = field(default_factory=dict)
     _foreach_items: dict[str, ArtifactSource] | None = None

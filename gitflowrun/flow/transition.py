@@ -146,7 +146,8 @@ class _Call:
                 f"{_listed(node.out_funcs)}",
                 "a step has one self.next, as its last statement",
             )
-        if form != node.form or foreach != node.foreach_param:
+        is_other = foreach != node.foreach_param and not self.state.is_rerouted
+        if form != node.form or is_other:
             said, written = (
                 f"foreach={name!r}" if name or kind in {"plain", "foreach"} else kind
                 for name, kind in ((foreach, form), (node.foreach_param, node.form))
@@ -182,7 +183,7 @@ class _Call:
                 "keys that come from a config must differ from the others",
             )
         self.check_against_source(targets, "condition")
-        if name != node.condition:
+        if name != node.condition and not self.state.is_rerouted:
             raise self.refuse(
                 f"step {self.step!r} decides by condition={name!r}, but its last statement says "
                 f"condition={node.condition!r}"

@@ -125,9 +125,9 @@ def test_what_is_for_clusters_is_recorded_and_told(repo: GitRepo) -> None:
     )
     graph = latest(repo).info.graph
     names = [row["name"] for row in graph["steps"]["start"]["decorators"]]
-    assert names == ["kubernetes", "conda", "resources"]
-    assert graph["steps"]["start"]["decorators"][2]["attributes"]["cpu"] == 2
-    assert [row["name"] for row in graph["decorators"]] == ["schedule", "pypi_base"]
+    assert names == ["resources", "conda", "kubernetes"]
+    assert graph["steps"]["start"]["decorators"][0]["attributes"]["cpu"] == 2
+    assert [row["name"] for row in graph["decorators"]] == ["pypi_base", "schedule"]
 
 
 PROJECT = flow(

@@ -214,7 +214,7 @@ def test_decorators_do_not_hide_the_source() -> None:
     graph = FlowGraph.of(Decorated)
     assert graph["start"].out_funcs == ("silent_below",)
     assert graph["silent_below"].out_funcs == ("end",)
-    assert graph["start"].decorators == ("waiting",)
+    assert graph["start"].written_above == ("waiting",)
     assert graph["end"].type == "end"
     functions: list[Any] = list(Decorated(use_cli=False))
     assert [function.name for function in functions] == [

@@ -20,6 +20,7 @@ from gitflowrun.errors import (
     RepositoryError,
     UsageError,
 )
+from gitflowrun.flow.definition import begin, complete, define, try_decorators
 from gitflowrun.flow.members import parameters_of
 from gitflowrun.flow.parameter_values import check_parameters
 from gitflowrun.flow.secret_parameters import redacted, warnings_of
@@ -140,7 +141,11 @@ class FlowContext:
 
     @cached_property
     def parameter_options(self) -> list[ParameterOption]:
-        """The options for the flow's parameters, in alphabetical order. Raises ParameterError."""
+        """The options for the flow's parameters, in alphabetical order.
+
+        Raises:
+            FlowError: a parameter is wrong.
+        """
         check_parameters(self.flow_cls)
         rows = sorted(parameters_of(self.flow_cls).items(), key=lambda row: row[1].name.lower())
         return [ParameterOption(index, *row) for index, row in enumerate(rows)]
@@ -165,7 +170,7 @@ class FlowContext:
         self.say(printable(" ".join(map(str, words))))
 
     def configured(self, kind: RunKind = RunKind.RUN, origin: str | None = None) -> FlowContext:
-        """The same with the flow's configs, which are read now. Doing it again is harmless.
+        """The same with the flow's configs, which are read now, and what mutators add. Doing it again is harmless.
 
         Args:
             kind: How the run begins, if there will be one.
@@ -173,7 +178,7 @@ class FlowContext:
 
         Raises:
             UsageError: a config is missing, unknown or can't be read.
-            ConfigError: the flow uses its configs in a way that can't be.
+            FlowError: the flow uses its configs in a way that can't be, or a mutator fails.
         """
         if self.configs is not None:
             return self
@@ -181,6 +186,7 @@ class FlowContext:
         found = configure(
             self.flow_cls, *given, kind, origin, lambda: (lambda: self.repository, self.user)
         )
+        begin(self.flow_cls)
         return replace(self, configs=found)
 
     def check(self, decospecs: Iterable[str] = ()) -> None:
@@ -192,7 +198,6 @@ class FlowContext:
         Raises:
             FlowError: the flow breaks a rule.
         """
-        from gitflowrun.flow.definition import complete
         from gitflowrun.flow.lint import lint
 
         _ = self.parameter_options  # making them checks them
@@ -203,8 +208,11 @@ class FlowContext:
 
             for warning in config_warnings(self.flow_cls):
                 click.echo(f"warning: {printable(warning)}", err=True)
+        specs = self.all_decospecs(decospecs)
+        define(self.flow_cls, specs)
         lint(self.graph)
-        complete(self.flow_cls, self.all_decospecs(decospecs), self.options, self.user, self._log)
+        complete(self.flow_cls, specs, self.options, self.user, self._log)
+        try_decorators(self.flow_cls)
         self.say(f"The flow is valid: {counted(len(self.graph), 'step')}.")
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import textwrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from gitflowrun._version import __version__
+from gitflowrun.flow.definition import define
 
 if TYPE_CHECKING:
     from gitflowrun.cli.flow.context import FlowContext
@@ -24,16 +25,18 @@ if TYPE_CHECKING:
 def show_command(flow: FlowContext) -> None:
     """Show what the flow and its steps say about themselves."""
     flow = flow.configured()
+    define(flow.flow_cls, flow.all_decospecs())
     if flow.graph.doc:
         flow.say(f"\n{flow.graph.doc}\n")
+    of_steps = flow.graph.to_map()["steps"]
     for name in flow.graph.sorted_nodes:
-        for line in _lines(flow.graph[name]):
+        for line in _lines(flow.graph[name], of_steps[name]["decorators"]):
             click.echo(line)
 
 
-def _lines(node: Node) -> list[str]:
+def _lines(node: Node, decorators: list[dict[str, Any]]) -> list[str]:
     lines = [f"Step {node.name}"]
-    lines += [f"    @{name}" for name in node.decorators]
+    lines += [f"    @{row['name'].removeprefix('__main__.')}" for row in reversed(decorators)]
     lines += textwrap.indent(node.doc.strip() or "?", "    ").split("\n")
     if node.out_funcs:
         lines.append(f"    => {', '.join(node.out_funcs)}{_how(node)}")

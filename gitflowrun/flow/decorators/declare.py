@@ -23,10 +23,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _of_classes: WeakKeyDictionary[type, list[FlowDecorator]] = WeakKeyDictionary()
+flow_mutators: WeakKeyDictionary[type, list[Any]] = WeakKeyDictionary()
+"""The mutators that users have written on classes themselves, the lowest first."""
+misplaced: WeakKeyDictionary[type, list[tuple[str, object, DecoratorError]]] = WeakKeyDictionary()
+"""Attributes of classes that should be steps and are decorators of users, which were written on something else."""
 
 
 def declared_on(cls: type) -> list[FlowDecorator]:
-    """The decorators that are written on a class itself, the uppermost first."""
+    """The decorators that are written on a class itself, the lowest first."""
     return _of_classes.get(cls, [])
 
 
@@ -51,7 +55,7 @@ class Declaration:
                 return lambda decorated: _checked(self.put, made, decorated)
             return self.put(self.make(attributes), target)
         except DecoratorError as error:
-            raise _located(error) from None
+            raise located(error) from None
 
     def make(self, attributes: dict[str, Any]) -> Decorator:
         """The decorator with these attributes."""
@@ -73,7 +77,7 @@ class StepDeclaration(Declaration):
         found: Any = target
         if not is_step(found):
             raise DecoratorError(
-                f"@{decorator.name} is for steps, and {_named(found)} is none",
+                f"@{decorator.name} is for steps, and {named(found)} is none",
                 hint=f"write @{decorator.name} above @step"
                 if callable(found)
                 else "write it above @step",
@@ -84,7 +88,7 @@ class StepDeclaration(Declaration):
             raise DecoratorError(
                 f"step {found.__name__!r} has @{decorator.name} twice", hint="leave one of them out"
             )
-        found.decorators.insert(0, decorator)  # the uppermost is written last
+        found.decorators.append(decorator)  # the lowest first, as Python applies them
         return target
 
 
@@ -96,7 +100,7 @@ class FlowDeclaration(Declaration):
         cls: Any = target
         if not isinstance(cls, type) or not issubclass(cls, TaskHolder):
             raise DecoratorError(
-                f"@{decorator.name} is for flows, and {_named(cls)} is none",
+                f"@{decorator.name} is for flows, and {named(cls)} is none",
                 hint="write it above a class that derives from FlowSpec",
             )
         own = _of_classes.setdefault(cls, [])
@@ -104,7 +108,7 @@ class FlowDeclaration(Declaration):
             raise DecoratorError(
                 f"flow {cls.__name__!r} has @{decorator.name} twice", hint="leave one of them out"
             )
-        own.insert(0, decorator)
+        own.append(decorator)
         return target
 
 
@@ -112,21 +116,26 @@ def _checked(put: Any, decorator: Decorator, target: T) -> T:
     try:
         done: T = put(decorator, target)
     except DecoratorError as error:
-        raise _located(error) from None
+        raise located(error) from None
     return done
 
 
-def _located(error: DecoratorError) -> DecoratorError:
+def located(error: DecoratorError) -> DecoratorError:
     """The error with the user's file and line; uncaught, it ends the program without a traceback."""
-    frame: FrameType | None = sys._getframe()  # noqa: SLF001  (the only way to look at frames without `inspect`, which is slow)
-    while frame is not None and frame.f_globals.get("__name__", "").startswith("gitflowrun.flow."):
-        frame = frame.f_back
-    if frame is not None:
-        error.line, error.source = frame.f_lineno, frame.f_code.co_filename
+    error.source, error.line = user_line() or (None, None)
     entry_point.explain_uncaught()
     return error
 
 
-def _named(target: object) -> str:
+def user_line() -> tuple[str, int] | None:
+    """File and line of the user's that are being executed."""
+    frame: FrameType | None = sys._getframe()  # noqa: SLF001  (the only way to look at frames without `inspect`, which is slow)
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("gitflowrun.flow."):
+        frame = frame.f_back
+    return None if frame is None else (frame.f_code.co_filename, frame.f_lineno)
+
+
+def named(target: object) -> str:
+    """A function, a class or a value, for errors."""
     name = getattr(target, "__name__", None)
     return repr(name) if name else f"a {type(target).__name__}"

@@ -15,16 +15,26 @@ if TYPE_CHECKING:
 
     from gitflowrun.flow.decorators.base import StepDecorator
 
-_SPEC = re.compile(r"\s*(\w+)\s*(?::(.*))?\Z", re.DOTALL)
+_SPEC = re.compile(r"\s*(\w+(?:\.\w+)*)\s*(?::(.*))?\Z", re.DOTALL)
 _KEY = re.compile(r"\s*(\w+)\s*=\s*")
 _NEXT = re.compile(r",(?=\s*\w+\s*=)")
 
 
 def parse_spec(text: str) -> StepDecorator:
-    """The decorator that a text describes; values are JSON, or else text as it stands.
+    """The decorator that a text describes.
 
     Raises:
         DecoratorError: there is no such decorator, it has no such attribute, or the text is no description.
+    """
+    name, attributes = split_spec(text)
+    return step_decorator(name)(attributes)
+
+
+def split_spec(text: str) -> tuple[str, dict[str, Any]]:
+    """Name and attributes of a decorator that a text describes; values are JSON, or else text as it stands.
+
+    Raises:
+        DecoratorError: the text is no description.
     """
     match = _SPEC.match(text)
     if match is None:
@@ -32,7 +42,7 @@ def parse_spec(text: str) -> StepDecorator:
             f"{text!r} describes no decorator", hint="write NAME or NAME:ATTRIBUTE=VALUE,..."
         )
     name, rest = match.groups()
-    return step_decorator(name)(dict(_attributes(text, name, rest or "")))
+    return name, dict(_attributes(text, name, rest or ""))
 
 
 def _attributes(text: str, name: str, rest: str) -> Iterator[tuple[str, Any]]:

@@ -1,8 +1,9 @@
 """The hooks of a step's decorators around one attempt of a task.
 
 1. `runtime_task_created`, `runtime_step_cli`: the environment.
-2. `task_pre_step`, then the step as `task_decorate` has wrapped it, then `task_post_step`; each in the order of the
-   decorators, the uppermost first.
+2. `task_pre_step`, then the step as `task_decorate` has wrapped it, then `task_post_step`; each of the lowest
+   decorator first, so that the uppermost is around all others. Decorators that users have written are around
+   the step within this (`user_decorators.wrapped_step`).
 3. What any of these raises goes to `task_exception` of all; the task has failed unless one of them returns True.
 4. `task_finished`.
 """
@@ -15,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from gitflowrun.flow.decorators.attempts import user_retries
 from gitflowrun.flow.decorators.base import StepCommand
-from gitflowrun.runs.records import Metadatum
+from gitflowrun.flow.task_state import state_of
+from gitflowrun.flow.user_decorators.wrapped_step import WrappedStep
+from gitflowrun.runs.records import Metadatum, Transition
 from gitflowrun.values import field, mutable
 
 if TYPE_CHECKING:
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 
     from gitflowrun.flow.decorators.base import StepDecorator
     from gitflowrun.flow.graph import FlowGraph
+    from gitflowrun.flow.user_decorators.user_step import UserStepDecorator
 
 
 class MetaDatum:
@@ -85,7 +89,8 @@ class TaskHooks:
     """The decorators of a step at work on one attempt of a task.
 
     Args:
-        decorators: The decorators, the uppermost first.
+        decorators: The decorators, the lowest first.
+        wrappers: Those that users have written, which are around the step itself, likewise.
         flow: The flow object of the task.
         graph: The flow's graph.
         step: The step's name.
@@ -103,6 +108,7 @@ class TaskHooks:
     def __init__(
         self,
         decorators: Sequence[StepDecorator],
+        wrappers: Sequence[UserStepDecorator],
         flow: Any,
         graph: FlowGraph,
         step: str,
@@ -115,6 +121,7 @@ class TaskHooks:
     ) -> None:
         self._ubf_context = ubf_context
         self._decorators = decorators
+        self._wrappers = wrappers
         self._flow = flow
         self._graph = graph
         self._step = step
@@ -156,7 +163,10 @@ class TaskHooks:
             function = it.task_decorate(
                 function, self._flow, self._graph, *self._counts, self._ubf_context
             )
-        return function
+        attempt, retries = self._counts
+        if not self._wrappers or attempt > retries:  # an attempt that only records a lost process
+            return function
+        return WrappedStep(self._wrappers, function, self._flow, self._graph, self._step)
 
     def after(self) -> None:
         """Act after a step that has returned."""
@@ -167,6 +177,10 @@ class TaskHooks:
         """Act on an error; whether the task counts as done nevertheless."""
         where = (self._step, self._flow, self._graph, *self._counts)
         handled = [it.task_exception(error, *where) for it in self._decorators]
+        state, said = state_of(self._flow), vars(self._flow).pop("_transition", None)
+        # Where Metaflow's own decorators say what follows a step that has not come to its `self.next`.
+        if isinstance(said, tuple) and state is not None and state.transition is None:
+            state.transition = Transition(tuple(map(str, said[0])))
         return any(handled)
 
     def finish(self, *, is_ok: bool) -> None:

@@ -196,9 +196,15 @@ class InheritedParameters:
 
 @frozen
 class Interrupt:
-    """The user wants the run to end; the signal that the launcher process got."""
+    """The run is to end.
+
+    Attributes:
+        signal: The signal by which the user has said so to the launcher process.
+        failure: Why the run has failed, where it is not the user who wants it to end.
+    """
 
     signal: int
+    failure: str = ""
 
 
 @frozen
@@ -427,7 +433,7 @@ _SCHEMAS: dict[str, ArraySchema[Any]] = {
         ),
         (InheritedParameters, TEXT, TEXTS, TEXT_MAP),
         (StoredParameters, *_PARAMETER_KINDS),
-        (Interrupt, COUNT),
+        (Interrupt, COUNT, TEXT),
         (RunRefused, TEXT, TEXT, optional(TEXT)),
         (RunNamed, RUN_IDENTITY),
         (RunFinished, INTEGER, optional(TEXT)),

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from gitflowrun.git.repository import Repository
     from gitflowrun.runs.records import RunIdentity
     from gitflowrun.runtime.ipc.events import Listener
+    from gitflowrun.runtime.launch.runtime_hooks import RuntimeHooks
 
 _TASKS = "/proc/self/task"
 _HARMLESS = ("jemalloc_bg",)
@@ -245,6 +246,7 @@ class Launcher:
             FlowError: the flow can't be run.
             GitflowrunError: whatever else keeps the run from beginning.
         """
+        from gitflowrun.runtime.launch.runtime_hooks import RuntimeHooks
         from gitflowrun.runtime.launch.store_parameters import store_parameters
 
         if self._processes is None:
@@ -255,10 +257,10 @@ class Launcher:
             process.hide_arguments(sys.argv, request.argv)
         store = partial(store_parameters, self._flow_cls, repository, request, ask=ask)
         start = self._start_run(request, repository, store, processes.why_not_fork)
-        error = None
+        error, hooks = None, RuntimeHooks(self._flow_cls)
         with _forwarded_signals(processes.channel) as forwarding:
             try:
-                code = self._serve(processes.channel, start, store)
+                code = self._serve(processes.channel, start, store, hooks)
             except BrokenPipeError:
                 code = None
             except errors.GitflowrunError as refused:
@@ -268,13 +270,16 @@ class Launcher:
             finally:
                 status = processes.end()
         if code is not None:
+            hooks.end(code, self._named)
             return code
         if status <= 0:
             process.kill_orphans()
         from gitflowrun.runtime.launch.recorded_end import SilentEnd  # seldom needed
 
         end = SilentEnd(self._named, start.typed, status, error, forwarding.number)
-        return end.exit_code(repository, make_listener)
+        code = end.exit_code(repository, make_listener)
+        hooks.end(code, self._named)
+        return code
 
     def _start_run(
         self,
@@ -316,7 +321,11 @@ class Launcher:
         )
 
     def _serve(
-        self, channel: Channel, start: StartRun, store: Callable[[InheritedParameters], Message]
+        self,
+        channel: Channel,
+        start: StartRun,
+        store: Callable[[InheritedParameters], Message],
+        hooks: RuntimeHooks,
     ) -> int | None:
         """Start the run and answer until it is over; its exit code, or None when the scheduler dies before."""
         channel.send(start)
@@ -334,6 +343,7 @@ class Launcher:
                 raise kind(message.message, hint=message.hint)
             if isinstance(message, RunNamed):
                 self._named = message.run
+                hooks.begin(message.run, channel)
             elif isinstance(message, InheritedParameters):
                 channel.send(store(message))
             elif isinstance(message, RunContext):  # the run is inline

@@ -169,7 +169,9 @@ class RunExecution:
         self._scheduler.deliver(message)
 
     def _on_launcher_message(self, message: Message) -> None:
-        if isinstance(message, Interrupt):
+        if isinstance(message, Interrupt) and message.failure:
+            self._scheduler.stop(Status.FAILED, message.failure, signal.SIGINT)
+        elif isinstance(message, Interrupt):
             self._interrupt(message.signal)
         else:
             self._scheduler.deliver(message)  # it runs tasks itself

@@ -11,6 +11,7 @@ import os
 import sys
 from contextlib import closing, contextmanager, suppress
 from functools import partial
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,7 +106,8 @@ class TaskRunner:
         try:
             configs = _unpacked(context.configs)
             options = dict(context.options)
-            complete(flow_cls, context.decospecs, options, context.user, configs=configs)
+            with _silenced():  # the program has said it
+                complete(flow_cls, context.decospecs, options, context.user, configs=configs)
             self._facts = facts_of(flow_cls)
         except Exception as error:  # noqa: BLE001  (a user's decorator may raise anything, and each task should say it)
             self._incomplete = error
@@ -341,6 +343,17 @@ def _unpacked(configs: Mapping[str, bytes]) -> dict[str, Any]:
     from gitflowrun.flow.config.known import unpack_configs  # few flows have any
 
     return unpack_configs(configs)
+
+
+@contextmanager
+def _silenced() -> Iterator[None]:
+    """Let nothing of this process be written while it lasts."""
+    streams = sys.stdout, sys.stderr
+    sys.stdout = sys.stderr = StringIO()
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = streams
 
 
 def _too_little_memory(what: str, launch: Launch) -> UnserializableArtifact:

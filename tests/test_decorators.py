@@ -1,0 +1,200 @@
+"""Decorators of other packages, written against Metaflow's hooks: each is called when and with what Metaflow does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from gitflowrun import decorators
+from gitflowrun.errors import DecoratorError, InvalidDecoratorAttribute
+from gitflowrun.runs.commit_message import Status
+from tests.helpers.flows import latest, one_task, value_of
+
+if TYPE_CHECKING:
+    from tests.helpers.repos import GitRepo
+
+PLUGIN = """
+import os
+from functools import partial
+from gitflowrun.decorators import (
+    FlowDecorator, MetaDatum, StepDecorator, _base_step_decorator, make_flow_decorator,
+)
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def note(*words):
+    with open(os.path.join(HERE, "noted.txt"), "a") as file:
+        print(*words, file=file)
+
+
+class Audited(StepDecorator):
+    name = "audited"
+    defaults = {"level": 1, "fails": None}
+
+    def step_init(self, flow, graph, step_name, decorators, environment, flow_datastore, logger):
+        node = graph[step_name]
+        self.names = [it.name for it in decorators]
+        note("step_init", step_name, node.type, node.out_funcs, self.names, self.attributes["level"])
+
+    def runtime_init(self, flow, graph, package, run_id):
+        note("runtime_init", type(flow).__name__, len(graph.nodes), run_id)
+        if self.attributes["fails"] == "init":
+            raise ValueError("no audit today")
+
+    def runtime_finished(self, exception):
+        note("runtime_finished", type(exception).__name__)
+        if self.attributes["fails"] == "finished":
+            raise ValueError("too late")
+
+    def task_pre_step(self, step_name, task_datastore, metadata, run_id, task_id, flow, graph, retry_count,
+                      max_user_code_retries, ubf_context, inputs):
+        note("task_pre_step", step_name, run_id, task_id, retry_count, max_user_code_retries, inputs is None)
+        metadata.register_metadata(run_id, step_name, task_id, [MetaDatum("audit", "passed", "audit-type")])
+
+    def task_decorate(self, step_func, flow, graph, retry_count, max_user_code_retries, ubf_context):
+        def around():
+            flow.before = self.attributes["level"]
+            return step_func()
+        return around
+
+    def task_post_step(self, step_name, flow, graph, retry_count, max_user_code_retries):
+        flow.after = self.names
+
+    def task_exception(self, exception, step_name, flow, graph, retry_count, max_user_code_retries):
+        note("task_exception", exception)
+        flow.handled = str(exception)
+        return True
+
+    def task_finished(self, step_name, flow, graph, is_task_ok, retry_count, max_user_code_retries):
+        note("task_finished", is_task_ok)
+
+
+class Owned(FlowDecorator):
+    name = "owned"
+    defaults = {"by": None}
+    options = {"owner": {"default": None, "help": "Who owns the run."}}
+
+    def flow_init(self, flow, graph, environment, flow_datastore, metadata, logger, echo, options):
+        note("flow_init", type(flow).__name__, self.attributes["by"], options.get("owner"))
+
+
+audited = partial(_base_step_decorator, Audited)
+owned = make_flow_decorator(Owned)
+"""
+FLOW = """
+from gitflowrun import FlowSpec, retry, step
+from plugin import audited, owned
+
+
+@owned(by="ada")
+class F(FlowSpec):
+    @audited(level=2)
+    @retry(times=1)
+    @step
+    def start(self):
+        self.next(self.end)
+
+    @step
+    def end(self):
+        node = self._graph["start"]
+        self.found = [(it.name, it.attributes["level"]) for it in node.decorators if it.name == "audited"]
+        1 / FAILS
+
+
+if __name__ == "__main__":
+    F()
+"""
+
+
+def ran(repo: GitRepo, flow: str, *words: str, code: int = 0) -> Any:
+    """The result of running a flow with the plugin beside it; what hooks have noted is in `noted`."""
+    repo.write("plugin.py", PLUGIN)
+    repo.write("f.py", flow)
+    repo.write(".gitignore", "noted.txt\n")
+    done = repo.flow("f.py", *(words or ("run",)))
+    assert done.code == code, done.out + done.err
+    return done
+
+
+def noted(repo: GitRepo) -> list[str]:
+    """What hooks have noted."""
+    return (repo.path / "noted.txt").read_text().splitlines()
+
+
+def test_hooks(repo: GitRepo) -> None:
+    """Those of steps and flows, in the program and in tasks; metadata they register are the task's."""
+    ran(repo, FLOW.replace("1 / FAILS", "pass"), "--owner", "bob", "run")
+    lines = noted(repo)
+    assert "flow_init F ada bob" in lines
+    assert "step_init start start ('end',) ['retry', 'audited'] 2" in lines
+    assert lines.count("runtime_init F 2 1") == 1
+    assert "task_pre_step start 1 1 0 1 True" in lines
+    assert "task_finished True" in lines
+    assert lines.index("runtime_init F 2 1") < lines.index("runtime_finished NoneType")
+    run = latest(repo)
+    end = one_task(run, "end")
+    assert value_of(end, "before") == 2
+    assert value_of(end, "after") == ["retry", "audited"]
+    assert value_of(end, "found") == [("audited", 2)]
+    entries = [it for it in one_task(run, "start").record.metadata if it.name == "audit"]
+    assert [(it.value, it.type) for it in entries] == [("passed", "audit-type")]
+
+
+def test_a_failed_run_is_told(repo: GitRepo) -> None:
+    """`runtime_finished` gets an exception, whatever step has failed."""
+    ran(repo, FLOW.replace("FAILS", "0"), code=1)
+    assert noted(repo)[-1] == "runtime_finished RunFailed"
+
+
+def test_hooks_of_the_run_that_fail(repo: GitRepo) -> None:
+    """What `runtime_init` raises fails the run, and is recorded; what `runtime_finished` raises is only told."""
+    flow = FLOW.replace("1 / FAILS", "pass")
+    done = ran(repo, flow.replace("level=2", 'level=2, fails="init"'), code=1)
+    assert "@audited.runtime_init failed" in done.err
+    assert "ValueError: no audit today" in done.err
+    assert "gitflowrun/runtime" not in done.err
+    run = latest(repo)
+    assert run.status is Status.FAILED
+    done = ran(repo, flow.replace("level=2", 'level=2, fails="finished"'))
+    assert "warning: @audited.runtime_finished failed" in done.err
+    assert "ValueError: too late" in done.err
+    assert "gitflowrun/runtime" not in done.err
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+def test_an_exception_that_a_decorator_handles(repo: GitRepo, is_told: bool) -> None:
+    """The task is done when `task_exception` returns True and says what follows, as Metaflow's decorators say it."""
+    said = "        flow._transition = (graph[step_name].out_funcs, None)\n" * is_told
+    flow = FLOW.replace("1 / FAILS", "pass").replace(
+        "        self.next(self.end)\n",
+        "        1 / (self.index or 0)\n        self.next(self.end)\n",
+    )
+    repo.write("other.py", PLUGIN.replace("        return True\n", f"{said}        return True\n"))
+    ran(repo, flow.replace("from plugin", "from other"), code=0 if is_told else 1)
+    assert "task_exception division by zero" in noted(repo)
+    if is_told:
+        assert value_of(one_task(latest(repo), "end"), "handled") == "division by zero"
+    else:
+        error = one_task(latest(repo), "start").record.attempts[-1].error
+        assert "ended without self.next" in str(error)
+
+
+def test_wrong_attributes_and_classes() -> None:
+    """A decorator without a name, another class, and an attribute that it does not have are refused."""
+
+    class Nameless(decorators.StepDecorator):
+        pass
+
+    class Named(decorators.StepDecorator):
+        name = "named_for_a_test"
+        defaults = {"a": 1}  # noqa: RUF012
+
+    for kind in (Nameless, int, decorators.FlowDecorator):
+        with pytest.raises(DecoratorError, match="can't be a decorator"):
+            decorators.make_step_decorator(kind)  # type: ignore[arg-type]
+    with pytest.raises(DecoratorError, match="can't be a decorator"):
+        decorators.make_flow_decorator(Named)  # type: ignore[arg-type]
+    with pytest.raises(InvalidDecoratorAttribute, match="@named_for_a_test has no attribute 'b'"):
+        decorators.make_step_decorator(Named)(b=1)
