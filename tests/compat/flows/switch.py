@@ -1,3 +1,4 @@
+# differs: 2.client.steps.start.0.exception: other words
 # run: run
 # run: run --kind b
 # run: run --kind c

@@ -1,3 +1,4 @@
+# differs: 0.client.steps.\w+.0.(artifacts.legs|stdout): a join has its inputs in the order of the split, where Metaflow's varies
 from metaflow import FlowSpec, step
 
 
