@@ -32,7 +32,7 @@ from gitflowrun.errors import (
     UntrustedArtifact,
 )
 from gitflowrun.failpoints import reached
-from gitflowrun.flow.definition import complete, facts_of
+from gitflowrun.flow.definition import complete, facts_of, load_hooks
 from gitflowrun.flow.execute import StepOutcome, execute_step
 from gitflowrun.flow.foreach import items_artifact
 from gitflowrun.flow.task_state import ArtifactSource
@@ -109,6 +109,7 @@ class TaskRunner:
             with _silenced():  # the program has said it
                 complete(flow_cls, context.decospecs, options, context.user, configs=configs)
             self._facts = facts_of(flow_cls)
+            load_hooks(flow_cls)
         except Exception as error:  # noqa: BLE001  (a user's decorator may raise anything, and each task should say it)
             self._incomplete = error
 
