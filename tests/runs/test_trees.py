@@ -295,7 +295,7 @@ def test_a_step_that_grows_is_encoded_as_one_that_is_made_at_once(
     step, tasks = StepTree(), dict[str, Oid]()
     for turn in turns:
         for task, tree in turn:
-            step.put(str(task), tree and oid(tree))
+            step.put(str(task), oid(tree) if tree else None)
             tasks.pop(str(task), None)
             if tree:
                 tasks[str(task)] = oid(tree)
