@@ -203,10 +203,9 @@ class CodeState:
 class RunOverview:
     """A run; `note` is the git note on it, `signed_by` what it says itself of its signature, if it has one.
 
-    Of tasks whose records are damaged or too large to be read, `unreadable` has the first twenty; `failures` has the
-    first hundred. Where INFO, the
-    history or the list of steps is damaged, the status is `DAMAGED`, `unreadable` says why, and what only they tell is
-    empty.
+    `configs` says of each config where it came from. Of tasks whose records are damaged or too large to be read,
+    `unreadable` has the first twenty; `failures` has the first hundred. Where INFO, the history or the list of steps
+    is damaged, the status is `DAMAGED`, `unreadable` says why, and what only they tell is empty.
     """
 
     pathspec: str
@@ -223,6 +222,7 @@ class RunOverview:
     system_tags: tuple[str, ...]
     origin: str | None
     parameters: Mapping[str, str]
+    configs: Mapping[str, str]
     code: CodeState
     versions: Mapping[str, str]
     platform: str
@@ -231,6 +231,12 @@ class RunOverview:
     failures: tuple[Failure, ...]
     unreadable: tuple[Failure, ...]
     artifacts: tuple[ArtifactRow, ...]
+
+
+def _configs(sources: object) -> dict[str, str]:
+    """Where the configs of a run come from, in what anybody may have written."""
+    rows = sources.items() if isinstance(sources, dict) else ()
+    return {name: it for name, it in rows if isinstance(name, str) and isinstance(it, str)}
 
 
 def run_overview(run: StoredRun, tags: tuple[str, ...]) -> RunOverview:
@@ -254,6 +260,7 @@ def run_overview(run: StoredRun, tags: tuple[str, ...]) -> RunOverview:
         system_tags=info.system_tags,
         origin=f"{origin.kind} {origin.run.pathspec}" if origin else None,
         parameters=dict(info.parameters),
+        configs=_configs(info.environment.get("configs")),
         code=_code(
             info,
             tally.other_code,

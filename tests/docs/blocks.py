@@ -1,6 +1,6 @@
 """Runs the fenced blocks of README and docs in a repository of their own and compares what they print.
 
-    ```python title="hello.py"     written to that file of the sandbox
+    ```python title="hello.py"     written to that file of the sandbox; so are json and toml
     ```python                      executed
     ```console                     `$ command` lines are run by sh, plain `git runs` here; below is what they print
     ```console title="40 columns"  likewise, on a terminal of that width
@@ -183,7 +183,7 @@ class Sandbox:
         if block.kind == "sh" and block.title == ".ci/run":
             for command in MAIN_JOB.findall(block.text):
                 self.shell(command)
-        elif block.kind == "python" and block.title:
+        elif block.kind in {"python", "json", "toml"} and block.title:
             self.repo.write(block.title, block.text)
         elif block.kind == "python":
             done = self.repo.python("-c", block.text)

@@ -97,7 +97,7 @@ def _record(step: bytes, task: bytes) -> Callable[[RunParts], Any]:
 # ---- Fields of records ----
 
 _OPEN_MAPS = frozenset(
-    {"artifacts", "packages", "variables", "lock_files", "parameters", "steps", "facts"}
+    {"artifacts", "packages", "variables", "lock_files", "parameters", "configs", "steps", "facts"}
 )
 
 

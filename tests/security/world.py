@@ -30,12 +30,13 @@ FLOW = """
 import dataclasses, os, sys, time
 from collections import Counter
 import numpy as np
-from gitflowrun import FlowSpec, Parameter, current, parallel, retry, step
+from gitflowrun import Config, FlowSpec, Parameter, current, parallel, retry, step
 
 
 class MyFlow(FlowSpec):
     p = Parameter("p", default="text", help="a parameter")
     n = Parameter("n", default=2)
+    config = Config("config", default_value={"deep": {"a": [1, 2]}})
 
     @retry(times=1)
     @step

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gitflowrun.errors import CorruptRecord, UsageError
+from gitflowrun.errors import (
+    CorruptRecord,
+    MissingObject,
+    NotFound,
+    UntrustedArtifact,
+    UsageError,
+)
 from gitflowrun.flow.config.declaration import declaration_of
 from gitflowrun.flow.members import configs_of, uses_configs
 from gitflowrun.runtime.ipc.request import RunKind
@@ -19,6 +25,8 @@ from gitflowrun.values import field, frozen
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from gitflowrun.artifacts.artifacts import ArtifactReader
+    from gitflowrun.artifacts.reference import ArtifactRef
     from gitflowrun.flow import FlowSpec
     from gitflowrun.git.repository import Repository
     from gitflowrun.runs.read import StoredRun
@@ -141,18 +149,37 @@ def _stored_configs(flow_cls: type[FlowSpec], origin: StoredRun) -> dict[str, An
     from gitflowrun.artifacts.artifacts import ArtifactReader
     from gitflowrun.runtime.scheduler.resume import parameters_task
 
-    record = parameters_task(origin).record
+    task = parameters_task(origin)
     reader = ArtifactReader(origin.objects)
     values: dict[str, Any] = {}
     for attribute, config in configs_of(flow_cls).items():
-        ref = record.artifacts.get(attribute)
+        ref = task.record.artifacts.get(attribute)
         if ref is None:
             continue
-        value = values[attribute] = reader.load(ref, trusted=False)
-        if not (value is None or isinstance(value, dict) or declaration_of(config).plain):
-            raise CorruptRecord(
-                f"{origin.pathspec} has a {type(value).__name__} where the flow has the config "
-                f"{declaration_of(config).name!r}",
-                hint="start a new run: `run` reads the configs anew",
-            )
+        try:
+            values[attribute] = _loaded(reader, ref, is_plain=declaration_of(config).plain)
+        except (CorruptRecord, MissingObject, UntrustedArtifact, NotFound) as error:
+            message = f"{task.pathspec}/{attribute} can't be taken over as the config {declaration_of(config).name!r}"
+            raise type(error)(
+                f"{message}: {error.message}",
+                hint=error.hint or "start a new run: `run` reads the configs anew",
+            ) from error
     return values
+
+
+def _loaded(reader: ArtifactReader, ref: ArtifactRef, *, is_plain: bool) -> Any:
+    """A stored config, which may be a stranger's.
+
+    Raises:
+        CorruptRecord: it is none, or damaged.
+        UntrustedArtifact: it is something that runs code when it is loaded.
+        MissingObject: it is not here.
+    """
+    from gitflowrun.flow.config.known import LARGEST
+
+    if ref.size > LARGEST:
+        raise CorruptRecord(f"it takes more than {LARGEST >> 20} MiB")
+    value = reader.load(ref, trusted=False)
+    if not (value is None or isinstance(value, dict) or is_plain):
+        raise CorruptRecord(f"it is of type {type(value).__name__}, not a map")
+    return value

@@ -15,10 +15,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gitflowrun.artifacts.codecs.payload import Unencodable
 from gitflowrun.artifacts.config_value import plain
 from gitflowrun.errors import ConfigError, GitflowrunError, UsageError
 from gitflowrun.flow.config.declaration import declaration_of
-from gitflowrun.flow.config.known import pack_configs, unpack_configs
+from gitflowrun.flow.config.known import LARGEST, pack_configs, unpack_configs
 from gitflowrun.flow.config.parsers import find_parser, json_parser
 from gitflowrun.flow.members import configs_by_name, configs_of
 from gitflowrun.flow.parameter_values import (
@@ -327,8 +328,6 @@ def _file(name: str, path: str, places: list[Path], problems: list[str]) -> tupl
 
 def _parsed(it: ConfigDeclaration, text: str, problems: list[str]) -> Any:
     """The value of a config's text as plain data; None, with a problem more, where there is none."""
-    from gitflowrun.artifacts.codecs.payload import Unencodable
-
     if it.plain and it.parser is None:
         return text
     try:
@@ -362,7 +361,10 @@ def _failed(it: ConfigDeclaration, error: Exception) -> str:
 def _made_plain(it: ConfigDeclaration, value: Any) -> Any:
     """A value of plain dicts, which travels and is stored exactly."""
     made = plain(dict(value) if isinstance(value, dict) and not it.plain else value)
-    return unpack_configs(pack_configs({it.attribute: made}))[it.attribute]
+    packed = pack_configs({it.attribute: made})
+    if len(packed[it.attribute]) > LARGEST:
+        raise Unencodable(f"it takes more than {LARGEST >> 20} MiB")
+    return unpack_configs(packed)[it.attribute]
 
 
 def _secret_keys(value: Any, path: str) -> Iterator[str]:

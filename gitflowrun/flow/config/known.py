@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 from gitflowrun.artifacts.config_value import wrapped
 from gitflowrun.flow.config.declaration import declaration_of, known_configs, set_known
 from gitflowrun.flow.members import configs_by_name, configs_of, parameters_of
+from gitflowrun.limits import RECORD_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+LARGEST = 4 * RECORD_SIZE
+"""The most bytes of a config as it is stored: each process of the run has it. Numbers take more than in their file."""
 _CODEC = "plain/1"
 
 

@@ -257,7 +257,9 @@ def test_an_origin_that_is_something_else(flow: GitRepo) -> None:
     run(flow, "run")
     flow.write("train.py", FLOW)
     done = run(flow, "resume", "1", code=1)
-    assert "has a list where the flow has the config 'train-cfg'" in done.err
+    assert (
+        "can't be taken over as the config 'train-cfg': it is of type list, not a map" in done.err
+    )
     assert "Traceback" not in done.err
 
 

@@ -104,12 +104,18 @@ def _run_facts(top: Path | None, run: overview.RunOverview, screen: Screen) -> I
         ("Left out", some_files(run.code.left_out, run.code.left_out_count)),
         ("Differs", _other_code(run.code.other_code)),
         ("Script", printable(run.code.script)),
+        ("Configs", _configs(run.configs)),
         ("Python", printable(f"{python} on {run.platform}{packages}" if python else "")),
         ("Uid", str(run.uid)),
         ("Commit", str(run.commit)),
         ("Signed by", _signed_by(run)),
         ("Note", "\n".join(map(printable, (run.note or "").split("\n")))),
     )
+
+
+def _configs(sources: Mapping[str, str]) -> str:
+    """Where the configs come from, a line each."""
+    return "\n".join(printable(f"{name}: {source}") for name, source in sources.items())
 
 
 def _signed_by(run: overview.RunOverview) -> str:
