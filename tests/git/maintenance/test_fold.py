@@ -336,8 +336,9 @@ def test_a_multi_pack_index_that_comes_while_packs_go(
 
 
 def test_payloads_are_not_searched_for_deltas(repo: GitRepo) -> None:
-    """With the line in info/attributes, a repack makes no deltas of payloads; other files get theirs."""
-    for place in ("steps/train/1/blake3", "other"):
+    """With the lines in info/attributes, a repack makes no deltas of payloads; other files get theirs."""
+    places = ("steps/train/1/blake3", "steps/train/1/attempts/0/blake3", "other")
+    for place in places:
         base = noise(20_000, len(place))
         for number in range(4):
             repo.write(f"{place}/{number}", base + b"%d" % number + noise(200, number))
@@ -346,11 +347,10 @@ def test_payloads_are_not_searched_for_deltas(repo: GitRepo) -> None:
     repo.git("repack", "-adfq")
     listing = repo.git("verify-pack", "-v", str(pack_files(repo)[0].with_suffix(".idx")))
     deltas = {line.split()[0] for line in listing.splitlines() if len(line.split()) == 7}
-    payloads, others = (
-        {repo.git("rev-parse", f"HEAD:{place}/{number}") for number in range(4)}
-        for place in ("steps/train/1/blake3", "other")
+    payloads, earlier, others = (
+        {repo.git("rev-parse", f"HEAD:{place}/{number}") for number in range(4)} for place in places
     )
-    assert not deltas & payloads
+    assert not deltas & (payloads | earlier)
     assert deltas & others
 
 
@@ -364,7 +364,8 @@ def test_the_users_attributes_stay(repo: GitRepo, text: str | None) -> None:
     for _ in range(2):
         exempt_from_deltas(open_repo(repo), *PAYLOAD_PATTERNS)
     kept = (text or "").splitlines()
-    assert path.read_text() == "".join(f"{line}\n" for line in [*kept, "steps/*/*/blake3/* -delta"])
+    added = ["steps/*/*/blake3/* -delta", "steps/*/*/attempts/*/blake3/* -delta"]
+    assert path.read_text() == "".join(f"{line}\n" for line in [*kept, *added])
 
 
 def test_attributes_that_can_not_be_written(repo: GitRepo) -> None:
