@@ -106,6 +106,8 @@ def test_git_shows_records_once_that_is_installed(with_program: GitRepo) -> None
     shown = repo.git("diff", "runs/MyFlow/1", "runs/MyFlow/2")
     assert '-  - 0: "one"\n+  - 0: "two"' in shown
     assert not re.search(r"Binary files \S+/(INFO|TASK|\w+\.msgpack) ", shown)
+    records = ("steps/train/2/TASK", "steps/train/2/attempts/0/TASK")
+    assert repo.git("check-attr", "diff", *records).count(": diff: runs") == len(records)
 
 
 def test_it_is_taken_back(with_program: GitRepo) -> None:
