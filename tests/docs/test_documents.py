@@ -72,7 +72,7 @@ def test_only_known_kinds_of_blocks() -> None:
     """A block is one the harness runs, or is marked as text."""
     for document in DOCUMENTS:
         for block in blocks(document):
-            assert block.kind in {"console", "python", "sh", "text", "mermaid"}, (
+            assert block.kind in {"console", "json", "mermaid", "python", "sh", "text", "toml"}, (
                 document,
                 block.kind,
             )
