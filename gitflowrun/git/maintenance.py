@@ -599,11 +599,19 @@ def _input(pack_dir: Path, pack: _SmallPack) -> _Input | None:
 
 
 def _with_names(path: Path, given: _Input) -> Iterator[bytes]:
-    """The objects of a pack as git is told of them: all but trees under a name in which it searches no deltas."""
-    with path.open("rb", buffering=0) as file:
+    """The objects of a pack as git is told of them: all but trees under a name in which it searches no deltas.
+
+    Of a pack that is gone, as a repack of the user's deletes them, nobody knows which are trees: git finds its objects
+    elsewhere, and searches none.
+    """
+    heads: dict[bytes, bytes] = {}
+    with contextlib.suppress(FileNotFoundError), path.open("rb", buffering=0) as file:
         for oid in _ids(given.ids):
-            kind = os.pread(file.fileno(), 1, given.offsets[oid])[0] >> 4 & 7
-            yield oid.hex().encode() + (b"\n" if kind in _TREES else b" %s\n" % _NO_DELTA)
+            heads[oid] = os.pread(file.fileno(), 1, given.offsets[oid])
+    for oid in _ids(given.ids):
+        head = heads.get(oid)
+        is_tree = bool(head) and head[0] >> 4 & 7 in _TREES  # type: ignore[index]
+        yield oid.hex().encode() + (b"\n" if is_tree else b" %s\n" % _NO_DELTA)
 
 
 def _read_index(path: Path) -> PackIndex:

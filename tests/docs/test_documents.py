@@ -12,7 +12,7 @@ from tests.helpers.repos import ROOT
 
 # Paths in the user's repository, in a run's tree, and of what is planned.
 NOT_OURS = {
-    ".git/gitflowrun/", "incoming/", "code/", "data/", "cards/", "web/", "compat/", "objects/", ".aws/",
+    ".git/gitflowrun/", "incoming/", "code/", "data/", "cards/", "web/", "compat/", "objects/", ".aws/", "attempts/",
 }  # fmt: skip
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 
