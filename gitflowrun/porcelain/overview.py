@@ -147,6 +147,8 @@ class StepOverview:
 
     `seconds` spans from the first start to the last end of tasks that ran in this run; None when none did. Of a run
     with very many tasks, `not_counted` are those of which nothing but their number was looked at.
+
+    `decorators` are the names of its decorators, the uppermost first.
     """
 
     name: str
@@ -157,6 +159,7 @@ class StepOverview:
     retries: int
     seconds: float | None
     not_counted: int
+    decorators: tuple[str, ...] = ()
 
 
 @frozen
@@ -368,6 +371,10 @@ def task_overview(task: StoredTask) -> TaskOverview:
     )
 
 
+_MOST_DECORATORS = 20
+_DECORATOR_NAME = 100
+
+
 class _Tally:
     """What there is to say of a run's tasks, counted record by record: a record may take megabytes.
 
@@ -388,6 +395,10 @@ class _Tally:
         self._run = run
         self._uid = uid
         self._end = time.process_time() + TASKS_SECONDS
+        try:
+            self._graph = run.info.graph
+        except CorruptRecord:  # which the overview of the run says
+            self._graph = {}
         steps = [step for step in self._steps() if not is_private(step)]
         self._shares = _shares({step: self._count(step) for step in steps})
         self.other_code = other_code(it for step in steps for it in self._of_step(step))
@@ -425,9 +436,9 @@ class _Tally:
                 adopted += 1
             yield record
         seconds = finished - started if started < inf else None
-        self.steps.append(
-            StepOverview(step, tasks, failed, unfinished, adopted, retries, seconds, passed)
-        )
+        marks = _decorators(self._graph, step)
+        counts = (tasks, failed, unfinished, adopted, retries, seconds, passed)
+        self.steps.append(StepOverview(step, *counts, marks))
 
     def _count(self, step: str) -> int:
         try:
@@ -447,6 +458,16 @@ class _Tally:
             yield from self._run.tasks_of(step)
         except CorruptRecord as error:
             self.unreadable.append(Failure(step, error.message))
+
+
+def _decorators(graph: Mapping[str, Any], step: str) -> tuple[str, ...]:
+    """The names of a step's decorators, the uppermost first. The graph may be anybody's data."""
+    found: Any = graph
+    for key in ("steps", step, "decorators"):
+        found = found.get(key) if isinstance(found, dict) else None
+    rows = found[:_MOST_DECORATORS] if isinstance(found, list | tuple) else ()
+    names = [str(row.get("name"))[:_DECORATOR_NAME] for row in rows if isinstance(row, dict)]
+    return tuple(name.removeprefix("__main__.") for name in reversed(names))
 
 
 def _shares(counts: Mapping[str, int]) -> dict[str, int]:

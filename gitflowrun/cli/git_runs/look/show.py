@@ -278,6 +278,7 @@ def short_type(name: str) -> str:
 def _step_table(run: overview.RunOverview, screen: Screen) -> Iterator[str]:
     columns = [
         Column("STEP"), Column("TASKS", right=True), Column("TOOK", right=True), Column("NOTE"),
+        Column("DECORATORS", shrinks=True),
     ]  # fmt: skip
     rows: list[list[Cell | str]] = []
     unfinished = "running" if run.status is Status.RUNNING else "unfinished"
@@ -289,7 +290,8 @@ def _step_table(run: overview.RunOverview, screen: Screen) -> Iterator[str]:
         notes += [f"{step.not_counted:,} not looked at"] if step.not_counted else []
         took = "" if step.seconds is None else duration(step.seconds)
         paint = screen.style.red if step.failed else None
-        rows.append([step.name, str(step.tasks), took, Cell(", ".join(notes), paint)])
+        marks = " ".join(f"@{printable(name)}" for name in step.decorators)
+        rows.append([step.name, str(step.tasks), took, Cell(", ".join(notes), paint), marks])
     return table(columns, rows, screen, _INDENT)
 
 
