@@ -63,6 +63,9 @@ if TYPE_CHECKING:
     from gitflowrun.flow.user_decorators.mutators import FlowMutator, StepMutator
     from gitflowrun.flow.user_decorators.packaging import package_sources, package_suffixes
     from gitflowrun.flow.user_decorators.user_step import UserStepDecorator
+    from gitflowrun.runner.deployer import DeployedFlow, Deployer, NBDeployer
+    from gitflowrun.runner.metaflow_runner import Runner
+    from gitflowrun.runner.nbrun import NBRunner
     from gitflowrun.utilities.multicore_utils import parallel_imap_unordered, parallel_map
     from gitflowrun.utilities.profiling import profile
     from gitflowrun.version import get_version
@@ -99,6 +102,9 @@ _MODULES = {
     "gitflowrun.flow.user_decorators.user_step": "UserStepDecorator",
     "gitflowrun.flow": "FlowSpec JSONType JSONTypeClass Parameter current step",
     "gitflowrun.artifacts.codecs.bytes": "FileArtifact from_chunks from_file",
+    "gitflowrun.runner.deployer": "DeployedFlow Deployer NBDeployer",
+    "gitflowrun.runner.metaflow_runner": "Runner",
+    "gitflowrun.runner.nbrun": "NBRunner",
     "gitflowrun.utilities.multicore_utils": "parallel_imap_unordered parallel_map",
     "gitflowrun.utilities.profiling": "profile",
     "gitflowrun.version": "get_version",
@@ -110,6 +116,8 @@ __all__ = [
     "Config",
     "ConfigValue",
     "DataArtifact",
+    "DeployedFlow",
+    "Deployer",
     "FileArtifact",
     "Flow",
     "FlowMutator",
@@ -118,8 +126,11 @@ __all__ = [
     "JSONType",
     "JSONTypeClass",
     "Metaflow",
+    "NBDeployer",
+    "NBRunner",
     "Parameter",
     "Run",
+    "Runner",
     "Step",
     "StepMutator",
     "Task",

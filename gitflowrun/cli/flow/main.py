@@ -38,6 +38,7 @@ COMMANDS = {
     "tag": ("tag", "Add, remove, replace or list tags of runs."),
     "output-dot": ("describe", "Print the graph for GraphViz."),
     "output-raw": ("describe", "Print all that is known of the graph, with --json as JSON."),
+    "options": ("option_list", "Print the options of the flow as JSON, for programs."),
     "version": ("describe", "Print the version of gitflowrun."),
     "help": ("describe", "Show this help."),
 }

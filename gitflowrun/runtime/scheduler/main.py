@@ -51,6 +51,7 @@ from gitflowrun.settings import Isolation, unknown_settings, user_name
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
+    from _thread import LockType
     from collections.abc import Callable, Mapping, Sequence
 
     from gitflowrun.git.objects import Oid
@@ -81,6 +82,7 @@ class SchedulerMain:
     ) -> None:
         self._channels = channels
         self._make_listener = make_listener
+        self._waiting: Sequence[LockType] = ()
 
     def serve(self) -> int:
         """Read what is to run and run it; the exit code."""
@@ -96,6 +98,7 @@ class SchedulerMain:
         reached("run.told")
         self._channels.say(RunFinished(code, error))  # 6
         tidy(repo)  # 7
+        run_info.wait_for_readers(self._waiting)
         return code
 
     def _run(self, start: StartRun, repo: Repository) -> tuple[int, str | None]:
@@ -134,7 +137,7 @@ class SchedulerMain:
         with create_run(repo, info, snapshot, first_tasks) as writer:
             try:
                 files = (request.run_id_file, request.runner_attribute_file)
-                run_info.announce(writer.identity, repo, *files)  # 4
+                self._waiting = run_info.announce(writer.identity, repo, *files)  # 4
             except GitflowrunError:
                 writer.commit([], status=Status.FAILED)
                 raise

@@ -12,9 +12,11 @@ import contextlib
 import os
 import re
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gitflowrun import threads
 from gitflowrun._version import __version__
 from gitflowrun.artifacts.digest import digest
 from gitflowrun.errors import GitflowrunError, UsageError
@@ -37,6 +39,7 @@ from gitflowrun.settings import Isolation
 from gitflowrun.values import replace
 
 if TYPE_CHECKING:
+    from _thread import LockType
     from collections.abc import Collection, Iterable, Mapping
 
     from gitflowrun.git.objects import Oid
@@ -44,6 +47,8 @@ if TYPE_CHECKING:
     from gitflowrun.runs.read import StoredRun, StoredTask
     from gitflowrun.runtime.ipc.messages import StartRun, StoredParameters
 
+_LATE_READER = 5.0
+"""Seconds for which a run that has ended waits for those who are to read of it from a FIFO."""
 ALLOWED = (
     "PYTHONHASHSEED", "PYTHONPATH", "PYTHONOPTIMIZE", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS",
     "NUMEXPR_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "CUBLAS_WORKSPACE_CONFIG", "TZ", "LANG",
@@ -355,24 +360,40 @@ def check_files(*paths: Path | None) -> None:
             )
 
 
-def announce(run: RunIdentity, repo: Repository, id_file: Path | None, facts: Path | None) -> None:
+def announce(
+    run: RunIdentity, repo: Repository, id_file: Path | None, facts: Path | None
+) -> list[LockType]:
     """Write the run id, and the run's facts as JSON, to where programs wait for them.
+
+    Returns:
+        Of FIFOs, locks that are released when somebody has read what is written there, whenever that is.
 
     Raises:
         GitflowrunError: a file can't be written.
     """
+    waiting = []
     if id_file is not None:
-        _write(id_file, str(run.id), run)
+        waiting.append(_write(id_file, str(run.id), run))
     if facts is not None:
         import json
 
         metadata = f"local@{repo.common_dir}"
         content = {"run_id": str(run.id), "flow_name": run.flow, "metadata": metadata}
-        _write(facts, json.dumps(content), run)
+        waiting.append(_write(facts, json.dumps(content), run))
+    return [lock for lock in waiting if lock is not None]
 
 
-def _write(path: Path, text: str, run: RunIdentity) -> None:
+def wait_for_readers(waiting: Iterable[LockType]) -> None:
+    """Give those who read FIFOs a last chance: what nobody has read when a run's processes end is gone."""
+    for lock in waiting:
+        lock.acquire(timeout=_LATE_READER)
+
+
+def _write(path: Path, text: str, run: RunIdentity) -> LockType | None:
     try:
+        if path.is_fifo():
+            # Whoever is to read it may come late, or be gone for ever: the run does not wait for that.
+            return threads.start(partial(_write_late, path, text))
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise GitflowrunError(
@@ -380,3 +401,9 @@ def _write(path: Path, text: str, run: RunIdentity) -> None:
             f"{error.strerror}",
             hint=f"name another file and resume run {run.id}",
         ) from error
+    return None
+
+
+def _write_late(path: Path, text: str) -> None:
+    with contextlib.suppress(OSError):  # who has opened it has gone
+        path.write_text(text, encoding="utf-8")

@@ -1,0 +1,1 @@
+"""Programs that start flows: `Runner` for files, `NBRunner` for notebooks."""
