@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gitflowrun.errors import CorruptRecord, TooLarge
+from gitflowrun.names import PARAMETERS_STEP
 from gitflowrun.runs.records import CONTROL_TASK, INFO
 from gitflowrun.values import frozen
 
@@ -152,6 +153,14 @@ def private_names(record: TaskRecord) -> Collection[str]:
     return names if gang is not None and not gang.index else names - _OF_CONTROL_TASKS
 
 
+# Types of entries that are others than their names, in Metaflow as well.
+_TYPES = {
+    "attempt_ok": "internal_attempt_status",
+    "start_step": "graph_structure",
+    "end_step": "graph_structure",
+}
+
+
 def metadata_entries(task: TaskReader, of: object) -> list[Metadata]:
     """A task's metadata, oldest first: the entries that its records hold, and those that follow from it.
 
@@ -167,7 +176,7 @@ def metadata_entries(task: TaskReader, of: object) -> list[Metadata]:
     ]
     names = {entry.name for entry in stored}
     derived = [
-        Metadata(name, value, _ms(time), name, of)
+        Metadata(name, value, _ms(time), _TYPES.get(name, name), of)
         for name, value, time in _derived_entries(task)
         if name not in names
     ]
@@ -189,6 +198,7 @@ def _derived_entries(task: TaskReader) -> Iterator[tuple[str, Any, float]]:
     if executor is not None:
         for name, value in _run_entries(executor.info).items():
             yield name, value, started
+    yield from _end_points(task, run.info)
     yield "ds-root", task.run.source.spec.partition("@")[2], started
     yield "origin-run-id", str(run.info.origin.run.id) if run.info.origin else "None", started
     if task.origin_pathspec is not None:
@@ -209,6 +219,13 @@ def _derived_entries(task: TaskReader) -> Iterator[tuple[str, Any, float]]:
         yield "attempt", str(attempt.number), attempt.started
         yield "attempt_ok", str(attempt.ok), attempt.finished
         yield "attempt-done", str(attempt.number), attempt.finished
+
+
+def _end_points(task: TaskReader, info: RunInfo) -> Iterator[tuple[str, str, float]]:
+    """Which steps are the first and the last one: of the `_parameters` task alone."""
+    if task.record.name.step == PARAMETERS_STEP:
+        for which in ("start_step", "end_step"):
+            yield which, str(info.graph.get(which) or which.removesuffix("_step")), task.started
 
 
 def _executor(task: TaskReader, run: StoredRun) -> StoredRun | None:

@@ -221,9 +221,20 @@ def test_metadata(run: Run) -> None:
     assert entry.task == task
     assert isinstance(entry.created_at, int)
     assert entry.name == entry.type
+    (status,) = [it for it in task.metadata if it.name == "attempt_ok"]
+    assert status.type == "internal_attempt_status"
     assert (task.runtime_name, task.current_attempt) == ("dev", 0)
     assert task.environment_info["platform"] == "test"
     assert run["train"].environment_info == task.environment_info
+
+
+def test_metadata_of_the_parameters(run: Run) -> None:
+    """They also say which steps are the first and the last one, whatever these are called; other tasks do not."""
+    task = Task(f"{run.pathspec}/_parameters/0")
+    assert (task.metadata_dict["start_step"], task.metadata_dict["end_step"]) == ("start", "end")
+    types = {it.type for it in task.metadata if it.name in {"start_step", "end_step"}}
+    assert types == {"graph_structure"}
+    assert "start_step" not in run["start"]["1"].metadata_dict
 
 
 def test_output(run: Run) -> None:

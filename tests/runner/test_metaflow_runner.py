@@ -42,6 +42,24 @@ def test_parameters_and_options(here: GitRepo, capfd: pytest.CaptureFixture[str]
         _ = result.stdout
 
 
+def test_configs(here: GitRepo) -> None:
+    """They are given as files, or as values of any kind, before what depends on them is asked for."""
+    members = "    c = Config('c', default='c.json')\n    p = Parameter('p', default=config_expr('c.p'))\n"
+    here.write("f.py", flow("self.seen = (self.c.p, self.p)", members=members))
+    here.write("other.json", '{"p": 2}')
+    ways = ({"config_value": [("c", {"p": 1})]}, {"config": [("c", "other.json")]})
+    seen = []
+    for way in ways:
+        with Runner("f.py", show_output=False, **way) as runner:
+            for more in ({}, {"p": 9}):
+                result = runner.run(**more)
+                assert result.run.data is not None, result.stderr
+                seen.append(result.run.data.seen)
+    assert seen == [(1, 1), (1, 9), (2, 2), (2, 9)]
+    with Runner("f.py", show_output=False) as runner, pytest.raises(RuntimeError, match=r"c\.json"):
+        runner.run()
+
+
 def test_output_is_shown(here: GitRepo, capsys: pytest.CaptureFixture[str]) -> None:
     """What the flow's program writes appears on the streams of the one who waits."""
     here.write("f.py", flow("print('from the step')"))

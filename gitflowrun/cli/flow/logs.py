@@ -11,6 +11,7 @@ from gitflowrun.cli.flow.context import FlowContext, described
 from gitflowrun.cli.git_runs.look.logs import LogPrinter, at_attempt
 from gitflowrun.cli.options import attempt_option, stream_options
 from gitflowrun.cli.output.terminal import open_screen
+from gitflowrun.errors import FlowError
 
 
 class _DefaultsToShow(click.Group):
@@ -44,3 +45,17 @@ def show(
                 printer.print(task, stream)
             sys.stdout.flush()
     return damage.exit_code
+
+
+@logs_command.command(name="scrub", context_settings={"ignore_unknown_options": True})
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="RUN/STEP[/TASK]")
+def scrub(words: tuple[str, ...]) -> None:
+    """Say how output that should not be there goes: the commits of a run never change."""
+    path = next((word for word in words if not word.startswith("-")), None)
+    run = path.partition("/")[0] if path else "RUN"
+    raise FlowError(
+        f"the output of {path or 'a task'} is in git: the commits of a run never change, and new ones on top of them "
+        "would leave it where it is, for everybody who has the run",
+        hint=f"`git runs purge {run}` removes the run with all that it has, for good; "
+        "values of parameters with secret=True and of @secrets are masked before anything is recorded",
+    )

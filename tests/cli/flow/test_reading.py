@@ -193,6 +193,18 @@ def test_logs_of_nothing(path: str, code: int, capsys: pytest.CaptureFixture[str
     assert "Traceback" not in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("run")
+@pytest.mark.parametrize("words", [["1/train/2"], ["--both", "--all", "1/train"]])
+def test_logs_can_not_be_scrubbed(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """What is in git stays there: the command says so, and what removes the run; nothing has changed."""
+    assert _flow("logs", "scrub", *words) == 1
+    err = capsys.readouterr().err
+    assert "never change" in err
+    assert " runs purge 1`" in err
+    assert _flow("logs", "1/train/2", "--stdout") == 0
+    assert capsys.readouterr().out == "out 2\n"
+
+
 def test_logs_need_a_path(capsys: pytest.CaptureFixture[str]) -> None:
     """Without a path `logs` is used wrongly."""
     assert _flow("logs") == 2
