@@ -52,6 +52,14 @@ def test_attributes_of_an_exception() -> None:
     assert MetaflowException.headline == "Flow failed"
 
 
+def test_the_wrapper_of_an_exception() -> None:
+    """It is made of the exception, as in Metaflow, and survives pickling."""
+    wrapped = exception.MetaflowExceptionWrapper(ValueError("z"))
+    assert (wrapped.type, wrapped.exception) == ("builtins.ValueError", "z")
+    assert str(wrapped) == wrapped.stacktrace == "ValueError: z\n"
+    assert pickle.loads(pickle.dumps(wrapped)) == wrapped
+
+
 MINE = (
     "from gitflowrun.exception import MetaflowException\n"
     "class Mine(MetaflowException):\n"

@@ -19,12 +19,20 @@ class MetaflowExceptionWrapper(Exception):
     """An exception as text, which can be stored and read without the code that has raised it.
 
     Args:
-        type: Its class, such as `builtins.ValueError`.
+        type: Its class, such as `builtins.ValueError`; or the exception, which says all of it.
         exception: What it says.
         stacktrace: Where it was raised.
     """
 
-    def __init__(self, type: str = "", exception: str = "", stacktrace: str = "") -> None:  # noqa: A002  (Metaflow's names)
+    def __init__(
+        self,
+        type: str | BaseException = "",  # noqa: A002  (Metaflow's names)
+        exception: str = "",
+        stacktrace: str = "",
+    ) -> None:
+        if isinstance(type, BaseException):
+            error = type
+            type, exception, stacktrace = class_of(error), message_of(error), explained(error)  # noqa: A001
         super().__init__(exception)
         self.type = type
         self.exception = exception
@@ -33,7 +41,7 @@ class MetaflowExceptionWrapper(Exception):
     @classmethod
     def of(cls, error: BaseException) -> MetaflowExceptionWrapper:
         """What there is to say of an exception."""
-        return cls(class_of(error), message_of(error), explained(error))
+        return cls(error)
 
     def __str__(self) -> str:
         return self.stacktrace

@@ -80,6 +80,8 @@ def test_output_is_shown(here: GitRepo, capsys: pytest.CaptureFixture[str]) -> N
         ({"flag": 1}, TypeError, "must be bool"),
         ({"tags": "t"}, TypeError, "must be a list"),
         ({"decospecs": [1]}, TypeError, "must be str"),
+        ({"tags": [1]}, TypeError, "must be str"),
+        ({"run_id_file": 1}, TypeError, "must be path"),
     ],
 )
 def test_wrong_arguments(

@@ -112,4 +112,8 @@ def _kind(option: click.Parameter, parameter: Any) -> str:
         return "int"
     if parameter is not None:
         return _OF_PARAMETERS.get(parameter.kind, "any")
+    if isinstance(
+        option.type, click.types.FuncParamType
+    ):  # what it makes of the text is its own affair
+        return "path" if option.metavar == "PATH" else "str"
     return next((kind for type_, kind in _KINDS if isinstance(option.type, type_)), "any")
