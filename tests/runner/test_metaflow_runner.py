@@ -286,7 +286,7 @@ def test_within_a_step(here: GitRepo) -> None:
 
 @pytest.mark.parametrize("option", ["--runner-attribute-file", "--run-id-file"])
 def test_fifos_wait_for_late_readers(here: GitRepo, option: str) -> None:
-    """A run neither waits for who is to read, nor ends before somebody late has; nobody at all is no error."""
+    """A run does not wait for who is to read before it goes on, and does not end before somebody late has."""
     here.write("f.py", flow("open('begun', 'w')"))
     os.mkfifo("fifo")
     read: list[str] = []

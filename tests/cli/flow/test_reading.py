@@ -268,6 +268,39 @@ def test_tags_are_listed(repo: GitRepo, capsys: pytest.CaptureFixture[str]) -> N
     ]
 
 
+def test_tags_of_my_runs(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--my-runs leaves out what other people have run."""
+    make_run(repo, tags=["a"])
+    monkeypatch.setenv("METAFLOW_USER", "bob")
+    for words, expected in (([], "a\n"), (["--my-runs"], "")):
+        assert _flow("tag", "list", "--hide-system-tags", *words) == 0
+        assert capsys.readouterr().out == expected
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        (["x" * 501], "500"),
+        ([""], "0 characters"),
+        ([str(n) for n in range(51)], "50"),
+        (["user:ada"], ""),
+    ],
+)
+def test_a_replacement_is_all_or_nothing(
+    repo: GitRepo, bad: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A tag that can't be, or one too many, keeps the others from being removed; a system tag is passed over."""
+    make_run(repo, tags=["a"])
+    words = [word for tag in (*bad, "good") for word in ("--add", tag)]
+    code = _flow("tag", "replace", "--run-id", "1", "--remove", "a", *words)
+    assert code == (1 if said else 0)
+    assert said in capsys.readouterr().err
+    assert _flow("tag", "list", "1", "--hide-system-tags") == 0
+    assert capsys.readouterr().out.split() == (["a"] if said else ["good"])
+
+
 def test_flat_lists_are_for_programs(repo: GitRepo, capsys: pytest.CaptureFixture[str]) -> None:
     """--flat writes to stderr: the banner, then a tag a line; quiet, a line a run."""
     make_run(repo, tags=["a"])

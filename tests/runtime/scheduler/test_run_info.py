@@ -212,6 +212,21 @@ def test_who_waits_for_a_run_is_told(repo: GitRepo) -> None:
     assert caught.value.hint == "name another file and resume run 3"
 
 
+def test_a_fifo_that_nobody_reads(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither what announces a run nor its end waits for ever; who comes in time reads all of it."""
+    run, opened = RunIdentity("MyFlow", RunId("3"), Oid(b"u" * 20)), open_repo(repo)
+    fifo = repo.path / "fifo"
+    os.mkfifo(fifo)
+    monkeypatch.setattr(run_info, "_LATE_READER", 0.01)
+    waiting = announce(run, opened, fifo, None)
+    run_info.wait_for_readers(waiting)
+    assert [lock.locked() for lock in waiting] == [True]
+    assert fifo.read_text() == "3"
+    monkeypatch.setattr(run_info, "_LATE_READER", 60)
+    run_info.wait_for_readers(waiting)
+    assert announce(run, opened, repo.path / "id", None) == []
+
+
 RUN = RunIdentity("F", RunId("3"), Oid(b"u" * 20))
 ORIGIN = RunIdentity("F", RunId("2"), Oid(b"o" * 20))
 GRAPH = {"parameters": [{"name": "learn", "attribute": "rate"}, {"name": "size"}]}
