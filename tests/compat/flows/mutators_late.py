@@ -1,0 +1,22 @@
+from metaflow import FlowSpec, StepMutator, retry, step
+
+
+class Changes(StepMutator):
+    def mutate(self, one):
+        one.flow.add_parameter('x', None)
+
+
+class MutatorsLateFlow(FlowSpec):
+    @Changes
+    @retry
+    @step
+    def start(self):
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+
+
+if __name__ == "__main__":
+    MutatorsLateFlow()

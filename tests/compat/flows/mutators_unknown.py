@@ -1,0 +1,22 @@
+from metaflow import FlowSpec, StepMutator, retry, step
+
+
+class Changes(StepMutator):
+    def mutate(self, one):
+        one.add_decorator('foo')
+
+
+class MutatorsUnknownFlow(FlowSpec):
+    @Changes
+    @retry
+    @step
+    def start(self):
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+
+
+if __name__ == "__main__":
+    MutatorsUnknownFlow()
