@@ -187,7 +187,10 @@ class FlowContext:
             self.flow_cls, *given, kind, origin, lambda: (lambda: self.repository, self.user)
         )
         begin(self.flow_cls)
-        return replace(self, configs=found)
+        made = replace(self, configs=found)
+        if "repository" in vars(self):
+            vars(made)["repository"] = self.repository  # git is asked once
+        return made
 
     def check(self, decospecs: Iterable[str] = ()) -> None:
         """Check parameters, graph and decorators.
