@@ -44,7 +44,6 @@ from gitflowrun.limits import (
     RECORD_SIZE,
 )
 from gitflowrun.names import RunId
-from gitflowrun.porcelain.deletion.free import free
 from gitflowrun.porcelain.deletion.trash import RemovedRun, RemovedRuns, Trash
 from gitflowrun.porcelain.transfer.damaged import DamagedRuns
 from gitflowrun.porcelain.transfer.sync import (
@@ -331,11 +330,13 @@ class _Fetch(Transfer):
             RemovedRun(str(uid), str(run.tip), f"{label}/{run.flow}/{run.id}")
             for run, uid in found.items()
         )
-        copies = {self.tracking.ref(run.ref): run.tip for run in found}
-        with contextlib.suppress(
-            GitflowrunError
-        ):  # where that can't be now, the user's own gc does it
-            free(self.repo, copies, {*found.values()})
+        if found:
+            from gitflowrun.porcelain.deletion.free import free  # few fetches bring any
+
+            copies = {self.tracking.ref(run.ref): run.tip for run in found}
+            # Where that can't be now, the user's own gc does it.
+            with contextlib.suppress(GitflowrunError):
+                free(self.repo, copies, {*found.values()})
         self.tracking.note(dict.fromkeys(run.ref for run in found))
 
     def _own_names(self, info: Oid | None, uid: Oid | None) -> set[str]:
