@@ -599,18 +599,13 @@ def _input(pack_dir: Path, pack: _SmallPack) -> _Input | None:
 
 
 def _with_names(path: Path, given: _Input) -> Iterator[bytes]:
-    """The objects of a pack as git is told of them: all but trees under a name in which it searches no deltas.
-
-    Of a pack that is gone, as a repack of the user's deletes them, nobody knows which are trees: git finds its objects
-    elsewhere, and searches none.
-    """
-    heads: dict[bytes, bytes] = {}
+    """The objects of a pack as git is told of them: all but trees under a name in which it searches no deltas."""
+    heads: dict[bytes, bytes] = {}  # none of a pack that a repack of the user's has just deleted
     with contextlib.suppress(FileNotFoundError), path.open("rb", buffering=0) as file:
         for oid in _ids(given.ids):
             heads[oid] = os.pread(file.fileno(), 1, given.offsets[oid])
     for oid in _ids(given.ids):
-        head = heads.get(oid)
-        is_tree = bool(head) and head[0] >> 4 & 7 in _TREES  # type: ignore[index]
+        is_tree = any(head >> 4 & 7 in _TREES for head in heads.get(oid, b""))
         yield oid.hex().encode() + (b"\n" if is_tree else b" %s\n" % _NO_DELTA)
 
 
