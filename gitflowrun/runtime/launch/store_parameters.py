@@ -29,7 +29,7 @@ from gitflowrun.settings import user_name
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Container, Mapping
 
     from gitflowrun.artifacts.artifacts import Saved
     from gitflowrun.artifacts.codecs import Encoded
@@ -62,9 +62,7 @@ def store_parameters(
         UnserializableArtifact: a value can't be stored.
         RepositoryError: nothing can be written.
     """
-    from gitflowrun.flow.config.declaration import known_configs
     from gitflowrun.flow.definition import metadata_of, notices_of
-    from gitflowrun.flow.members import constants
 
     started = time.time()
     chosen = _choose(flow_cls, repository, request, origin, ask)
@@ -82,17 +80,7 @@ def store_parameters(
             name: it for name, it in encoded.items() if not parameters[name].is_public(shown[name])
         }
         hidden.refuse_copies(given, request.tags)
-    fixed = {
-        name: _encode(f"constant {name!r}", it)
-        for name, it in constants(flow_cls).items()
-        if name not in inherited
-    }
-    configs = {
-        name: _encode(f"config {name!r}", plain(it))
-        for name, it in known_configs(flow_cls).items()
-        if name not in inherited
-    }
-    saved = _save(repository, {**fixed, **configs, **encoded})
+    saved = _save(repository, {**_fixed(flow_cls, inherited), **encoded})
     values = {**(hidden.values if hidden else {}), **_variables(flow_cls)}
     return StoredParameters(
         {parameters[name].name: parameter_text(value) for name, value in shown.items()},
@@ -107,6 +95,22 @@ def store_parameters(
         (*(hidden.notices if hidden else ()), *notices_of(flow_cls)),
         metadata_of(flow_cls),
     )
+
+
+def _fixed(flow_cls: type[FlowSpec], inherited: Container[str]) -> dict[str, Encoded]:
+    """The constants and configs of a flow that its run does not have from its origin."""
+    from gitflowrun.flow.config.declaration import known_configs
+    from gitflowrun.flow.members import constants
+
+    found = {
+        name: _encode(f"constant {name!r}", it)
+        for name, it in constants(flow_cls).items()
+        if name not in inherited
+    }
+    for name, it in known_configs(flow_cls).items():
+        if name not in inherited:
+            found[name] = _encode(f"config {name!r}", plain(it))
+    return found
 
 
 def _variables(flow_cls: type[FlowSpec]) -> dict[str, SecretValue]:

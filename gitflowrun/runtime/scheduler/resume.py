@@ -200,23 +200,14 @@ def adopt(
     names: dict[TaskName, None] = {parameters.name: None}
     whole: list[str] = []
     postponed: list[PlannedTask] = []
-    while True:
-        planned = plan.take()
-        if planned is None:
-            if not plan.held:
-                break
-            plan.release()
-            continue
-        together = [planned]
-        while plan.owes_node:
-            together.append(plan.take() or planned)
+    for together in _planned(plan):
+        step = together[0].step
         done = [
-            None if planned.step in rerun else finished.find(node, _parents_of(node))
-            for node in together
+            None if step in rerun else finished.find(node, _parents_of(node)) for node in together
         ]
         if not all(
             found is not None
-            and _still_says(graph, planned.step, found.transition)
+            and _still_says(graph, step, found.transition)
             # A stranger's record may lie about who made its artifacts, and split without end.
             and (found.run.uid in trusted_runs or found.is_possible(names, max_num_splits))
             and reuse.is_whole(origin.task(found.task.name))
@@ -238,6 +229,19 @@ def adopt(
     plan.put_back(postponed)
     lost = (*finished.unreadable, *reuse.broken)
     return Adoption(tuple(names), _last_id(origin) + 1, tuple(whole), lost)
+
+
+def _planned(plan: Plan) -> Iterator[list[PlannedTask]]:
+    """The tasks that a plan has now and comes to have meanwhile, the nodes of a gang together."""
+    while plan.queued or plan.held:
+        planned = plan.take()
+        if planned is None:
+            plan.release()
+            continue
+        together = [planned]
+        while plan.owes_node:
+            together.append(plan.take() or planned)
+        yield together
 
 
 def _parents_of(planned: PlannedTask) -> tuple[TaskName, ...]:
