@@ -164,15 +164,15 @@ def _packed(value: Any) -> bytes:
 
 
 def _tree(put: ObjectWriter, files: Files) -> bytes:
-    rows: list[tuple[bytes, bytes, bytes]] = []
-    below: dict[bytes, Files] = {}
+    rows: dict[tuple[bytes, ...], list[tuple[bytes, bytes, bytes]]] = {(): []}
     for path, (mode, data) in files.items():
-        if len(path) > 1:
-            below.setdefault(path[0], {})[path[1:]] = (mode, data)
-        else:
-            rows.append((mode, path[0], _id(put, data)))
-    rows += [(DIRECTORY, name, _tree(put, inner)) for name, inner in below.items()]
-    return put.tree(rows)
+        for depth in range(len(path)):
+            rows.setdefault(path[:depth], [])
+        rows[path[:-1]].append((mode, path[-1], _id(put, data)))
+    # The deepest first, and without recursion: paths may have a thousand parts.
+    for place in sorted(rows, key=len, reverse=True)[:-1]:
+        rows[place[:-1]].append((DIRECTORY, place[-1], put.tree(rows[place])))
+    return put.tree(rows[()])
 
 
 def _id(put: ObjectWriter, data: Content) -> bytes:
