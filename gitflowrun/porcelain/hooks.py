@@ -437,7 +437,7 @@ def _lines_of(name: str) -> str:
     if program is None:  # not installed, but run from its sources
         # Not `-m`, by which Python looks for modules in the work tree first, which others' commits have a part in.
         found = f"import sys; sys.path[:] = [{str(_CHECKOUT)!r}, *filter(None, sys.path)]"
-        words = f"{found}; from gitflowrun.cli.git_runs.main import program; program()"
+        words = f"{found}; from gitflowrun.cli.git_runs.console_script import program; program()"
         call = f"{shlex.quote(sys.executable)} -c {shlex.quote(words)} hook"
         return body.replace(_CALL, call)
     # Where git is started from a menu, or the virtual environment is not active, PATH lacks it.

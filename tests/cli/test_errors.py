@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -119,6 +120,28 @@ def test_an_interrupt_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
     """Ctrl-C ends a command with 130 and no words."""
     assert exit_code_of(lambda: _raise(KeyboardInterrupt()), GIT) == 130
     assert capsys.readouterr().err == "\n"
+
+
+_INTERRUPTED = (
+    "import os, signal, sys\n"
+    "class Interrupt:\n"
+    "    def find_spec(self, name, *_):\n"
+    "        name == 'gitflowrun.cli.git_runs.main' and os.kill(os.getpid(), signal.SIGINT)\n"
+    "sys.meta_path.insert(0, Interrupt())\n"
+    "from gitflowrun.cli.git_runs.console_script import program; program()"
+)
+
+
+@pytest.mark.parametrize(
+    ("before", "code"),
+    [("", -signal.SIGINT), ("import signal; signal.signal(2, signal.SIG_IGN)\n", 0)],
+)
+def test_an_interrupt_while_modules_are_loaded_is_quiet(
+    before: str, code: int, tmp_path: Path
+) -> None:
+    """It ends the program without a word, unless whoever has started it has it ignored."""
+    done = run_program([sys.executable, "-c", before + _INTERRUPTED, "version"], tmp_path)
+    assert (done.code, done.err) == (code, "")
 
 
 def test_a_reader_that_leaves_is_no_error() -> None:

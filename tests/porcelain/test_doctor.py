@@ -117,6 +117,18 @@ def test_locks_of_processes_of_ours_that_were_killed(
     assert run.call("doctor").code == 0
 
 
+def test_a_lock_of_packed_refs_is_named_before_it_goes(run: GitRepo) -> None:
+    """A git on another machine may have it, which people know; for an hour nothing takes it away."""
+    path = run.path.resolve() / ".git/packed-refs.lock"
+    path.touch()
+    os.utime(path, times=(time.time() - 60,) * 2)
+    (finding,) = mend(open_repo(run))
+    assert (finding.where, finding.can_be_mended, finding.mended) == (str(path), False, False)
+    assert "delete it" in finding.fix
+    assert path.exists()
+    assert run.call("doctor", "--fix").code == 1
+
+
 def test_locks_of_a_git_that_is_at_work_stay(run: GitRepo) -> None:
     """While a gc goes on, or git holds the lock beside it, nobody else has to do with what git writes."""
     top = run.path.resolve() / ".git"

@@ -140,9 +140,16 @@ def _locks(repo: Repository) -> Iterator[Ailment]:
                     yield Ailment(AilmentKind.LOCK, str(path), what, "is moved away")
     packed = repo.common_dir / "packed-refs.lock"
     is_free = not (gc_is_running(repo.common_dir) or _is_somebodys(repo, packed))
-    if _age(packed) > LOCK_ABANDONED and is_free:
-        what = "nobody has touched it for an hour, and git packs and deletes no refs as long as it is there"
-        yield Ailment(AilmentKind.LOCK, str(packed), what, "is moved away")
+    if is_free and (age := _age(packed)) > LOCK_STALE:
+        what = f"nobody has touched it for {age:,.0f} s, and git packs and deletes no refs as long as it is there"
+        # Only after an hour: whoever works here from another machine or container is not seen.
+        is_old = age > LOCK_ABANDONED
+        fix = (
+            "is moved away"
+            if is_old
+            else "is moved away after an hour; if no git is at work here, delete it"
+        )
+        yield Ailment(AilmentKind.LOCK, str(packed), what, fix, can_be_mended=is_old)
     half = packed.with_suffix(".new")
     if _age(half) > LOCK_STALE and not packed.exists():
         what = "a git that was killed has left it, and git packs no refs as long as it is there"
