@@ -9,18 +9,13 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
 
 import pytest
 
-from gitflowrun.errors import InvalidPathspec, NotFound, RefConflict, RepositoryError
+from gitflowrun.errors import InvalidPathspec, NotFound, RepositoryError
 from gitflowrun.git.command import Argument, Process
 from gitflowrun.git.objects import Oid
-from gitflowrun.git.pack.publish import PackStore
-from gitflowrun.git.ref_update import Refs
-from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.repository import Repository
 from gitflowrun.porcelain.deletion import trash
 from gitflowrun.porcelain.deletion.trash import RemovedRun, RemovedRuns, Trash, TrashedRun
@@ -30,46 +25,14 @@ from gitflowrun.runs.read import StoredRun
 from gitflowrun.runs.runs import RunStore, Status
 from gitflowrun.values import replace
 from tests.helpers.clones import add_tag, get, ids, refs, send, tags
-from tests.helpers.repos import GitRepo, copy_repo, make_repo, run_program
+from tests.helpers.repos import GitRepo, run_program
 from tests.helpers.runs import finished_task, make_run, open_repo, start_run
+from tests.porcelain.deletion.removing import note, ours, rm
 
 OTHER_STATE = (
     "F/1: running\n\nRun: F/1\nUid: {}\nStatus: running\nTasks: 0\nStarted: 2026-01-01T00:00:00Z\n"
 )
 """The message of a state that somebody else made of a run."""
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> GitRepo:
-    """A repository with two runs, the first of which has two tags and a note."""
-    found = make_repo(tmp_path_factory.mktemp("trash") / "made")
-    first = make_run(found, tags=["best", "a b"])
-    make_run(found, "Other")
-    found.git("notes", "--ref=runs", "add", "-m", "a good one", str(first.uid))
-    return found
-
-
-@pytest.fixture
-def repo(made: GitRepo, tmp_path: Path) -> GitRepo:
-    """A copy of it."""
-    return copy_repo(made, tmp_path / "r")
-
-
-def rm(repo: GitRepo, *runs: str) -> str:
-    """Move runs to the trash."""
-    done = repo.call("rm", "--force", *runs)
-    assert done.code == 0, done.err
-    return done.out
-
-
-def ours(repo: GitRepo) -> dict[str, str]:
-    """All refs of runs, and their git tags."""
-    return refs(repo) | refs(repo, "refs/tags/") | refs(repo, "refs/runs-trash/")
-
-
-def note(repo: GitRepo, uid: str) -> str:
-    """The git note on a run."""
-    return repo.git("notes", "--ref=runs", "show", uid, check=False)
 
 
 def test_a_run_comes_back_as_it_was(repo: GitRepo) -> None:
@@ -522,129 +485,6 @@ def test_words_for_a_run_in_the_trash(repo: GitRepo) -> None:
     assert trash.find("1").tags == ("a b", "best")
 
 
-@pytest.mark.parametrize("conflicts", [1, 100])
-def test_somebody_else_writes_a_note_at_that_moment(
-    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, conflicts: int
-) -> None:
-    """It is tried again; a run is removed in any case, and nothing stays kept."""
-    uid = str(RunStore(open_repo(repo)).get("MyFlow", "1").identity.uid)
-    repo.git("notes", "--ref=runs", "add", "-m", "of a commit", "HEAD")
-    transaction, left = Refs.transaction, [None] * conflicts
-
-    def late(self: Refs, updates: Sequence[RefUpdate]) -> None:
-        if left and any(update.name == "refs/notes/runs" for update in updates):
-            left.pop()
-            raise RefConflict("somebody was faster")
-        transaction(self, updates)
-
-    monkeypatch.setattr(Refs, "transaction", late)
-    rm(repo, "1")
-    assert (note(repo, uid) == "") is (conflicts == 1)
-    assert note(repo, "HEAD") == "of a commit"
-    assert ids(repo).keys() == {"Other/2"}
-    assert not [*(repo.path / ".git/objects/pack").glob("*.keep")]
-
-
-def test_notes_in_folders(repo: GitRepo) -> None:
-    """Git puts notes there by their first digits where there are many: such a one goes and comes back as well."""
-    uid = str(RunStore(open_repo(repo)).get("MyFlow", "1").identity.uid)
-    rows = [f"100644 blob {blob}\t{name[2:]}\0" for blob, name in _noted(repo)]
-    below = repo.git("mktree", "-z", stdin="".join(rows).encode())
-    tree = repo.git("mktree", stdin=f"040000 tree {below}\t{uid[:2]}\n".encode())
-    repo.git("update-ref", "refs/notes/runs", repo.git("commit-tree", tree, "-m", "in a folder"))
-    assert note(repo, uid) == "a good one"
-    rm(repo, "1")
-    assert _noted(repo) == []
-    assert repo.call("restore", "1").code == 0
-    assert note(repo, uid) == "a good one"
-
-
-def _noted(repo: GitRepo) -> list[tuple[str, str]]:
-    """Blobs of notes on runs, and what each is on."""
-    pairs = (line.split() for line in repo.git("notes", "--ref=runs", "list").splitlines())
-    return [(blob, name) for blob, name in pairs]
-
-
-def test_a_run_does_not_come_back_without_its_note(
-    repo: GitRepo, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where others write notes each time, it stays in the trash; a while later it comes back with it."""
-    uid = str(RunStore(open_repo(repo)).get("MyFlow", "1").identity.uid)
-    rm(repo, "1")
-    transaction = Refs.transaction
-
-    def late(self: Refs, updates: Sequence[RefUpdate]) -> None:
-        if any(update.name == "refs/notes/runs" for update in updates):
-            raise RefConflict("somebody was faster")
-        transaction(self, updates)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Refs, "transaction", late)
-        done = repo.call("restore", "1")
-    assert (done.code != 0, "others were writing notes" in done.err) == (True, True)
-    assert ids(repo).keys() == {"Other/2"}
-    assert repo.call("restore", "1").code == 0
-    assert note(repo, uid) == "a good one"
-
-
-@pytest.mark.parametrize("command", ["restore", "purge"])
-def test_a_disk_that_takes_no_note(
-    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, command: str
-) -> None:
-    """Then a run stays in the trash with its note, and a purge says that the note is there still."""
-    uid = str(RunStore(open_repo(repo)).get("MyFlow", "1").identity.uid)
-    rm(repo, "1")
-    if command == "purge":  # somebody has written another one since
-        repo.git("notes", "--ref=runs", "add", "-m", "a new one", uid)
-    before = refs(repo, "refs/runs-trash")
-
-    full = Mock(side_effect=RepositoryError("cannot write: No space left on device"))
-    with monkeypatch.context() as patch:
-        patch.setattr(PackStore, "write", full)
-        done = repo.call(command, "1")
-    assert done.code == 128
-    assert "No space left on device" in done.err
-    if command == "purge":
-        assert "`git notes --ref=refs/notes/runs prune`" in done.err
-        repo.git("notes", "--ref=refs/notes/runs", "prune")
-        assert note(repo, uid) == ""
-    else:
-        assert refs(repo, "refs/runs-trash") == before
-        assert repo.call("restore", "1").code == 0
-        assert note(repo, uid) == "a good one"
-
-
-@pytest.mark.parametrize("verb", ["rm --force", "restore"])
-def test_a_new_note_stays(repo: GitRepo, monkeypatch: pytest.MonkeyPatch, verb: str) -> None:
-    """Somebody writes one while the one before is taken away or put back."""
-    uid = str(RunStore(open_repo(repo)).get("MyFlow", "1").identity.uid)
-    write = PackStore.write
-
-    def late(self: PackStore, *args: Any, **options: Any) -> Any:
-        monkeypatch.setattr(PackStore, "write", write)
-        repo.git("notes", "--ref=runs", "add", "--force", "-m", "a new one", uid)
-        return write(self, *args, **options)
-
-    if verb == "restore":
-        rm(repo, "1")
-    monkeypatch.setattr(PackStore, "write", late)
-    assert repo.call(*verb.split(), "1").code == 0
-    assert note(repo, uid) == "a new one"
-
-
-def test_a_note_that_was_written_meanwhile_stays(repo: GitRepo) -> None:
-    """A run that is restored takes nobody's words away."""
-    uid = str(RunStore(open_repo(repo)).get("MyFlow", "1").identity.uid)
-    rm(repo, "1")
-    repo.git("notes", "--ref=runs", "add", "-m", "a new one", uid)
-    assert repo.call("restore", "1").code == 0
-    assert note(repo, uid) == "a new one"
-    rm(repo, "2")
-    before = repo.git("rev-parse", "refs/notes/runs")
-    assert repo.call("restore", "2").code == 0
-    assert repo.git("rev-parse", "refs/notes/runs") == before
-
-
 def test_nothing_is_written_of_no_runs(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
     """The list of removed runs is made by the first one, and a run is taken off it alone."""
     store = RemovedRuns(open_repo(repo))
@@ -667,56 +507,3 @@ def test_nothing_is_written_of_no_runs(repo: GitRepo, monkeypatch: pytest.Monkey
     path.mkdir()
     with pytest.raises(RepositoryError):
         store.add([one])
-
-
-def test_reflogs_of_runs_that_move(repo: GitRepo) -> None:
-    """A run that has moved has one, which holds nothing once it goes, and which a failure does not leave behind."""
-    repository, logs = open_repo(repo), repo.path / ".git" / "logs" / "refs"
-    run = RunStore(repository).get("MyFlow", "1")
-
-    def logged() -> list[str]:
-        """The runs that reflogs hold."""
-        found = repo.git("rev-list", "--reflog", "--no-walk").splitlines()
-        return [oid for oid in found if oid == str(run.commit)]
-
-    repo.git("update-ref", "refs/runs/MyFlow/1", str(run.identity.uid))
-    with pytest.raises(RefConflict):
-        Trash(repository).put([run])
-    assert not (logs / "runs-trash").exists()
-    repo.git("update-ref", "refs/runs/MyFlow/1", str(run.commit))
-    rm(repo, "1")
-    assert logged() == [str(run.commit)]
-    repo.call("restore", "1")
-    assert [*(logs / "runs-trash").iterdir()] == []
-    assert logged() == [str(run.commit)]
-    freed = json.loads(repo.call("rm", "--force", "--json", "1").out)
-    assert freed["objects"] > 0
-    assert "removed for good" in repo.call("purge", "--force", "1").out
-    assert [*(logs / "runs-trash").iterdir()] == []
-    assert logged() == []
-    repo.fsck()
-
-
-def test_reflogs_of_who_shares_a_repository(repo: GitRepo) -> None:
-    """They are the group's where the repository is, whatever the umask: somebody else may restore the run."""
-    repo.git("config", "core.sharedRepository", "group")
-    old = os.umask(0o077)
-    try:
-        rm(repo, "1")
-    finally:
-        os.umask(old)
-    logs = [it for it in (repo.path / ".git/logs/refs/runs-trash").rglob("*") if it.is_file()]
-    assert logs
-    assert [it.name for it in logs if it.stat().st_mode & 0o060 != 0o060] == []
-
-
-def test_reflogs_that_lie_elsewhere(repo: GitRepo, tmp_path: Path) -> None:
-    """Where links lead out of the repository, nothing is written or emptied there."""
-    outside = tmp_path / "outside"
-    (outside / "runs").mkdir(parents=True)
-    (repo.path / ".git" / "logs" / "refs" / "runs-trash").symlink_to(outside)
-    (repo.path / ".git" / "logs" / "refs" / "runs").symlink_to(outside / "runs")
-    rm(repo, "1")
-    assert [path.name for path in outside.rglob("*")] == ["runs"]
-    assert "restored MyFlow/1" in repo.call("restore", "1").out
-    assert [path.name for path in outside.rglob("*")] == ["runs"]
