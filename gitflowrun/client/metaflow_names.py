@@ -20,7 +20,13 @@ if TYPE_CHECKING:
 
     from gitflowrun.client.run_reader import TaskReader
     from gitflowrun.runs.read import StoredRun
-    from gitflowrun.runs.records import Metadatum, RunIdentity, RunInfo, TaskRecord
+    from gitflowrun.runs.records import (
+        ForeachLevel,
+        Metadatum,
+        RunIdentity,
+        RunInfo,
+        TaskRecord,
+    )
 
 _NODES_NAMED = 1_000
 _SPLIT_VALUES = "split_values"  # a field that the runtime adds to the record of a task that splits
@@ -92,19 +98,32 @@ def _graph(task: TaskReader) -> dict[str, Any]:
     return dict(task.run.now().info.graph)
 
 
-def _frames(task: TaskReader) -> list[ForeachFrame]:
-    # Our records name the step that split; Metaflow names the first step inside.
-    steps = _graph(task).get("steps", {})
+def foreach_frames(
+    levels: Iterable[ForeachLevel], follows: Callable[[str], str]
+) -> list[ForeachFrame]:
+    """The foreach levels of a task in Metaflow's form.
+
+    Args:
+        levels: What its record says; they name the step that split.
+        follows: The first step inside of that, which Metaflow names.
+    """
     return [
         ForeachFrame(
-            (steps.get(frame.step, {}).get("next") or [frame.step])[0],
-            frame.var,
-            None if frame.is_gang else frame.num_splits,
-            frame.index,
-            None if frame.is_gang else frame.value,
+            follows(level.step),
+            level.var,
+            None if level.is_gang else level.num_splits,
+            level.index,
+            None if level.is_gang else level.value,
         )
-        for frame in task.record.frames
+        for level in levels
     ]
+
+
+def _frames(task: TaskReader) -> list[ForeachFrame]:
+    steps = _graph(task).get("steps", {})
+    return foreach_frames(
+        task.record.frames, lambda step: (steps.get(step, {}).get("next") or [step])[0]
+    )
 
 
 def _transition(task: TaskReader) -> tuple[list[str], str | None] | None:

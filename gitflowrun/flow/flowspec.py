@@ -56,6 +56,20 @@ class _TaskFact(Overridable):
         return self.otherwise if state is None else self.compute(state)
 
 
+class _ForeachStack(Overridable):
+    """The foreach levels of the running task as Metaflow has them; none where nothing runs."""
+
+    def original(self, flow: object | None, owner: type) -> Any:
+        """The levels, outermost first."""
+        state = None if flow is None else state_of(flow)
+        if state is None or not state.frames:
+            return []
+        from gitflowrun.client.metaflow_names import foreach_frames  # few steps ask
+
+        graph = _graph(owner)
+        return foreach_frames(state.frames, lambda step: graph[step].out_funcs[0])
+
+
 class _FixedFact(property):
     """A fact about the running task that steps need, so that its name can be nothing else."""
 
@@ -113,7 +127,7 @@ class FlowSpec(TaskHolder):
     _graph = _ClassFact(_graph)
     _graph_info = _ClassFact(lambda owner: _graph(owner).to_map())
     _current_step = _TaskFact(lambda state: state.step)
-    _foreach_stack = _TaskFact(lambda state: state.frames, ())
+    _foreach_stack = _ForeachStack()
     _iteration_stack = _TaskFact(lambda state: list(state.iterations), ())
     _transition = _TaskFact(_said)
 

@@ -150,8 +150,8 @@ class FlowGraph:
         self.parameter_names = (*parameters, *configs)
         named = {name: declaration_of(it).name for name, it in configs.items()}
         self._parameters = [
-            # Metaflow's form; the attribute is told where it can't be seen from the option's name.
-            _typed(name, it) | ({} if attribute == name else {"attribute": attribute})
+            # Metaflow's form, which names the attribute; the option is told where it has another name.
+            _typed(attribute, it) | ({} if attribute == name else {"option": name})
             for attribute, name, it in (
                 *((attribute, it.name, it) for attribute, it in parameters.items()),
                 *((attribute, named[attribute], it) for attribute, it in configs.items()),
@@ -236,8 +236,8 @@ class FlowGraph:
         ours = _attached(self._flow_cls).described_step(step)
         names = self._names_of_ours(step) | {row["name"] for row in ours}
         others = [name for name in self.nodes[step].written_above if name not in names]
-        wrappers = [
-            {"name": name, "attributes": {}, "statically_defined": True, "inserted_by": []}
+        wrappers: list[dict[str, Any]] = [
+            {"name": name, "attributes": {}, "statically_defined": True, "inserted_by": None}
             for name in others
         ]
         return [*ours, *wrappers]

@@ -403,7 +403,10 @@ INFO = MapSchema(
 
 
 def parameter_options(graph: Map) -> dict[str, str]:
-    """The parameters of a flow's `_graph_info`: attribute to the name of its option."""
+    """The parameters of a flow's `_graph_info`: attribute to the name of its option.
+
+    Runs of 0.1.0 have the option as `name`, and the attribute beside it.
+    """
     named = [
         row
         for row in _items(graph.get("parameters"))
@@ -411,7 +414,9 @@ def parameter_options(graph: Map) -> dict[str, str]:
         and isinstance(row.get("name"), str)
         and row.get("type") != "Config"
     ]
-    return {str(row.get("attribute", row["name"])): row["name"] for row in named}
+    return {
+        str(row.get("attribute", row["name"])): str(row.get("option", row["name"])) for row in named
+    }
 
 
 def parameter_text(value: object) -> str:

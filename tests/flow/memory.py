@@ -147,7 +147,7 @@ class MemoryRun:
             if join is not None:
                 parents = [
                     self._path(target, [record], frames + levels, join)
-                    for target, levels in _children(outcome)
+                    for target, levels in _children(step, outcome)
                 ]
                 step = join
             elif jump.targets[0] == stop:
@@ -164,20 +164,19 @@ class MemoryRun:
         return set(self.records[step][task].artifacts)
 
 
-def _children(outcome: StepOutcome) -> list[tuple[str, tuple[ForeachLevel, ...]]]:
+def _children(step: str, outcome: StepOutcome) -> list[tuple[str, tuple[ForeachLevel, ...]]]:
     jump = outcome.transition
     assert jump is not None
     if jump.is_gang:
         nodes = jump.num_splits or 0
         return [
-            (jump.targets[0], (ForeachLevel(jump.targets[0], GANG, nodes, node),))
-            for node in range(nodes)
+            (jump.targets[0], (ForeachLevel(step, GANG, nodes, node),)) for node in range(nodes)
         ]
     if jump.foreach is None:
         return [(target, ()) for target in jump.targets]
     target, total = jump.targets[0], len(outcome.split_values)
     return [
-        (target, (ForeachLevel(target, jump.foreach, total, index, text),))
+        (target, (ForeachLevel(step, jump.foreach, total, index, text),))
         for index, text in enumerate(outcome.split_values)
     ]
 

@@ -449,7 +449,7 @@ def test_names_of_the_graph(repo: GitRepo) -> None:
         "name": "retry",
         "attributes": {"times": 1, "minutes_between_retries": 2},
         "statically_defined": True,
-        "inserted_by": [],
+        "inserted_by": None,
     }
 
 

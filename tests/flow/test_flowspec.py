@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from gitflowrun import entry_point
+from gitflowrun.client.metaflow_names import ForeachFrame
 from gitflowrun.flow import FlowSpec, Parameter, current, step
 from gitflowrun.flow.current import task_facts
 from gitflowrun.flow.members import constants, parameters_of
-from gitflowrun.runs.records import ForeachLevel
 from tests.flow.memory import MemoryRun, run_flow
 
 
@@ -92,7 +92,7 @@ def test_what_third_party_code_reads_is_there() -> None:
     assert flow._steps == functions
     assert flow._graph["start"].out_funcs == ("end",)
     assert flow._graph_info["steps"]["end"]["type"] == "end"
-    assert (flow._current_step, flow._foreach_stack, flow._transition) == (None, (), None)
+    assert (flow._current_step, flow._foreach_stack, flow._transition) == (None, [], None)
     assert (flow.index, flow.input, flow.foreach_stack()) == (None, None, [])
     assert str(flow) == "<flow Looked>"
     assert Looked.name == "Looked"
@@ -112,7 +112,7 @@ def test_a_running_flow_tells_where_it_is() -> None:
 
         @step
         def body(self) -> None:
-            self.seen: Any = (self._current_step, str(self), list(self._foreach_stack))
+            self.seen: Any = (self._current_step, str(self), self._foreach_stack)
             self.listed = [name for name in dir(self) if name in {"items", "seen", "_state"}]
             self.next(self.join)
 
@@ -126,7 +126,7 @@ def test_a_running_flow_tells_where_it_is() -> None:
             pass
 
     run = run_flow(Where)
-    frame = ForeachLevel("body", "items", 1, 0, "a long item that is cut somewh")
+    frame = ForeachFrame("body", "items", 1, 0, "a long item that is cut somewh")
     text = "<flow Where step body[0] (input: a long item that is )>"
     assert run.value("body", "seen") == ("body", text, [frame])
     assert run.value("body", "listed") == ["items", "seen"]

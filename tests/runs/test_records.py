@@ -267,15 +267,18 @@ def test_which_value_an_artifact_is() -> None:
 
 
 def test_parameters_are_those_that_a_graph_names() -> None:
-    """By attribute, where that is another than the option; what has no name, or is no parameter, is none."""
-    rows = [
-        {"name": "a-b", "attribute": "a_b"},
+    """By attribute, with the option where that is another; what has no name, or is no parameter, is none."""
+    rows: list[Any] = [
+        {"name": "a_b", "option": "a-b"},
+        {"name": "o-p", "attribute": "o_p"},  # as 0.1.0 wrote it
         {"name": "c"},
         {"attribute": "d"},
         {"name": 5},
         "e",
     ]
-    assert parameter_options({"parameters": rows}) == {"a_b": "a-b", "c": "c"}
+    assert parameter_options({"parameters": rows}) == {
+        "a_b": "a-b", "o_p": "o-p", "c": "c",
+    }  # fmt: skip
     assert parameter_options({"parameters": None}) == parameter_options({}) == {}
 
 

@@ -134,7 +134,7 @@ class Decorator:
             "name": self.name,
             "attributes": self.recorded_attributes(),
             "statically_defined": self.statically_defined,
-            "inserted_by": list(self.inserted_by),
+            "inserted_by": list(self.inserted_by) or None,
         }
 
     def __str__(self) -> str:

@@ -198,7 +198,7 @@ def described(decorator: Any) -> dict[str, Any]:
             },
         },
         "statically_defined": how.statically_defined,
-        "inserted_by": list(how.inserted_by),
+        "inserted_by": list(how.inserted_by) or None,
     }
 
 

@@ -115,7 +115,7 @@ def test_what_is_recorded(flow: GitRepo, monkeypatch: pytest.MonkeyPatch) -> Non
     assert configs(flow) == {"train-cfg": "train.json", "more": "default"}
     assert latest(flow).info.graph["parameters"] == [
         {"name": "rate", "type": "Parameter"},
-        {"name": "train-cfg", "type": "Config", "attribute": "config"},
+        {"name": "config", "type": "Config", "option": "train-cfg"},
         {"name": "more", "type": "Config"},
     ]
     assert latest(flow).info.parameters == {"rate": "0.5"}

@@ -399,7 +399,7 @@ def test_decorators_of_the_flow() -> None:
     by = f"{__name__}.Changes"
     assert [(row["name"], row["inserted_by"]) for row in rows] == [
         ("project", [by]),
-        ("Changes", []),
+        ("Changes", None),
         ("Named", [by]),
     ]
     assert rows[2]["attributes"] == {"_args": ["added"]}

@@ -174,7 +174,7 @@ def test_what_is_recorded() -> None:
 
     complete(Flow)
     graph = FlowGraph.of(Flow)
-    common = {"statically_defined": True, "inserted_by": []}
+    common = {"statically_defined": True, "inserted_by": None}
     assert graph.to_map()["steps"]["start"]["decorators"] == [
         {"name": f"{__name__}.Plain", "attributes": {"_args": []}, **common},
         {

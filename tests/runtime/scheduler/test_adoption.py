@@ -29,7 +29,7 @@ RUN = RunIdentity("F", RunId("1"), Oid(b"u" * 20))
 GRAPH: dict[str, Any] = {
     "start_step": "a",
     "end_step": "z",
-    "parameters": [{"name": "the-rate", "attribute": "rate"}, {"name": "size"}],
+    "parameters": [{"name": "rate", "option": "the-rate"}, {"name": "size"}],
     "steps": {
         "a": {"type": "split-foreach", "next": ["b"], "foreach_artifact": "xs", "matching_join": "j"},
         "b": {"type": "linear", "next": ["c"]},

@@ -229,7 +229,7 @@ def test_a_fifo_that_nobody_reads(repo: GitRepo, monkeypatch: pytest.MonkeyPatch
 
 RUN = RunIdentity("F", RunId("3"), Oid(b"u" * 20))
 ORIGIN = RunIdentity("F", RunId("2"), Oid(b"o" * 20))
-GRAPH = {"parameters": [{"name": "learn", "attribute": "rate"}, {"name": "size"}]}
+GRAPH = {"parameters": [{"name": "rate", "option": "learn"}, {"name": "size"}]}
 BEFORE = {"parameters": [{"name": "lr", "attribute": "rate"}, {"name": "gone"}]}
 STORED = StoredParameters({"size": "7"}, {}, (), {}, (), 1.0, 2.0)
 
