@@ -230,7 +230,7 @@ def invoke(
 
 def _tell_usage(error: click.UsageError, dialect: Dialect, name: str) -> int:
     style = style_for(sys.stderr)
-    message = _safe(error.format_message()).rstrip(".")
+    message = _safe(error.format_message().replace("\t", "    ")).rstrip(".")
     lines = [f"{style.red('error:')} {message}"]
     if error.ctx is None:  # click does not say of which command an option lacks its value
         more = f"see `{name} --help`" if dialect.headline else f"see `{name} <command> -h`"

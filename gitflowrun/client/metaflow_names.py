@@ -144,6 +144,7 @@ def _mappers(task: TaskReader) -> list[str]:
 
 
 PRIVATE_ARTIFACTS: Mapping[str, Callable[[TaskReader], Any]] = {
+    "_configs_processed": lambda _: True,
     "_control_mapper_tasks": _mappers,
     "_control_task_is_mapper_zero": lambda _: True,
     "_current_step": lambda task: task.name.step,

@@ -131,6 +131,12 @@ class Run(RunPart, Container[Step]):
         return task if task._task.finished is not None else None  # noqa: SLF001  (of this package)
 
     @property
+    def _graph_endpoints(self) -> tuple[str, str]:
+        """The names of its first and of its last step; Metaflow's programs ask for them by this name."""
+        run = self._run.now()
+        return str(run.info.graph.get("start_step") or "start"), run.end_step
+
+    @property
     def data(self) -> MetaflowData | None:
         """The artifacts of the end task; None until it has ended."""
         task = self.end_task

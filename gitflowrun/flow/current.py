@@ -1,11 +1,12 @@
 """`current`: the flow, run, step and task in which code is running, as Metaflow's object of that name.
 
-Outside of a running task every attribute is None and `is_running_flow` is False, so that a library may read
-them anywhere. `task_facts` sets them while a step or a parameter's function runs.
+Outside of a running task every attribute but `tempdir` is None and `is_running_flow` is False, so that a library may
+read them anywhere. `task_facts` sets them while a step or a parameter's function runs.
 """
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class Current:
     namespace: str | None = None
     username: str | None = None
     tags: set[str] | None = None
-    tempdir: str | None = None
+    tempdir: str = os.environ.get("METAFLOW_TEMPDIR", ".")
     parameter_names: list[str] | None = None
     trigger: Trigger | None = None
     project_name: str | None = None
@@ -134,6 +135,12 @@ class Current:
     def __contains__(self, key: object) -> bool:
         return isinstance(key, str) and self.get(key) is not None
 
+    def __setattr__(self, name: str, value: object) -> None:
+        if hasattr(type(self), name):
+            msg = f"current.{name} can't be assigned: it says what runs"
+            raise AttributeError(msg)
+        super().__setattr__(name, value)
+
     def __repr__(self) -> str:
         return f"<current {self.pathspec or '(no task is running)'}>"
 
@@ -163,7 +170,11 @@ class task_facts:  # noqa: N801  (used as a function; a generator costs each for
     def __enter__(self) -> None:
         self._before = current.__dict__
         # One assignment: another thread sees the old task or the new one, never a mixture.
-        current.__dict__ = self._facts
+        _set_facts(self._facts)
 
     def __exit__(self, *_: object) -> None:
-        current.__dict__ = self._before
+        _set_facts(self._before)
+
+
+def _set_facts(facts: dict[str, Any]) -> None:
+    object.__setattr__(current, "__dict__", facts)

@@ -7,12 +7,14 @@ source is refused. Each refusal is an InvalidNext with the user's file and line.
 from __future__ import annotations
 
 import operator
+from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from gitflowrun.errors import InvalidNext
+from gitflowrun.errors import FlowError, InvalidNext
 from gitflowrun.flow.foreach import brief, is_single_use, items_artifact, needs_list
 from gitflowrun.flow.graph import FlowGraph
+from gitflowrun.flow.members import is_artifact
 from gitflowrun.flow.steps import is_step, steps_of
 from gitflowrun.limits import MOST_SPLITS
 from gitflowrun.names import nearest
@@ -208,9 +210,11 @@ class _Call:
         """The items of a foreach as texts. Stores them as a list where the attribute won't do."""
         limit = min(self.state.max_num_splits, MOST_SPLITS)
         items = self.items(name)
+        is_stored = self.is_stored(name)
         if is_single_use(items):
             items = list(islice(items, limit + 1))
-            setattr(self.flow, name, items)
+            if is_stored:
+                setattr(self.flow, name, items)
         texts = [brief(item) for item in islice(items, limit + 1)]
         if not texts:
             raise self.refuse(
@@ -225,9 +229,18 @@ class _Call:
                 if limit < MOST_SPLITS
                 else "no foreach can have more; let a task take several items",
             )
-        if needs_list(items):
+        if needs_list(items) or not is_stored:
             self.state.kept_items[items_artifact(len(self.state.frames))] = list(items)
         return tuple(texts)
+
+    def is_stored(self, name: str) -> bool:
+        """Whether tasks find the attribute as this one has left it: the class computes it anew, or has it otherwise."""
+        values, state = vars(self.flow), self.state
+        with suppress(FlowError):  # which the end of the step tells with its line
+            if name in values and is_artifact(self.flow, state, name, values[name]):
+                return True
+        in_run = state.parameters.names() if state.parameters else ()
+        return name in in_run or state.source_of(name) is not None
 
     def attribute(self, name: str, what: str) -> Any:
         try:

@@ -203,10 +203,15 @@ class MetaflowAPI:
                 str(answer),
                 *more,
             ]
-            done = subprocess.run(
-                command, cwd=self._cwd, env=extended(self._env), timeout=self._timeout, capture_output=True,
-                stdin=subprocess.DEVNULL, check=False,
-            )  # fmt: skip
+            try:
+                done = subprocess.run(
+                    command, cwd=self._cwd, env=extended(self._env), timeout=self._timeout, capture_output=True,
+                    stdin=subprocess.DEVNULL, check=False,
+                )  # fmt: skip
+            except subprocess.TimeoutExpired as error:
+                raise TimeoutError(
+                    f"{self._file!r} has not said within {self._timeout} seconds which options it has"
+                ) from error
             if not answer.exists():
                 raise RuntimeError(failure(command, done.returncode, done.stdout, done.stderr))
             document = json.loads(answer.read_text(encoding="utf-8"))

@@ -198,6 +198,15 @@ def test_a_wrong_option_shows_the_usage(capsys: pytest.CaptureFixture[str]) -> N
     assert "--nunber" in err
 
 
+def test_a_list_of_choices_has_no_escapes(capsys: pytest.CaptureFixture[str]) -> None:
+    """Click lists those of a missing argument with tabs, which are ours, and no stranger's commands."""
+    command = click.Command("x", params=[click.Argument(["shell"], type=click.Choice(["a", "b"]))])
+    assert invoke(command, [], "git runs x", GIT) == 129
+    told = capsys.readouterr().err
+    assert "\n    a,\n    b" in told
+    assert "\\t" not in told
+
+
 def test_click_errors_and_aborts_are_told_like_ours(capsys: pytest.CaptureFixture[str]) -> None:
     """Click's own errors take the dialect's form."""
     assert invoke(_command, ["--number", "-1"], "git runs x", GIT) == 128

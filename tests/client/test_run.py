@@ -108,6 +108,7 @@ def test_the_end_may_have_another_name(here: GitRepo) -> None:
     assert run.end_task.parent.id == "last"
     assert run.data is not None
     assert run.data.x == 5
+    assert run._graph_endpoints == ("start", "last")
 
 
 def test_a_failed_run(here: GitRepo) -> None:

@@ -190,6 +190,7 @@ def test_private_artifacts_follow_from_the_record(run: Run) -> None:
     assert (first["_foreach_var"].data, first["_foreach_num_splits"].data) == ("items", 2)
     assert first["_current_step"].data == "start"
     assert first["_exception"].data is None
+    assert first["_configs_processed"].data is True
     assert end["_transition"].data is None
     (frame,) = inner["_foreach_stack"].data
     assert frame == ("train", "items", 2, 1, "20")

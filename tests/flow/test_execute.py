@@ -309,7 +309,7 @@ def test_pickling_a_flow_or_an_input_is_refused() -> None:
 
 
 def test_current_describes_the_running_task_and_nothing_else() -> None:
-    """Every field is set in a step; outside of one all are None."""
+    """Every field is set in a step, and stays what it is; outside of one all are None but the place for files."""
 
     class Facts(FlowSpec):
         amount = Parameter("amount", default=3)
@@ -325,6 +325,8 @@ def test_current_describes_the_running_task_and_nothing_else() -> None:
             self.facts = {name: getattr(current, name) for name in names}
             self.contained = ("run_id" in current, "origin_run_id" in current, "card" in current)
             self.got = (current.get("step_name"), current.get("nothing", 7))
+            with pytest.raises(AttributeError, match="run_id can't be assigned"):
+                current.run_id = "2"
             self.graph_steps = list(current.graph["steps"])
             self.next(self.end)
 
@@ -345,7 +347,7 @@ def test_current_describes_the_running_task_and_nothing_else() -> None:
     assert not current.is_running_flow
     assert repr(current) == "<current (no task is running)>"
     assert (current.run_id, current.pathspec, current.task, current.run) == (None,) * 4
-    assert current.graph_info is None
+    assert (current.graph_info, current.tempdir) == (None, ".")
     assert "graph" not in current
     with pytest.raises(RuntimeError):
         assert current.graph

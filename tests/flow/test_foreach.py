@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import collections
+import enum
+import functools
 import linecache
 from typing import TYPE_CHECKING, Any
 
@@ -288,6 +290,90 @@ class Nested(FlowSpec):
     @step
     def end(self) -> None:
         """Finish."""
+
+
+class OfTheClass(FlowSpec):
+    """Iterates over what no step has assigned."""
+
+    _low = (5, 6)
+
+    class Colour(enum.Enum):
+        """What a class iterates over."""
+
+        RED = 1
+        BLUE = 2
+
+    @property
+    def once(self) -> Iterator[int]:
+        """Items that are computed, and can be used once."""
+        return (number for number in (1, 2))
+
+    @functools.cached_property
+    def cached(self) -> list[int]:
+        """Items that are computed once a process."""
+        return [3]
+
+    @step
+    def start(self) -> None:
+        """Split."""
+        self.next(self.one, foreach="once")
+
+    @step
+    def one(self) -> None:
+        """Split."""
+        self.next(self.two, foreach="cached")
+
+    @step
+    def two(self) -> None:
+        """Split."""
+        self.next(self.three, foreach="_low")
+
+    @step
+    def three(self) -> None:
+        """Split."""
+        self.next(self.inner, foreach="Colour")
+
+    @step
+    def inner(self) -> None:
+        """See the items."""
+        self.got: Any = [[it[2] for it in self.foreach_stack()] + [self.input.value]]
+        self.next(self.after_three)
+
+    @step
+    def after_three(self, inputs: Any) -> None:
+        """Collect."""
+        self.got = [row for entry in inputs for row in entry.got]
+        self.next(self.after_two)
+
+    @step
+    def after_two(self, inputs: Any) -> None:
+        """Collect."""
+        self.got = [row for entry in inputs for row in entry.got]
+        self.next(self.after_one)
+
+    @step
+    def after_one(self, inputs: Any) -> None:
+        """Collect."""
+        self.got = [row for entry in inputs for row in entry.got]
+        self.next(self.join)
+
+    @step
+    def join(self, inputs: Any) -> None:
+        """Collect."""
+        self.got = [row for entry in inputs for row in entry.got]
+        self.next(self.end)
+
+    @step
+    def end(self) -> None:
+        """Finish."""
+
+
+def test_what_the_class_has_can_be_iterated_over() -> None:
+    """Properties, cached ones too, defaults, and classes such as those of enum: tasks see what was counted."""
+    got = run_flow(OfTheClass).value("end", "got")
+    assert [row[:3] + row[4:] for row in got] == [
+        [once, 3, low, colour] for once in (1, 2) for low in (5, 6) for colour in (1, 2)
+    ]
 
 
 def test_nested_loops_keep_their_items_apart() -> None:

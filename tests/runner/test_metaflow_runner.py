@@ -239,7 +239,10 @@ def test_giving_up_early(here: GitRepo) -> None:
     """A run that does not begin in time is ended; so is one whose task of asyncio is cancelled."""
     here.write("f.py", "import sys, time\nif 'run' in sys.argv: time.sleep(60)\n" + flow())
     began = time.monotonic()
-    with Runner("f.py", show_output=False, file_read_timeout=2) as runner:
+    with pytest.raises(TimeoutError, match="which options it has"):
+        Runner("f.py", show_output=False, file_read_timeout=0.01).run()
+    with Runner("f.py", show_output=False) as runner:
+        runner.file_read_timeout = 2  # of the run alone
         with pytest.raises(TimeoutError, match="within 2 seconds"):
             runner.run()
         (program,) = runner._commands

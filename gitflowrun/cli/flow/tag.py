@@ -10,7 +10,13 @@ from gitflowrun.cli.options import together
 from gitflowrun.cli.output.tables import columns as in_columns
 from gitflowrun.cli.output.terminal import Screen, open_screen
 from gitflowrun.cli.output.text import printable
-from gitflowrun.errors import CorruptRecord, NotFound, RepositoryError, UsageError
+from gitflowrun.errors import (
+    CorruptRecord,
+    NamespaceMismatch,
+    NotFound,
+    RepositoryError,
+    UsageError,
+)
 from gitflowrun.runs.lookup.listing import told_damaged
 from gitflowrun.runs.runs import RunStore
 from gitflowrun.runs.tags import Tags
@@ -21,33 +27,41 @@ if TYPE_CHECKING:
     from gitflowrun.cli.flow.context import FlowContext
 
 
+_run_id = click.option("--run-id", metavar="RUN", help="The run.")
 _run_options = together(
-    click.option("--run-id", metavar="RUN", help="The run."),
-    click.option("--namespace", hidden=True, expose_value=False),
+    _run_id,
+    click.option("--namespace", metavar="TAG", help="Refuse a run that does not have this tag."),
 )
 
 
-@click.group(name="tag")
-def tag_command() -> None:
+@click.group(name="tag", invoke_without_command=True)
+@click.pass_context
+def tag_command(ctx: click.Context) -> None:
     """Add, remove, replace or list tags of runs; they are git tags, too."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
 
 
 @tag_command.command(name="add")
 @_run_options
 @click.argument("tags", nargs=-1, required=True)
 @click.pass_obj
-def add(flow: FlowContext, /, run_id: str | None, tags: tuple[str, ...]) -> None:
+def add(
+    flow: FlowContext, /, run_id: str | None, namespace: str | None, tags: tuple[str, ...]
+) -> None:
     """Add TAGS to a run."""
-    _change(flow, run_id, add=tags)
+    _change(flow, run_id, namespace, add=tags)
 
 
 @tag_command.command(name="remove")
 @_run_options
 @click.argument("tags", nargs=-1, required=True)
 @click.pass_obj
-def remove(flow: FlowContext, /, run_id: str | None, tags: tuple[str, ...]) -> None:
+def remove(
+    flow: FlowContext, /, run_id: str | None, namespace: str | None, tags: tuple[str, ...]
+) -> None:
     """Remove TAGS from a run; those it does not have are no error."""
-    _change(flow, run_id, remove=tags)
+    _change(flow, run_id, namespace, remove=tags)
 
 
 @tag_command.command(name="replace")
@@ -58,14 +72,24 @@ def remove(flow: FlowContext, /, run_id: str | None, tags: tuple[str, ...]) -> N
 )
 @click.pass_obj
 def replace(
-    flow: FlowContext, /, run_id: str | None, added: tuple[str, ...], removed: tuple[str, ...]
+    flow: FlowContext,
+    /,
+    run_id: str | None,
+    namespace: str | None,
+    added: tuple[str, ...],
+    removed: tuple[str, ...],
 ) -> None:
     """Remove tags from a run and add others, all or nothing."""
-    _change(flow, run_id, add=added, remove=removed)
+    _change(flow, run_id, namespace, add=added, remove=removed)
 
 
 def _change(
-    flow: FlowContext, run_id: str | None, *, add: Sequence[str] = (), remove: Sequence[str] = ()
+    flow: FlowContext,
+    run_id: str | None,
+    namespace: str | None,
+    *,
+    add: Sequence[str] = (),
+    remove: Sequence[str] = (),
 ) -> None:
     store = RunStore(flow.repository)
     if run_id is None:
@@ -73,7 +97,13 @@ def _change(
         hint = f"the latest is --run-id {latest.id}" if latest else f"{flow.name} has no runs yet"
         raise NotFound("which run is meant?", hint=hint)
     run = store.find(run_id, flow.name)
-    tags = Tags(flow.repository).change(run, add=add, remove=remove)
+    known = Tags(flow.repository)
+    if namespace and namespace not in {*run.info.system_tags, *known.of(run)}:
+        raise NamespaceMismatch(
+            f"{run.pathspec} is not in the namespace {namespace!r}",
+            hint="without --namespace any run of the flow can be tagged",
+        )
+    tags = known.change(run, add=add, remove=remove)
     flow.say(f"{run.pathspec} now has these tags:")
     with open_screen(flow.repository) as screen:
         _table(run.info.system_tags, tags, screen)
@@ -81,7 +111,7 @@ def _change(
 
 @tag_command.command(name="list")
 @click.argument("run", required=False)
-@_run_options
+@_run_id
 @click.option("--all", "all_", is_flag=True, help="Tags of all runs (the default without RUN).")
 @click.option("--my-runs", is_flag=True, help="Only tags of your own runs.")
 @click.option("--hide-system-tags", is_flag=True, help="Only tags that users gave.")

@@ -218,7 +218,8 @@ def test_tags_are_changed(repo: GitRepo, capsys: pytest.CaptureFixture[str]) -> 
     assert capsys.readouterr().out == "a\nb c\nruntime:dev\nuser:ada\n"
     assert _flow("tag", "remove", "--run-id", "1", "a", "absent") == 0
     assert capsys.readouterr().out == "b c\nruntime:dev\nuser:ada\n"
-    assert _flow("tag", "replace", "--run-id", "1", "--remove", "b c", "--add", "d") == 0
+    words = ["--namespace", "user:ada", "--remove", "b c", "--add", "d"]
+    assert _flow("tag", "replace", "--run-id", "1", *words) == 0
     assert capsys.readouterr().out == "d\nruntime:dev\nuser:ada\n"
 
 
@@ -228,6 +229,7 @@ def test_tags_are_changed(repo: GitRepo, capsys: pytest.CaptureFixture[str]) -> 
         (["add", "x"], 1, "--run-id 2"),
         (["remove", "--run-id", "1", "user:ada"], 1, "Tagging error"),
         (["add", "--run-id", "9", "x"], 1, "there is no run '9'"),
+        (["add", "--run-id", "1", "--namespace", "user:bob", "x"], 1, "not in the namespace"),
         (["replace", "--run-id", "1", "--add", "x"], 2, "--remove"),
         (["add", "--run-id", "1"], 2, "Missing argument"),
         (["list", "1", "--run-id", "2"], 2, "name one run"),
@@ -243,6 +245,15 @@ def test_tag_mistakes(
     assert _flow("tag", *words) == code
     assert said in capsys.readouterr().err
     assert repo.git("tag", "-l") == ""
+
+
+def test_tag_alone_lists_what_it_can_do(repo: GitRepo, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its help is no mistake."""
+    assert repo
+    assert _flow("--quiet", "tag") == 0
+    told = capsys.readouterr()
+    assert "replace" in told.out
+    assert told.err == ""
 
 
 def test_tags_are_listed(repo: GitRepo, capsys: pytest.CaptureFixture[str]) -> None:
