@@ -38,6 +38,21 @@ class Audited(StepDecorator):
         self.names = [it.name for it in decorators]
         note("step_init", step_name, node.type, node.out_funcs, self.names, self.attributes["level"])
 
+    def package_init(self, flow, step_name, environment):
+        note("package_init", step_name)
+
+    def add_to_package(self):
+        raise NotImplementedError
+
+    def step_task_retry_count(self):
+        return 2, 0
+
+    def runtime_task_created(self, task_datastore, task_id, split_index, input_paths, is_cloned, ubf_context):
+        note("runtime_task_created", task_id, split_index, input_paths, is_cloned, ubf_context)
+
+    def runtime_step_cli(self, cli_args, retry_count, max_user_code_retries, ubf_context):
+        cli_args.env["AUDITED"] = f"{retry_count} of {max_user_code_retries}"
+
     def runtime_init(self, flow, graph, package, run_id):
         note("runtime_init", type(flow).__name__, len(graph.nodes), run_id)
         if self.attributes["fails"] == "init":
@@ -60,7 +75,7 @@ class Audited(StepDecorator):
         return around
 
     def task_post_step(self, step_name, flow, graph, retry_count, max_user_code_retries):
-        flow.after = self.names
+        flow.after = [*self.names, os.environ["AUDITED"]]
 
     def task_exception(self, exception, step_name, flow, graph, retry_count, max_user_code_retries):
         note("task_exception", exception)
@@ -75,6 +90,9 @@ class Owned(FlowDecorator):
     name = "owned"
     defaults = {"by": None}
     options = {"owner": {"default": None, "help": "Who owns the run."}}
+
+    def get_top_level_options(self):
+        return [("owner", "bob")]
 
     def flow_init(self, flow, graph, environment, flow_datastore, metadata, logger, echo, options):
         note("flow_init", type(flow).__name__, self.attributes["by"], options.get("owner"))
@@ -130,13 +148,15 @@ def test_hooks(repo: GitRepo) -> None:
     assert "flow_init F ada bob" in lines
     assert "step_init start start ('end',) ['retry', 'audited'] 2" in lines
     assert lines.count("runtime_init F 2 1") == 1
-    assert "task_pre_step start 1 1 0 1 True" in lines
+    assert "package_init start" in lines
+    assert "runtime_task_created 1 None ['1/_parameters/0'] False None" in lines
+    assert "task_pre_step start 1 1 0 2 True" in lines
     assert "task_finished True" in lines
     assert lines.index("runtime_init F 2 1") < lines.index("runtime_finished NoneType")
     run = latest(repo)
     end = one_task(run, "end")
     assert value_of(end, "before") == 2
-    assert value_of(end, "after") == ["retry", "audited"]
+    assert value_of(end, "after") == ["retry", "audited", "0 of 2"]
     assert value_of(end, "found") == [("audited", 2)]
     entries = [it for it in one_task(run, "start").record.metadata if it.name == "audit"]
     assert [(it.value, it.type) for it in entries] == [("passed", "audit-type")]

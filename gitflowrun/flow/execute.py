@@ -188,7 +188,8 @@ def _hooks(
     from gitflowrun.flow.decorators.task_hooks import TaskHooks  # few steps have decorators
 
     run, attempt = str(facts.get("run_id")), int(facts.get("retry_count") or 0)
-    inputs = [f"{run}/{parent.task}" for parent in parents]
+    before = parents or [it for it in (state.parameters,) if it is not None]
+    inputs = [f"{run}/{source.task}" for source in before]
     inner = state.frames[-1] if state.frames else None
     index = inner.index if inner else None
     control = ("ubf_task" if index else "ubf_control") if inner and inner.is_gang else None

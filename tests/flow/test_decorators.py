@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gitflowrun import FlowSpec, catch, step
 from gitflowrun.errors import DecoratorError
+from gitflowrun.flow.decorators.secrets import SecretsDecorator
 from gitflowrun.flow.decorators.spec import parse_spec
+from gitflowrun.flow.decorators.timeout import TimeoutDecorator
+from gitflowrun.flow.definition import complete
 from tests.helpers.flows import latest, one_task, value_of
 
 if TYPE_CHECKING:
@@ -74,6 +78,21 @@ def test_catch_has_nothing_to_say_of_a_step_that_succeeds(repo: GitRepo) -> None
     assert "quiet" not in done.out
 
 
+def test_catch_after_retries_and_a_kill(repo: GitRepo) -> None:
+    """It catches nothing while the step is tried again; an attempt of its own records that the last one was killed."""
+    text = flow(
+        "self.bad = current.retry_count\nif not self.bad:\n    raise ValueError('first')\n"
+        "os.kill(os.getpid(), signal.SIGKILL)",
+        "self.said = (self.bad.type, self.bad.exception)",
+        on_start="@retry(times=1)\n@catch(var='bad')",
+    )
+    done = ran(repo, text)
+    assert "Task fallback is starting to handle the failure." in done.out
+    kind, words = value_of(one_task(latest(repo), "end"), "said")  # type: ignore[misc]
+    assert kind == "gitflowrun.errors.FailureHandledByCatch"
+    assert words.startswith("the task failed in 2 attempts")
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_timeout_ends_sleeping_and_busy_steps(repo: GitRepo, kind: str) -> None:
     """A step that takes too long fails with words that name the limit; one that is quick does not notice."""
@@ -86,6 +105,13 @@ def test_timeout_ends_sleeping_and_busy_steps(repo: GitRepo, kind: str) -> None:
         assert "gitflowrun/flow" not in said
     text = flow("pass", "time.sleep(0.4)", on_start="@timeout(seconds=0.2)")
     ran(repo, text, GITFLOWRUN_ISOLATION=kind)
+
+
+def test_the_time_of_a_timeout_is_a_sum() -> None:
+    """Of seconds, minutes and hours."""
+    made = TimeoutDecorator({"seconds": 1, "minutes": 2, "hours": 3})
+    made.step_init(None, None, "start")
+    assert made._limit == 3 * 3600 + 2 * 60 + 1
 
 
 def test_timeout_beside_an_alarm_of_the_step(repo: GitRepo) -> None:
@@ -160,9 +186,10 @@ def test_project_names_the_branch(
 
 
 def test_project_by_the_environment(repo: GitRepo) -> None:
-    """METAFLOW_BRANCH is the option; the same said twice is refused."""
-    ran(repo, PROJECT, "run", METAFLOW_BRANCH="b2", METAFLOW_USER="ada")
-    assert "project_branch:test.b2" in latest(repo).info.system_tags
+    """Variables are the options, also those that the flow's module sets; the same said twice is refused."""
+    sets = PROJECT.replace("def default", "os.environ['METAFLOW_BRANCH'] = 'b2'\ndef default")
+    ran(repo, sets, "run", METAFLOW_FLOW_PRODUCTION="1")
+    assert "project_branch:prod.b2" in latest(repo).info.system_tags
     twice = PROJECT.replace("'demo')", "'demo', branch='x')")
     done = ran(repo, twice, "--branch", "y", "run", code=1)
     assert "--branch y is given, and @project says branch='x'" in done.err
@@ -206,6 +233,32 @@ def test_an_artifact_with_a_secret_is_refused(repo: GitRepo) -> None:
     assert SECRET not in done.out + done.err
 
 
+def fetched(*variables: Any, allow_override: bool = False) -> dict[str, str]:
+    """What `@secrets` makes of inline sources with these variables."""
+    sources = [{"type": "inline", "options": {"env_vars": it}} for it in variables]
+    return SecretsDecorator({"sources": sources, "allow_override": allow_override}).fetch("start")
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        (({"A": 1},), "the value of A is int"),
+        (({"a-b": "x"},), "'a-b' can't be a variable"),
+        (({"METAFLOW_X": "x"},), "'METAFLOW_X' can't be a variable"),
+        (({"A1": "x"}, {"A1": "x"}), "two sources have A1"),
+    ],
+)
+def test_variables_that_can_not_be_secrets(variables: Any, said: str) -> None:
+    """Names that no shell knows, those of the package, values that are no text, a name twice."""
+    with pytest.raises(DecoratorError, match=said):
+        fetched(*variables)
+
+
+def test_what_is_set_already_may_be_replaced() -> None:
+    """Where that is said."""
+    assert fetched({"HOME": "x"}, {"A1": "y"}, allow_override=True) == {"HOME": "x", "A1": "y"}
+
+
 def test_a_provider_of_ones_own(repo: GitRepo) -> None:
     """A class with a TYPE fetches secrets, once a run."""
     head = (
@@ -222,14 +275,16 @@ def test_a_provider_of_ones_own(repo: GitRepo) -> None:
 
 
 def test_exit_hooks_are_called_when_the_run_has_ended(repo: GitRepo) -> None:
-    """Each is called in a process of its own, with the run where it asks for it; a failing one changes nothing."""
+    """The lowest first, each in a process of its own, with the run if it asks for it; failing changes nothing."""
     head = (
         "def told(run):\n    print('told', run.pathspec, run.successful)\n"
         "def bare():\n    print('bare', os.getpid() != MAIN)\n"
         "def failing(run=None):\n    print('failing', run); raise ValueError('of the hook')\n"
         "MAIN = os.getpid()\n"
     )
-    mark = "@exit_hook(on_success=[told, 'bare', failing], on_error=[told])"
+    mark = (
+        "@exit_hook(on_success=[failing])\n@exit_hook(on_success=[told, 'bare'], on_error=[told])"
+    )
     text = flow("assert 'FAIL' not in os.environ", head=head, on_flow=mark)
     done = ran(repo, text)
     assert [line for line in done.out.splitlines() if line[:4] in {"told", "bare", "fail"}] == [
@@ -363,10 +418,6 @@ def test_a_text_that_is_no_decorator(text: str, said: str) -> None:
             "@secrets(sources=[{'type': 'inline', 'options': {'env_vars': {'HOME': 'x'}}}])",
             "HOME is set already",
         ),
-        (
-            "@secrets(sources=[{'type': 'inline', 'options': {'env_vars': {'A': 1}}}])",
-            "the value of A is int",
-        ),
     ],
 )
 def test_misuse_is_told_and_nothing_runs(repo: GitRepo, mark: str, said: str) -> None:
@@ -397,7 +448,7 @@ def test_misuse_on_a_flow_is_told(repo: GitRepo, mark: str, said: str) -> None:
 
 
 def test_catch_is_refused_where_nobody_could_go_on(repo: GitRepo) -> None:
-    """A step that splits by a foreach names its items itself: with @catch it is refused, with its line."""
+    """A step that splits by a foreach, or by a condition, says what follows itself: with @catch it is refused."""
     text = (
         f"{HEAD}class F(FlowSpec):\n    @catch\n    @step\n    def start(self):\n        self.items = [1]\n"
         "        self.next(self.work, foreach='items')\n    @step\n    def work(self):\n"
@@ -406,6 +457,27 @@ def test_catch_is_refused_where_nobody_could_go_on(repo: GitRepo) -> None:
     )
     done = ran(repo, text, code=1)
     assert "f.py:6: @catch can't be on step 'start'" in done.err
+    with pytest.raises(DecoratorError, match=r"step 'start': .* for a condition"):
+        complete(Switching)
+
+
+class Switching(FlowSpec):
+    """A switch with `@catch`."""
+
+    @catch
+    @step
+    def start(self) -> None:
+        """Choose."""
+        self.next({"a": self.end, "b": self.other}, condition="way")
+
+    @step
+    def other(self) -> None:
+        """Go on."""
+        self.next(self.end)
+
+    @step
+    def end(self) -> None:
+        """Finish."""
 
 
 def test_a_decorator_inherited_twice_is_refused(repo: GitRepo) -> None:

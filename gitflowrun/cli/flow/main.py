@@ -51,7 +51,7 @@ class _Commands(click.Group):
         """The options of all flows between those for the configs and those of the decorators of this one."""
         flow: FlowContext = ctx.obj
         own = [
-            click.Option([f"--{name}"], **settings)
+            click.Option([f"--{name}"], **{"envvar": _variable(name), **settings})
             for name, settings in option_declarations(flow.flow_cls).items()
         ]
         return [*config_options(flow.flow_cls), *super().get_params(ctx), *own]
@@ -74,6 +74,11 @@ class _Commands(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
             formatter.write_dl([(name, help_) for name, (_, help_) in COMMANDS.items()])
+
+
+def _variable(option: str) -> str:
+    # Of a flow's own option; `METAFLOW_<NAME>`, which all options have, gives it as well.
+    return f"METAFLOW_FLOW_{option.upper().replace('-', '_')}"
 
 
 # Options of Metaflow's that scripts may give and that change nothing here.

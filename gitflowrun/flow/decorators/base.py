@@ -3,7 +3,7 @@
 The hooks and their arguments are Metaflow's, so that decorators which were written for Metaflow work here; our own
 have no others. Where they are called:
 
-    the flow's program, before a run     flow_init, step_init, package_init, add_to_package, step_task_retry_count
+    the flow's program, before a run     flow_init, step_init, package_init, step_task_retry_count
     once the run has its id              runtime_init
     each task's process                  flow_init and step_init again, runtime_task_created, runtime_step_cli,
                                          task_pre_step, task_decorate, task_post_step, task_exception, task_finished
@@ -170,7 +170,7 @@ class StepDecorator(Decorator):
         """Prepare what `add_to_package` is to return."""
 
     def add_to_package(self) -> Iterable[Any]:
-        """Files to ship with the code. A run's snapshot has the whole work tree, so nothing is done with them."""
+        """Files to ship with the code. Not called: the snapshot of a run has the whole work tree."""
         return ()
 
     def step_task_retry_count(self) -> tuple[int, int]:

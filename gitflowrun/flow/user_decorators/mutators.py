@@ -25,7 +25,7 @@ class StepMutator(UserDecorator):
         """Change the step when the command line has been read, with what `--with` has added."""
 
     def add_to_package(self) -> Iterable[Any]:
-        """Files to ship with the code. A run's snapshot has the whole work tree, so nothing is done with them."""
+        """Files to ship with the code. Not called: the snapshot of a run has the whole work tree."""
         return ()
 
 
@@ -47,5 +47,5 @@ class FlowMutator(UserDecorator):
         """
 
     def add_to_package(self) -> Iterable[Any]:
-        """Files to ship with the code. A run's snapshot has the whole work tree, so nothing is done with them."""
+        """Files to ship with the code. Not called: the snapshot of a run has the whole work tree."""
         return ()
