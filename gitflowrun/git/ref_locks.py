@@ -218,10 +218,12 @@ def lock_holder(
     return _writer_of(path, lock, stale_locks) or _git_of(path, stale_locks, since)
 
 
-def _writer_of(path: Path, lock: Identity, stale_locks: Path) -> str:
+def _writer_of(path: Path, lock: Identity, stale_locks: Path, but: Path | None = None) -> str:
     """The process of ours that lives, and has written down that a lock is its own, or that it was about to take it."""
     with contextlib.suppress(OSError):
         for journal in stale_locks.with_name(_JOURNALS).iterdir():
+            if journal == but:  # a dead one's, which the caller holds
+                continue
             with (
                 contextlib.suppress(OSError, RepositoryError),
                 open_file(journal, "a journal") as file,
@@ -284,8 +286,12 @@ def recover_locks(root: Path, stale_locks: Path) -> list[Path]:
             began = os.fstat(file.fileno()).st_mtime_ns
             lines = _JOURNAL_LINE.finditer(file.read(MAX_JOURNAL))
             left = [it for line in lines if (it := _left_lock(root, line, began))]
-            unsure = [lock for lock, _, is_sure in left if not is_sure]
-            theirs = any(_git_of(lock, stale_locks, _since_boot()) for lock in unsure)
+            unsure = [(lock, was) for lock, was, is_sure in left if not is_sure]
+            theirs = any(
+                _writer_of(lock, was, stale_locks, path)
+                or _git_of(lock, stale_locks, _since_boot())
+                for lock, was in unsure
+            )
             if theirs:
                 left = [it for it in left if it[2]]
             elif unsure:
