@@ -88,9 +88,9 @@ def test_catch_after_retries_and_a_kill(repo: GitRepo) -> None:
     )
     done = ran(repo, text)
     assert "Task fallback is starting to handle the failure." in done.out
-    kind, words = value_of(one_task(latest(repo), "end"), "said")  # type: ignore[misc]
-    assert kind == "gitflowrun.errors.FailureHandledByCatch"
-    assert words.startswith("the task failed in 2 attempts")
+    said: Any = value_of(one_task(latest(repo), "end"), "said")
+    assert said[0] == "gitflowrun.errors.FailureHandledByCatch"
+    assert said[1].startswith("the task failed in 2 attempts")
 
 
 @pytest.mark.parametrize("kind", KINDS)
