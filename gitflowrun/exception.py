@@ -62,6 +62,7 @@ __all__ = [
     "MulticoreException",
     "ParameterFieldFailed",
     "ParameterFieldTypeMismatch",
+    "PyLintWarn",
     "TaskFailed",
     "TimeoutException",
     "UnhandledInMergeArtifactsException",
@@ -88,7 +89,7 @@ DuplicateFlowDecoratorException = DuplicateStepDecoratorException = DecoratorErr
 UnknownFlowDecoratorException = UnknownStepDecoratorException = DecoratorError
 DataException = CorruptRecord
 InvalidNextException = InvalidNext
-LintWarn = LintError
+LintWarn = PyLintWarn = LintError
 TaskFailed = RunFailed
 UnpicklableArtifactException = UnserializableArtifact
 

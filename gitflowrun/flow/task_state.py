@@ -315,8 +315,8 @@ class Inputs:
     def __getattr__(self, step: str) -> Any:
         if step.startswith("_"):
             raise AttributeError(step)
-        for position, source in enumerate(self._sources):
-            if source.task.step == step:
+        for position in reversed(range(len(self))):  # of a foreach the last one, as with Metaflow
+            if self._sources[position].task.step == step:
                 return self._flow(position)
         close = nearest(step, self._steps()) or self._steps()
         raise AttributeError(

@@ -51,6 +51,7 @@ class Each(FlowSpec):
         self.got = [entry.got for entry in inputs]
         self.again = [entry.again for entry in inputs]
         self.views = [(entry.index, entry.input) for entry in inputs]
+        self.last = inputs.after.index
         self.outside = (self.index, self.input, self.foreach_stack())
         self.next(self.end)
 
@@ -112,6 +113,7 @@ def test_items_are_what_iteration_yields(items: Any, expected: list[Any]) -> Non
     assert run.value("join", "again") == pairs
     assert run.value("join", "views") == pairs
     assert run.value("join", "outside") == (None, None, [])
+    assert run.value("join", "last") == total - 1  # as with Metaflow
 
 
 def test_a_set_gives_each_item_once_under_its_own_label() -> None:

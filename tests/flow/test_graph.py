@@ -94,6 +94,7 @@ def test_nodes_know_their_place() -> None:
     assert graph["join"].split_branches == ()
     assert (graph["join"].num_args, graph["end"].num_args) == (2, 1)
     assert not graph["start"].parallel_step
+    assert (graph["fork"].doc, graph["fork"].decorators) == ("Split in two.", [])
     assert "start" in graph
     assert len(graph) == 7
     assert graph.sorted_nodes == ["start", "fork", "left", "right", "meet", "join", "end"]
@@ -271,6 +272,7 @@ def test_start_and_end_may_have_any_name() -> None:
     assert (graph.start_step, graph.end_step) == ("first", "last")
     assert graph["first"].to_map()["node_info"] == {"colour": "red"}
     assert (graph["first"].type, graph["last"].type) == ("start", "end")
+    assert run_flow(Single).names("only") == set()
     single = FlowGraph.of(Single)
     assert (single.start_step, single.end_step, single["only"].type) == ("only", "only", "end")
 

@@ -140,6 +140,12 @@ def test_good_graphs_pass(rows: str, tmp_path: Path) -> None:
 
 BAD = {
     "reserved": (f"start: self.next(self.cmd)|cmd: self.next(self.end)|{END}", "named 'cmd'", 6),
+    **{
+        f"reserved {name}": (
+            f"start: self.next(self.{name})|{name}: self.next(self.end)|{END}", f"named '{name}'", 6,
+        )
+        for name in ("name", "next", "input", "index")
+    },
     "taken": (f"start: self.next(self.end)|merge_artifacts: pass|{END}", "'merge_artifacts'", 6),
     "upper case": (f"start: self.next(self.Big)|Big: self.next(self.end)|{END}", "'Big' can't", 6),
     "unicode": (f"start: self.next(self.é)|é: self.next(self.end)|{END}", "'é' can't name", 6),

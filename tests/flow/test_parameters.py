@@ -156,16 +156,11 @@ def test_good_names_are_accepted(name: str) -> None:
 
 def test_reserved_names_are_those_of_metaflow_and_ours() -> None:
     """With dashes and with underscores."""
-    expected = {
-        "params",
-        "tag",
-        "run-id",
-        "run_id",
-        "max-log-size",
-        "user_namespace",
-        "clone",
-        "help",
-    }
+    metaflows = (
+        "params with tag namespace obj tags decospecs run-id-file max-num-splits max-workers max-log-size "
+        "user-namespace run-id task-id runner-attribute-file"
+    )
+    expected = {*metaflows.split(), *metaflows.replace("-", "_").split(), "clone", "help"}
     assert expected <= RESERVED_PARAMETERS
 
 
