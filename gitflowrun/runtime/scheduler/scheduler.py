@@ -261,8 +261,25 @@ class Scheduler:
         )
         self._executor = self._substitute()
         self._substitute = None
+        for job in self._lost_jobs(lost):
+            self._retry_lost(job, "its process was lost with the zygote")
+
+    def _lost_jobs(self, lost: list[TaskAttempt]) -> list[Job]:
+        """What must be launched again, of gangs also the nodes that had ended well: the others wait for them."""
+        jobs = []
         for attempt in lost:
-            self._retry_lost(attempt.job, "its process was lost with the zygote")
+            gang = self._gangs.of(attempt.job)
+            if (
+                gang is not None and gang.fails
+            ):  # all are tried again in any case, once all have ended
+                self._fail(attempt, Exited(attempt.serial, signal.SIGKILL, 0.0, 0), gang)
+                continue
+            jobs.append(attempt.job)
+            if gang is not None:
+                jobs += [held.job for held, _ in gang.release()]
+        return sorted(
+            jobs, key=lambda job: -(job.planned.index or 0)
+        )  # those of gangs are put before others
 
     def _postpone(self, job: Job, reason: str) -> None:
         """Launch a task again, for which no process could be made: with fewer at a time, later if need be."""

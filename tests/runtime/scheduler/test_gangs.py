@@ -192,8 +192,9 @@ def test_what_nodes_have_done_is_not_lost_when_the_run_is_interrupted() -> None:
     assert {"work/2", "work/2_node_1"} <= done
 
 
-def test_nodes_of_a_lost_zygote_begin_again_together() -> None:
-    """However few may run at a time."""
+@pytest.mark.parametrize("have_ended", [False, True])
+def test_nodes_of_a_lost_zygote_begin_again_together(have_ended: bool) -> None:
+    """However few may run at a time, and with those that had ended well: the lost one may wait for them."""
     lost: list[Launch] = []
 
     def answer(launch: Launch) -> Sequence[Step]:
@@ -202,10 +203,29 @@ def test_nodes_of_a_lost_zygote_begin_again_together() -> None:
         if index(launch) == 2:
             lost.append(launch)
             return [bench.scheduler.executor_lost]
-        return [Started(launch.serial, 7)]
+        return good(launch) if have_ended else [Started(launch.serial, 7)]
 
     bench: Bench = Bench(answer, SHAPE, max_workers=1, substitute=lambda: bench)
     assert bench.run() == (Status.DONE, None)
-    assert sorted(str(it.task) for it in bench.launched if it.task.step == "work") == sorted(
-        NODES * 2
-    )
+    runs = [(str(it.task), it.attempt) for it in bench.launched if it.task.step == "work"]
+    assert runs == [(name, 0) for name in NODES * 2]
+    assert sorted(name for names, _ in bench.commits for name in names).count(NODES[0]) == 1
+
+
+def test_nodes_of_a_lost_zygote_that_are_tried_again_anyway() -> None:
+    """One has failed, and the others were about to be ended: all begin their next attempt."""
+    lost: list[Launch] = []
+
+    def answer(launch: Launch) -> Sequence[Step]:
+        if index(launch) is None or launch.attempt:
+            return good(launch)
+        if index(launch) == 2:
+            lost.append(launch)
+            return [Started(launch.serial, 7), bench.scheduler.executor_lost]
+        return bad(launch)
+
+    bench: Bench = Bench(answer, SHAPE, substitute=lambda: bench, retries={"work": Retries(1)})
+    assert bench.run() == (Status.DONE, None)
+    assert lost
+    runs = [(str(it.task), it.attempt) for it in bench.launched if it.task.step == "work"]
+    assert runs == [(name, attempt) for attempt in (0, 1) for name in NODES]
