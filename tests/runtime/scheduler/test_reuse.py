@@ -119,13 +119,16 @@ def test_a_value_under_another_ones_digest_is_found(
 
 
 @pytest.mark.parametrize("name", ["stdout", "times"])
+@pytest.mark.parametrize("how", ["lost", "changed"])
 def test_lost_output_is_found(
-    made: GitRepo, objects: dict[Oid, tuple[ObjectType, bytes]], name: str
+    made: GitRepo, objects: dict[Oid, tuple[ObjectType, bytes]], name: str, how: str
 ) -> None:
-    """A task whose words are gone is not taken over as if it had said nothing."""
+    """A task whose words are gone, or others, is not taken over as if it had said nothing, or those."""
     task = next(_store(made, objects).tasks_of("work"))
     oid = task.run.objects.tree_oids(task.tree)[name.encode()]
-    run = _store(made, {it: found for it, found in objects.items() if it != oid})
+    kind, data = objects[oid]
+    changed = {"lost": {}, "changed": {oid: (kind, data[:-1] + b"!")}}
+    run = _store(made, {it: found for it, found in objects.items() if it != oid} | changed[how])
     check = ReuseCheck(run)
     assert not check.is_whole(next(run.tasks_of("work")))
     (line,) = check.broken
