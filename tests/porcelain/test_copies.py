@@ -251,6 +251,59 @@ def test_an_earlier_state_that_another_remote_has(shared: GitRepo) -> None:
     assert refs(two) == {}
 
 
+def went_on(repo: GitRepo, ref: str) -> str:
+    """A later state of a run, in a repository alone."""
+    message = repo.git("log", "-1", "--format=%B", ref)
+    newer = repo.git("commit-tree", f"{ref}^{{tree}}", "-p", ref, "-m", message)
+    repo.git("update-ref", ref, newer)
+    return newer
+
+
+def test_a_later_state_that_another_remote_has(shared: GitRepo) -> None:
+    """Nothing of it is known here: it is told each time, until a fetch tells that it is the run, which goes then."""
+    two = GitRepo(shared.path.parent / "two")
+    shared.git("init", "-q", "--bare", str(two.path))
+    shared.git("remote", "add", "two", str(two.path))
+    shared.git("push", "-q", "two", "refs/runs/MyFlow/1:refs/runs/MyFlow/1")
+    newer = went_on(two, "refs/runs/MyFlow/1")
+    for _ in range(2):
+        done = shared.call("rm", "--remote", "--force", "1")
+        told = "two keeps MyFlow/1: it may be that run in a state that this clone has not seen"
+        assert (done.code, told in done.out, done.err) == (1, True, "")
+        assert refs(two) == {"refs/runs/MyFlow/1": newer}
+    assert shared.call("fetch", "two").code == 0
+    done = shared.call("rm", "--remote", "--force", "1")
+    assert (done.code, done.out) == (0, "removed from two: MyFlow/1\n")
+    assert refs(two) == {}
+
+
+def test_a_later_state_of_which_there_is_no_copy(server: GitRepo, shared: GitRepo) -> None:
+    """It is here, from elsewhere, so it is the run: it stays there as one that went on."""
+    uid = shared.git("rev-list", "--max-parents=0", "refs/runs/MyFlow/1")
+    newer = went_on(server, "refs/runs/MyFlow/1")
+    server.git("update-ref", f"refs/runs/MyFlow/1-{uid[:7]}", newer)
+    shared.git("fetch", "-q", str(server.path), newer)
+    done = shared.call("rm", "--remote", "--force", "1")
+    assert (done.code, done.out.count("it has changed there since")) == (1, 2)
+
+
+@pytest.mark.parametrize("is_fetched", [False, True])
+def test_another_run_of_that_number(
+    server: GitRepo, shared: GitRepo, bob: GitRepo, is_fetched: bool
+) -> None:
+    """Once it has been fetched it is known to be another one; it stays in any case."""
+    make_run(bob, result=b"Bob's")
+    make_run(bob, result=b"Bob's, too")
+    server.git("update-ref", "-d", "refs/runs/MyFlow/2")
+    send(bob, "2")
+    if is_fetched:
+        get(shared)
+    before = refs(server)["refs/runs/MyFlow/2"]
+    done = shared.call("rm", "--remote", "--force", "2")
+    assert done.code == (0 if is_fetched else 1), done.out
+    assert refs(server)["refs/runs/MyFlow/2"] == before
+
+
 def test_what_is_damaged_keeps_no_other_run_on_a_remote(
     shared: GitRepo, monkeypatch: pytest.MonkeyPatch
 ) -> None:

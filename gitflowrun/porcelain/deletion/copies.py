@@ -5,7 +5,8 @@ Our copies of a remote's refs tell what it had when we last looked. To remove ru
 1. List the remote's refs. What is gone there is gone; what is not as our copy says stays, for somebody went on with it,
    and so does a run with tags there that we have not seen: nobody could bring these back. Of what we have no copy, a
    run is told by its holding a commit of the run's line, for others may have sent any state, and a tag by its holding
-   the first one.
+   the first one. A ref that is named as the run may be there, and holds what is not here, may be a later state of it,
+   or somebody else's run: it stays, and is told, until a fetch has brought what it holds.
 2. Delete the refs of the runs, expecting each to be as seen. A server may refuse that: its rule counts.
 3. Delete the refs of tags that we have seen, and all git tags, of those runs that are gone there.
 4. List the refs again: `git push` may go elsewhere than where they were listed (`pushInsteadOf`), and what it says is
@@ -27,6 +28,7 @@ from typing import TYPE_CHECKING
 from gitflowrun.errors import GitflowrunError, RepositoryError
 from gitflowrun.failpoints import reached
 from gitflowrun.git.objects import Oid
+from gitflowrun.git.odb import History
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.transport import STALE, Remote
 from gitflowrun.porcelain.transfer.sending import Sending
@@ -54,6 +56,10 @@ _STILL = (
 )
 _AGAIN = "it was sent there meanwhile: try again"
 _CHANGED = "it has changed there since this clone last looked: git runs fetch, then try again"
+_UNCLEAR = (
+    "it may be that run in a state that this clone has not seen, or another one: "
+    "git runs fetch {}, then try again"
+)
 
 
 @frozen
@@ -184,12 +190,16 @@ class _RemoteRuns:
         runs = [copy for copy in copies if layout.is_run_ref(copy.ref)]
         tags = {copy.ref: copy.oid for copy in copies if not layout.is_run_ref(copy.ref)}
         unseen = {uid for ref, uid in self._tags_of(self._there, uids).items() if ref not in tags}
-        if not (copies or unseen or self._mirrors_of(self._there, uids)):
+        unclear = self._unclear(self._there, tips, {copy.ref for copy in copies})
+        if not (copies or unseen or unclear or self._mirrors_of(self._there, uids)):
             return []
         why |= {copy.ref: _TAGGED for copy in runs if copy.uid in unseen}
         why |= self._delete({copy.ref: copy.oid for copy in runs if copy.uid not in unseen})
         reached("rm.remote")
         kept = {copy.uid for copy in runs if why[copy.ref]}
+        # Tags go with the run that is known, where there is one: it is there once, under one name.
+        known = {copy.uid for copy in runs if copy.ref in self._there}
+        kept |= {run.uid for found, _ in unclear.values() for run in found} - known
         tags = {ref: uid for ref, uid in tags.items() if uid not in kept}
         mirrors = self._mirrors_of(self._there, uids - kept - unseen)
         try:
@@ -235,6 +245,58 @@ class _RemoteRuns:
             if ref not in told:
                 reason = _AGAIN if ref.startswith(layout.TAG_MIRROR) else _TAG
                 yield RemoteRemoval(self._as_copy(ref, uid, uid), reason)
+        for ref, (runs, reason) in self._unclear(still, tips, told).items():
+            yield RemoteRemoval(self._as_copy(ref, runs[0].uid, Oid.from_hex(still[ref])), reason)
+
+    def _unclear(
+        self, refs: Mapping[str, str], tips: Mapping[Oid, RunIdentity], known: Collection[str]
+    ) -> dict[str, tuple[list[RunIdentity], str]]:
+        """The refs that may be runs there in states that are not known here, which runs each may be, and why it stays.
+
+        A run is further there than here where somebody else has sent it, from a clone in which it went on.
+        """
+        numbered: dict[tuple[str, int], set[RunIdentity]] = {}
+        for run in tips.values():
+            numbered.setdefault((run.flow, run.id.number), set()).add(run)
+        wanted, named = {*map(str, tips)}, {}
+        for ref, oid in refs.items():
+            if oid not in wanted and ref not in known and (name := layout.parse_run_ref(ref)):
+                digits = name[1].partition("-")[2]
+                runs = numbered.get((name[0], name[1].number), ())
+                if some := [run for run in runs if str(run.uid).startswith(digits)]:
+                    named[ref] = sorted(some, key=lambda run: run.uid)
+        uids = self._uids_of({refs[ref] for ref in named})
+        unclear = _UNCLEAR.format(shlex.quote(self._remote.title))
+        found = {}
+        for ref, some in named.items():
+            uid = uids.get(refs[ref])
+            if uid is None:
+                found[ref] = (some, unclear)
+            elif same := [run for run in some if run.uid == uid]:
+                found[ref] = (same, _CHANGED)
+        return found
+
+    def _uids_of(self, commits: Iterable[str]) -> dict[str, Oid]:
+        """The uids of the runs that commits are states of, as far as that is known here."""
+        here = self._repo.objects.homes(map(Oid.from_hex, commits))
+        return {str(commit): uid for commit, uid in self._uids([*here])}
+
+    def _uids(self, commits: Sequence[Oid]) -> Iterator[tuple[Oid, Oid]]:
+        """The same of commits that are here: where a line begins, unless its end, or a merge, says otherwise."""
+        try:
+            history = History(self._repo.git, commits)
+        except GitflowrunError:  # one of them is damaged, and the others are asked for apart
+            middle = len(commits) // 2
+            for part in (commits[:middle], commits[middle:]) if middle else ():
+                yield from self._uids(part)
+            return
+        for commit in commits:
+            with contextlib.suppress(GitflowrunError):
+                root, message = history.root(commit), self._repo.objects.commit(commit).message
+                state = parse_message(message.decode(errors="replace"))
+                said = (state.uid or commit) if state else root
+                if root is not None and root == said and not history.has_merge(commit):
+                    yield commit, root
 
     def _unknown(
         self, refs: Mapping[str, str], tips: Mapping[Oid, RunIdentity], known: Collection[str]
