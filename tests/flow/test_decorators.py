@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import gitflowrun
 from gitflowrun import FlowSpec, catch, step
 from gitflowrun.errors import DecoratorError
 from gitflowrun.flow.decorators.secrets import SecretsDecorator
@@ -378,12 +379,32 @@ def test_a_decorator_as_text(text: str, attributes: dict[str, Any]) -> None:
     assert made.attributes == {**made.defaults, **attributes}
 
 
+def test_attributes_are_metaflows() -> None:
+    """Their names, and what they are when nothing is given."""
+    expected: dict[Any, dict[str, Any]] = {
+        gitflowrun.retry: {"times": 3, "minutes_between_retries": 2},
+        gitflowrun.catch: {"var": None, "print_exception": True},
+        gitflowrun.timeout: {"seconds": 0, "minutes": 0, "hours": 0},
+        gitflowrun.environment: {"vars": {}},
+        gitflowrun.secrets: {"sources": [], "role": None, "allow_override": False},
+        gitflowrun.resources: {"cpu": 1, "gpu": None, "disk": None, "memory": 4096, "shared_memory": None},
+        gitflowrun.project: {"name": None, "branch": None, "production": False},
+        gitflowrun.exit_hook: {"on_success": [], "on_error": [], "options": {}},
+        gitflowrun.schedule: {"cron": None, "weekly": False, "daily": True, "hourly": False, "timezone": None},
+        gitflowrun.trigger: {"event": None, "events": [], "options": {}},
+        gitflowrun.trigger_on_finish: {"flow": None, "flows": [], "options": {}},
+        gitflowrun.parallel: {},
+        gitflowrun.pytorch_parallel: {"master_port": None},
+    }  # fmt: skip
+    assert {it: dict(it.kind.defaults) for it in expected} == expected
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ("", "describes no decorator"),
         ("a b", "describes no decorator"),
-        ("retri", "there is no decorator 'retri'"),
+        ("retri", "there is no decorator 'retri' for steps\nhint: did you mean retry"),
         ("retry:3", "'3' in 'retry:3' gives no attribute a value"),
         ("retry:times=1,3=", "has no attribute '3'"),
         ("project", "there is no decorator 'project' for steps"),

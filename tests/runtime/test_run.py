@@ -34,8 +34,12 @@ def isolated(kind: str) -> dict[str, str]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_foreach_gives_the_same_in_every_isolation(repo: GitRepo, kind: str) -> None:
     """Tasks, parents, frames, artifacts and output are recorded however tasks get their processes."""
-    repo.write("f.py", foreach_flow("print('item', self.x)\nprint('error', file=sys.stderr)"))
-    done = repo.flow("f.py", "run", "--n", "3", env=isolated(kind))
+    write = (
+        "for line in range(500):\n"
+        "    print('item', self.x, line, flush=not line % 50)\n    print('error', line, file=sys.stderr)"
+    )
+    repo.write("f.py", foreach_flow(write))
+    done = repo.flow("f.py", "run", "--n", "3", "--max-workers", "50", env=isolated(kind))
     assert done.code == 0, done.err
     assert "total 3" in done.out
     run = latest(repo)
@@ -44,8 +48,8 @@ def test_a_foreach_gives_the_same_in_every_isolation(repo: GitRepo, kind: str) -
     assert value_of(one_task(run, "join"), "total") == 3
     for index, task in enumerate(run.tasks("work")):
         stored = run.task(TaskName("work", task))
-        assert stored.output("stdout") == b"item %d\n" % index
-        assert stored.output("stderr") == b"error\n"
+        assert stored.output("stdout") == b"".join(b"item %d %d\n" % (index, n) for n in range(500))
+        assert stored.output("stderr") == b"".join(b"error %d\n" % n for n in range(500))
         (frame,) = stored.record.frames
         assert (frame.step, frame.var, frame.num_splits) == ("start", "items", 3)
         assert (frame.index, frame.value) == (index, str(index))
@@ -140,19 +144,22 @@ def test_what_is_left_out_of_the_code_is_told(repo: GitRepo, secret: bool) -> No
 
 
 def test_tasks_find_their_run_in_the_environment(repo: GitRepo) -> None:
-    """Programs that a step starts know where they are; the tasks' standard input is empty."""
+    """Programs that a step starts know where they are, also without a HOME; the tasks' standard input is empty."""
     look = (
         "import subprocess\n"
         "names = ('METAFLOW_RUN_ID', 'GITFLOWRUN_RUN', 'PYTHONUNBUFFERED')\n"
         "self.env = [os.environ.get(name) for name in names]\n"
         "self.fds = subprocess.run(['ls', '/proc/self/fd'], capture_output=True, text=True).stdout.split()\n"
         "self.read = sys.stdin.read()\n"
+        "self.here = (os.getcwd() == os.path.dirname(os.path.abspath(__file__)), 'HOME' in os.environ)\n"
         "self.own = os.getsid(0) == os.getpid()"
     )
     repo.write("f.py", linear_flow(look))
-    assert repo.flow("f.py", "run").code == 0
+    done = run_program(["env", "-u", "HOME", sys.executable, "f.py", "run"], repo.path)
+    assert done.code == 0, done.err
     task = one_task(latest(repo), "start")
     assert value_of(task, "env") == ["1", "F/1", "1"]
+    assert value_of(task, "here") == (True, False)
     assert value_of(task, "read") == ""
     assert value_of(task, "own") is True
     # 0, 1, 2 and the directory `ls` itself reads: a program inherits nothing of the runtime's.

@@ -110,6 +110,10 @@ def test_output_raw_is_json_when_asked(capsys: pytest.CaptureFixture[str]) -> No
     assert data == {"graph": graph["steps"], "graph_structure": graph["graph_structure"]}
     assert data["graph"]["choose"]["switch_cases"] == {"1": "one", "2": "end"}
     assert data["graph"]["fan"]["num_parallel"] == 3
+    assert data["graph"]["choose"]["condition"] == "number"
+    assert [data["graph"][name]["type"] for name in ("start", "loop", "fan", "work", "join", "end")] == [
+        "start", "split-switch", "split-parallel", "linear", "join", "end",
+    ]  # fmt: skip
     assert data["graph_structure"] == [
         "start", "loop", [[]], "fan", "work", "join", "choose", [["one"], []], "end",
     ]  # fmt: skip

@@ -128,6 +128,7 @@ def test_a_file_for_programs_that_cannot_be_written_ends_the_run(flow: GitRepo) 
     assert "'/dev/full' can't be written: No space left on device" in done.err
     assert json.loads(flow.call("list", "--json").out)[0]["status"] == "failed"
     assert flow.flow("small.py", "resume", "1", "--run-id-file", "id").code == 0
+    assert (flow.path / "id").read_text() == "2"
     done = flow.flow("small.py", "run", "--run-id-file", "")
     assert done.code == 2
     assert "the name of a file is empty" in done.err
