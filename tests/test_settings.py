@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 import pytest
@@ -15,6 +16,7 @@ from gitflowrun.settings import (
     format_size,
     parse_size,
     unknown_settings,
+    user_name,
 )
 from tests.helpers.repos import ROOT
 
@@ -25,6 +27,18 @@ def test_defaults() -> None:
     assert settings.durability is Durability.SAFE
     assert settings.isolation is Isolation.FORK
     assert settings.snapshot_max_file_size == 50 << 20
+
+
+def test_who_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The setting, then Metaflow's variables in its order, then the system's name; `root` is one, too."""
+    known = {"METAFLOW_USER": "a", "SUDO_USER": "b", "USERNAME": "c", "USER": "d"}
+    assert user_name(Settings.parse({"runs.user": "x"}, {}), known) == "x"
+    for variable, name in tuple(known.items()):
+        assert user_name(Settings(), known) == name
+        del known[variable]
+    assert user_name(Settings(), {"USER": "root"}) == "root"
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_000_000)
+    assert user_name(Settings(), {"USER": " "}) == "unknown"
 
 
 def test_git_config_is_read_and_the_environment_wins() -> None:

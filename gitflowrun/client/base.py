@@ -303,6 +303,10 @@ class TaskPart(RunPart):
 _Child = TypeVar("_Child", bound=ClientObject)
 
 
+class _OutsideKey(NamespaceMismatch, MissingKey):
+    """`parent[id]` is there, and not in the namespace: a mismatch as in Metaflow, and a KeyError all the same."""
+
+
 class Index(Generic[_Child]):
     """What is in an object, found by its id: `parent[id]`, `id in parent`."""
 
@@ -314,7 +318,8 @@ class Index(Generic[_Child]):
         try:
             return self._child(str(name))
         except (NotFound, InvalidPathspec) as error:
-            raise MissingKey(error.message, hint=error.hint) from None
+            kind = _OutsideKey if isinstance(error, NamespaceMismatch) else MissingKey
+            raise kind(error.message, hint=error.hint) from None
 
     def __contains__(self, name: object) -> bool:
         try:

@@ -8,7 +8,7 @@ from datetime import datetime
 
 import pytest
 
-from gitflowrun import DataArtifact, Run, Step, Task
+from gitflowrun import DataArtifact, Run, Step, Task, get_metadata
 from gitflowrun.artifacts.codecs import encode
 from gitflowrun.artifacts.digest import digest_parts
 from gitflowrun.errors import CorruptRecord, InvalidPathspec, NotFound, UsageError
@@ -217,7 +217,17 @@ def test_metadata(run: Run) -> None:
     assert known["foreach-execution-path"] == "train:1"
     assert known["script-name"] == "flow.py"
     assert json.loads(known["git-info"])["repo_url"] == "https://example.org/repo.git"
-    assert "origin-task-id" not in known
+    assert (known["ds-type"], known["attempt-done"], known["metaflow_version"]) == (
+        "local",
+        "0",
+        "2.19.39",
+    )
+    assert f"local@{known['ds-root']}" == get_metadata()
+    assert known.keys() == {
+        "attempt", "attempt-done", "attempt_ok", "ds-root", "ds-type", "foreach-execution-path", "foreach-stack",
+        "git-info", "gitflowrun_version", "metaflow_version", "origin-run-id", "python_version", "runtime",
+        "script-name", "user",
+    }  # fmt: skip
     entry = task.metadata[0]
     assert entry.task == task
     assert isinstance(entry.created_at, int)
@@ -280,7 +290,7 @@ def test_relatives(run: Run) -> None:
 
 def test_tasks_that_were_taken_over(here: GitRepo) -> None:
     """A task of the origin names it, and keeps its metadata; a task that ran anew does not."""
-    make_resumed_run(here, make_run(here), user="bob")
+    make_resumed_run(here, make_resumed_run(here, make_run(here), user="bob"), user="eve")
     run, origin = Run("2"), Run("1")
     taken, anew = run["train"]["3"], run["end"]["5"]
     assert taken.origin_pathspec == "MyFlow/1/train/3"
@@ -294,6 +304,9 @@ def test_tasks_that_were_taken_over(here: GitRepo) -> None:
     assert old.pop("origin-run-id") == "None"
     assert old == new
     assert (anew.metadata_dict["origin-run-id"], anew.metadata_dict["user"]) == ("1", "bob")
+    again = Run("3")["train"]["3"]
+    assert again.origin_pathspec == "MyFlow/2/train/3"
+    assert again.metadata_dict["origin-run-id"] == "2"
 
 
 def test_what_is_not_known_is_not_said(here: GitRepo) -> None:

@@ -65,10 +65,11 @@ def test_catch_lets_the_flow_go_on(repo: GitRepo, kind: str) -> None:
     assert one_task(run, "start").record.ok
     code = (
         "from gitflowrun import Flow; r = Flow('F').latest_run\n"
-        "print(r.successful, [(t.successful, t.finished, t.exception) for t in (r['start'].task, r['end'].task)])"
+        "print(r.successful, [(t.successful, t.finished, t.exception) for t in (r['start'].task, r['end'].task)])\n"
+        "print(r['start'].task['_catch_exception'].data.type)"
     )
     said = repo.python("-c", code).out
-    assert said == "True [(False, True, None), (True, True, None)]\n"
+    assert said == "True [(False, True, None), (True, True, None)]\nbuiltins.ValueError\n"
 
 
 def test_catch_has_nothing_to_say_of_a_step_that_succeeds(repo: GitRepo) -> None:

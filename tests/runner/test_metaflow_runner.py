@@ -8,11 +8,13 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Awaitable
 from pathlib import Path
 
 import pytest
 
 from gitflowrun import Runner
+from gitflowrun.runner.metaflow_runner import ExecutingRun
 from tests.helpers.flows import Background, eventually, started
 from tests.helpers.repos import GitRepo
 from tests.runner.conftest import flow
@@ -110,6 +112,10 @@ def test_no_file() -> None:
         Runner("nowhere.py")
 
 
+async def _ended(begun: Awaitable[ExecutingRun]) -> ExecutingRun:
+    return await (await begun).wait()
+
+
 def test_a_failed_run_is_a_result(here: GitRepo) -> None:
     """It raises nothing, and can be resumed with what is mended."""
     here.write("f.py", flow("self.x = 1", "raise ValueError('no luck')"))
@@ -123,7 +129,8 @@ def test_a_failed_run_is_a_result(here: GitRepo) -> None:
         assert mended.status == "successful", mended.stderr
         assert mended.run.data is not None
         assert (mended.run.data.x, mended.run.data.alpha) == (1, 5)
-        anew = runner.resume(step_to_rerun="start", origin_run_id=failed.run.id)
+        again = runner.async_resume(step_to_rerun="start", origin_run_id=failed.run.id)
+        anew = asyncio.run(_ended(again))
         assert anew.run.data is not None
         assert anew.run.data.x == 2, anew.stderr
 

@@ -98,8 +98,15 @@ def test_all_attempts_fail(repo: GitRepo) -> None:
 
 
 def test_what_was_tried_again_is_taken_over_with_its_attempts(repo: GitRepo) -> None:
-    """A resumed run has the very trees of the tasks that succeeded, and what their attempts have left."""
-    repo.write("f.py", flow(end="raise ValueError('not yet')"))
+    """A resumed run has the very trees of the tasks that succeeded, and what their attempts have left.
+
+    So it has those of a task whose exception was caught.
+    """
+    caught = flow(end="raise ValueError('not yet')").replace("retry, step", "catch, retry, step", 1)
+    head, joins, tail = caught.partition("    @step\n    def join(self, inputs):\n")
+    repo.write(
+        "f.py", f"{head}    @catch(var='bad')\n{joins}        raise KeyError('caught')\n{tail}"
+    )
     repo.commit()
     assert repo.flow("f.py", "run").code == 1
     first = latest(repo)
@@ -111,6 +118,7 @@ def test_what_was_tried_again_is_taken_over_with_its_attempts(repo: GitRepo) -> 
     assert [task.tree for task in run.tasks_of("work")] == [
         it.tree for it in first.tasks_of("work")
     ]
+    assert one_task(run, "join").tree == one_task(first, "join").tree
     *_, last = run.tasks_of("work")
     assert value_of(last.at_attempt(0), "tried") == 0
     assert [*RunsCheck(open_repo(repo), read_data=True).all()] == []

@@ -43,6 +43,16 @@ COMMANDS = {
     "help": ("describe", "Show this help."),
 }
 
+_CLUSTERS = "runs are made on this machine; a cron job or a pipeline starts `run`"
+# Commands of Metaflow that are not here, and what is.
+_ELSEWHERE = {
+    "package": "`git ls-tree -r runs/FLOW/RUN:code` lists a run's code, `git runs checkout RUN` writes it",
+    **dict.fromkeys(("init", "step", "spin-step"), "`run` starts the tasks; none is started by itself"),
+    **dict.fromkeys(
+        ("airflow", "argo-workflows", "batch", "kubernetes", "spot-metadata", "step-functions"), _CLUSTERS
+    ),
+}  # fmt: skip
+
 
 class _Commands(click.Group):
     """The commands by name; a command's module is imported when the command is typed."""
@@ -67,7 +77,7 @@ class _Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
         if name not in COMMANDS:
-            hint = did_you_mean(name, COMMANDS, "`help` lists all commands")
+            hint = _ELSEWHERE.get(name) or did_you_mean(name, COMMANDS, "`help` lists all commands")
             raise click.UsageError(f"No such command '{name}': {hint}", ctx)
         return super().resolve_command(ctx, args)
 

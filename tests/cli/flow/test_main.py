@@ -160,10 +160,22 @@ def test_a_required_parameter_may_come_from_a_clone() -> None:
     assert (request.kind, request.origin) == (RunKind.CLONE, "12")
 
 
-def test_run_options_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """METAFLOW_RUN_<OPTION> gives an option of `run`."""
-    monkeypatch.setenv("METAFLOW_RUN_MAX_WORKERS", "3")
-    assert _request("run").max_workers == 3
+def test_options_come_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """METAFLOW_RUN_<OPTION> gives an option of `run`, METAFLOW_<OPTION> one that stands before the command."""
+    for name, text in {
+        "RUN_MAX_WORKERS": "3",
+        "RUN_TAGS": "a b",
+        "QUIET": "1",
+        "DECOSPECS": "retry",
+    }.items():
+        monkeypatch.setenv(f"METAFLOW_{name}", text)
+    request = _request("run")
+    assert (request.max_workers, request.tags, request.decospecs) == (3, ("a", "b"), ("retry",))
+    assert capsys.readouterr().err == ""
+    assert _request("--not-quiet", "run")
+    assert "executing Train" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -202,6 +214,8 @@ def test_resume_takes_a_step_or_a_run(
         (["run", "--with", "kubernets"], 1, "there is no decorator 'kubernets'"),
         (["--datastore", "s3", "run"], 2, "only 'local' is possible"),
         (["rnu"], 2, "did you mean run"),
+        (["package", "list"], 2, "`git runs checkout RUN` writes it"),
+        (["argo-workflows", "create"], 2, "runs are made on this machine"),
     ],
 )
 def test_mistakes_are_told(
@@ -324,6 +338,7 @@ def test_metaflows_options_are_accepted() -> None:
     request = _request(
         "--metadata", "local", "--datastore=local", "--environment", "local", "--no-pylint",
         "--package-suffixes", ".py,.txt", "--event-logger", "nullSidecarLogger", "--monitor",
-        "nullSidecarMonitor", "--metadata", "local@/tmp/x", "run",
+        "nullSidecarMonitor", "--metadata", "local@/tmp/x", "--datastore-root", "x", "--local-config-file", "y",
+        "--force-rebuild-environments", "run",
     )  # fmt: skip
     assert request.kind is RunKind.RUN

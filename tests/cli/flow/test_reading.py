@@ -93,7 +93,7 @@ def test_dump_of_a_step(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.usefixtures("run")
 def test_dump_of_private_artifacts(capsys: pytest.CaptureFixture[str]) -> None:
     """--private adds what begins with an underscore, Metaflow's bookkeeping included."""
-    assert _flow("dump", "1/start/1", "--private") == 0
+    assert _flow("dump", "MyFlow/1/start/1", "--private") == 0
     out = capsys.readouterr().out
     assert "_private [size: 1 type: <class 'int'>] = 2\n" in out
     assert "_task_ok [" in out
@@ -216,7 +216,7 @@ def test_tags_are_changed(repo: GitRepo, capsys: pytest.CaptureFixture[str]) -> 
     make_run(repo, tags=["a"])
     assert _flow("tag", "add", "--run-id", "1", "b c", "user:ada") == 0
     assert capsys.readouterr().out == "a\nb c\nruntime:dev\nuser:ada\n"
-    assert _flow("tag", "remove", "--run-id", "1", "a", "absent") == 0
+    assert _flow("tag", "remove", "--run-id", "MyFlow/1", "a", "absent") == 0
     assert capsys.readouterr().out == "b c\nruntime:dev\nuser:ada\n"
     words = ["--namespace", "user:ada", "--remove", "b c", "--add", "d"]
     assert _flow("tag", "replace", "--run-id", "1", *words) == 0

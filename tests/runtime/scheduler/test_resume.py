@@ -124,7 +124,7 @@ def steps_run(run: StoredRun) -> list[str]:
 def test_what_is_finished_is_taken_over_by_reference(repo: GitRepo) -> None:
     """Trees, ids and results are the origin's; only what failed and what follows runs."""
     repo.write("f.py", chain())
-    assert repo.flow("f.py", "run", "--alpha", "7", env={"FAIL": "q"}).code == 1
+    assert repo.flow("f.py", "run", "--alpha", "7", "--tag", "once", env={"FAIL": "q"}).code == 1
     origin = latest(repo)
     done = repo.flow("f.py", "resume")
     assert done.code == 0, done.out + done.err
@@ -132,6 +132,7 @@ def test_what_is_finished_is_taken_over_by_reference(repo: GitRepo) -> None:
     assert run.identity.id.number == 2
     assert run.info.origin is not None
     assert (run.info.origin.kind, run.info.origin.run) == ("resume", origin.identity)
+    assert (origin.info.tags, run.info.tags) == (("once",), ())
     assert "start runs" not in done.out
     finished = {str(task.name) for task in origin.all_tasks() if task.record.ok}
     assert adopted(run) == finished
