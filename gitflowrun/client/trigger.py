@@ -33,7 +33,7 @@ class MetaflowEvent(NamedTuple):
 
 
 class Trigger:
-    """The events that have started a run: iterate over their names, index it by one.
+    """The events that have started a run: iterate over them, index it by a name.
 
     Args:
         events: The events as plain data, each a map of `name`, `id`, `time` in seconds since 1970, and `type`.
@@ -95,8 +95,8 @@ class Trigger:
                 return run_at("/".join(event.id.split("/")[:2])) if is_run else event
         raise KeyError(name)
 
-    def __iter__(self) -> Iterator[str]:
-        return (event.name for event in self.events)
+    def __iter__(self) -> Iterator[MetaflowEvent]:
+        return iter(self.events)
 
     def __contains__(self, name: object) -> bool:
         try:
@@ -109,4 +109,4 @@ class Trigger:
         return len(self._rows)
 
     def __repr__(self) -> str:
-        return f"<Trigger: {', '.join(self)}>"
+        return f"<Trigger: {', '.join(event.name for event in self)}>"

@@ -10,6 +10,7 @@ import pytest
 
 import gitflowrun
 from gitflowrun import FlowSpec, catch, step
+from gitflowrun.client.trigger import Trigger
 from gitflowrun.errors import DecoratorError
 from gitflowrun.flow.decorators.secrets import SecretsDecorator
 from gitflowrun.flow.decorators.spec import parse_spec
@@ -303,7 +304,8 @@ def test_exit_hooks_are_called_when_the_run_has_ended(repo: GitRepo) -> None:
 def test_trigger_says_what_has_started_a_run(repo: GitRepo) -> None:
     """`--trigger FLOW/RUN` names a run that is done: `current.trigger` and `Run.trigger` tell of its end."""
     text = flow(
-        "t = current.trigger\nself.said = t and (t.event.name, t.event.id, t.run.pathspec, len(t), list(t))",
+        "t = current.trigger\nnames = t and [e.name for e in t]\n"
+        "self.said = t and (t.event.name, t.event.id, t.run.pathspec, len(t), names)",
         on_flow="@trigger_on_finish(flow='F')",
     )
     ran(repo, text)
@@ -316,6 +318,20 @@ def test_trigger_says_what_has_started_a_run(repo: GitRepo) -> None:
     assert done.out == "Run('F/1') Run('F/1') None\n"
     done = ran(repo, text, "--trigger", "F/9", "run", code=1)
     assert "--trigger F/9: flow F has no run 9" in done.err
+
+
+def test_events_of_a_trigger() -> None:
+    """The newest comes first; they are found by name."""
+    rows = [
+        {"name": name, "id": str(time), "time": time, "type": "event"}
+        for name, time in (("a", 1), ("b", 2))
+    ]
+    trigger = Trigger(rows)
+    assert [event.id for event in trigger] == [event.id for event in trigger.events] == ["2", "1"]
+    assert (trigger.event, trigger["a"]) == (trigger["b"], trigger.events[1])
+    assert ("a" in trigger, "c" in trigger, trigger.runs, trigger.run) == (True, False, None, None)
+    with pytest.raises(KeyError):
+        _ = trigger["c"]
 
 
 @pytest.mark.parametrize(
@@ -331,8 +347,6 @@ def test_trigger_says_what_has_started_a_run(repo: GitRepo) -> None:
 )
 def test_a_trigger_that_anybody_may_have_written(entry: str) -> None:
     """What is no list of events is no trigger."""
-    from gitflowrun.client.trigger import Trigger
-
     assert Trigger.load(entry) is None
 
 
