@@ -15,6 +15,7 @@ from gitflowrun.errors import DecoratorError
 from gitflowrun.flow.decorators.secrets import SecretsDecorator
 from gitflowrun.flow.decorators.spec import parse_spec
 from gitflowrun.flow.decorators.timeout import TimeoutDecorator
+from gitflowrun.flow.decorators.triggers import TriggerDecorator
 from gitflowrun.flow.definition import complete
 from tests.helpers.flows import latest, one_task, value_of
 
@@ -481,6 +482,31 @@ def test_misuse_on_a_flow_is_told(repo: GitRepo, mark: str, said: str) -> None:
     done = ran(repo, flow(on_flow=mark), code=1)
     assert said in done.err
     assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        ({"event": 3}, "3 names no event"),
+        ({"event": {"nam": "a"}}, "{'nam': 'a'} names no event"),
+        ({"events": ["a", None]}, "None names no event"),
+        ({"events": "a"}, "events is 'a'"),
+        ({"event": "a", "events": ["b"]}, "both event and events"),
+        ({"event": "a"}, ""),
+        ({"event": lambda _: "a"}, ""),
+        ({"event": {"name": "a", "parameters": {"p": "q"}}}, ""),
+        ({"events": ["a", {"name": "b"}]}, ""),
+    ],
+    ids=range(9),
+)
+def test_events_that_start_a_flow(made: dict[str, Any], said: str) -> None:
+    """Names, functions that make them, and maps that have them; nothing else."""
+    decorator = TriggerDecorator(made)
+    if not said:
+        decorator.flow_init(Switching(use_cli=False))
+        return
+    with pytest.raises(DecoratorError, match=said):
+        decorator.flow_init(Switching(use_cli=False))
 
 
 def test_catch_is_refused_where_nobody_could_go_on(repo: GitRepo) -> None:

@@ -137,14 +137,11 @@ class TaskHooks:
         """Let the decorators change the process' environment before anything else of the task."""
         command = StepCommand(commands=["step"], command_args=[self._step])
         for it in self._decorators:
-            it.runtime_task_created(
-                None,
-                self._task,
-                self._index,
-                self._inputs,
-                is_cloned=False,
-                ubf_context=self._ubf_context,
-            )
+            if not self._counts[0]:  # a further attempt is of the same task
+                is_cloned = False
+                it.runtime_task_created(
+                    None, self._task, self._index, self._inputs, is_cloned, self._ubf_context
+                )
             it.runtime_step_cli(command, *self._counts, self._ubf_context)
         self._before = {name: os.environ.get(name) for name in command.env}
         os.environ.update({name: str(value) for name, value in command.env.items()})

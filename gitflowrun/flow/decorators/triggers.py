@@ -14,6 +14,7 @@ from gitflowrun.flow.current import current, task_facts
 from gitflowrun.flow.decorators.attached import attached
 from gitflowrun.flow.decorators.base import FlowDecorator
 from gitflowrun.flow.decorators.declare import FlowDeclaration
+from gitflowrun.flow.foreach import brief
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -146,13 +147,25 @@ def _event_of(pathspec: str) -> dict[str, Any]:
 
 
 def _one_of(decorator: FlowDecorator, one: str, several: str) -> None:
-    """Refuse a decorator to which both or neither of two attributes were given."""
+    """Refuse a decorator to which both or neither of two attributes were given, or something else than names."""
     given = bool(decorator.attributes[one]) + bool(decorator.attributes[several])
     if given != 1:
         raise DecoratorError(
             f"@{decorator.name} has {'both' if given else 'neither'} {one} {'and' if given else 'nor'} {several}",
             hint=f"write one of them: @{decorator.name}({one}=...)",
         )
+    single, listed = decorator.attributes[one], decorator.attributes[several]
+    if not isinstance(listed, list | tuple) and not callable(listed):
+        raise DecoratorError(
+            f"@{decorator.name}: {several} is {brief(repr(listed))}", hint="write a list of names"
+        )
+    for it in [single] if single else [] if callable(listed) else listed:
+        name = it.get("name") if isinstance(it, dict) else it
+        if not (name and isinstance(name, str)) and not callable(name):
+            raise DecoratorError(
+                f"@{decorator.name}: {brief(repr(it))} names no {one}",
+                hint='write its name, or a map that has it: {"name": "..."}',
+            )
 
 
 schedule = FlowDeclaration(ScheduleDecorator)
