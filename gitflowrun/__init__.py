@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         default_namespace,
         get_metadata,
         get_namespace,
+        inspect_spin,
         metadata,
         namespace,
     )
@@ -74,7 +75,7 @@ _MODULES = {
     "gitflowrun._version": "__version__",
     "gitflowrun.client": (
         "DataArtifact Flow Metaflow Run Step Task default_metadata default_namespace get_metadata "
-        "get_namespace metadata namespace"
+        "get_namespace inspect_spin metadata namespace"
     ),
     "gitflowrun.flow.includefile": "IncludeFile",
     "gitflowrun.flow.decorators.catch": "catch",
@@ -152,6 +153,7 @@ __all__ = [
     "get_metadata",
     "get_namespace",
     "get_version",
+    "inspect_spin",
     "kubernetes",
     "metadata",
     "namespace",

@@ -519,8 +519,8 @@ TASK_ARTIFACTS_SHOWN = 5_000
 """Tasks of a step that it shows, as long as they have no more artifacts than that."""
 FAILURES_SHOWN = 100
 """Failed tasks of a run that it names."""
-TRASH_EXPIRE = 30 * 86_400.0
-"""Seconds for which removed runs stay in the trash."""
+TRASH_EXPIRE, SPIN_EXPIRE = 30 * 86_400.0, 14 * 86_400.0
+"""Seconds for which removed runs stay in the trash, and spun tasks."""
 NOTES_TRIES, NOTES_PATIENCE, MAX_NOTE = 8, 10.0, 1 << 20
 """Times that git notes on runs are changed beside others, seconds that one waits for these; bytes of a note."""
 MAX_REMOVED, MAX_SENDING = 64 << 20, 64 << 20

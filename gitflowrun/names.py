@@ -35,6 +35,8 @@ NUMBER_DIGITS = 18
 RUN_ID = rf"[1-9][0-9]{{0,{NUMBER_DIGITS - 1}}}(?:-[0-9a-f]{{7,40}})?"
 """What a run's id looks like, for patterns of names that hold one."""
 _RUN_ID = re.compile(RUN_ID + r"\Z")
+_SPIN = "spin-"
+_SPIN_ID = re.compile(rf"{_SPIN}[1-9][0-9]{{0,{NUMBER_DIGITS - 1}}}\Z")
 _REF_FORBIDDEN = re.compile(
     r"[\x00-\x20\x7f~^:?*\[\\\ud800-\udfff]|\.\.|@\{|//|/\.|^\.|\.$|/$|^/|\.lock(/|$)"
 )
@@ -98,6 +100,40 @@ class RunId(str):
     def sort_key(self) -> tuple[int, str]:
         """Orders ids by number, a plain number before its suffixed namesakes."""
         return (self.number, self.partition("-")[2])
+
+
+class SpinId(RunId):
+    """The id of a spun task's run: `spin-3`. No run of the history has such a one."""
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> SpinId:
+        """Check, then make it."""
+        if _SPIN_ID.match(text) is None:
+            raise InvalidPathspec(
+                f"{text!r} is not the id of a spun task", hint=f"such ids look like {_SPIN}3"
+            )
+        return str.__new__(cls, text)
+
+    @classmethod
+    def of(cls, number: int) -> SpinId:
+        """The id with that number."""
+        return cls(f"{_SPIN}{number}")
+
+    @staticmethod
+    def matches(text: str) -> bool:
+        """Whether a text is such an id."""
+        return _SPIN_ID.match(text) is not None
+
+    @property
+    def number(self) -> int:
+        """The number in it: spun tasks have a sequence of their own."""
+        return int(self.removeprefix(_SPIN))
+
+
+def any_id(text: str) -> RunId:
+    """The id of a run of the history or of a spun task. Raises InvalidPathspec: it is neither."""
+    return SpinId(text) if text.startswith(_SPIN) else RunId(text)
 
 
 class FixedBytes(bytes):

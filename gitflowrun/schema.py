@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from gitflowrun.errors import CorruptRecord, GitflowrunError, InvalidPathspec, UsageError
 from gitflowrun.limits import MAX_TIME
-from gitflowrun.names import Digest, RunId, TaskName, check_flow_name
+from gitflowrun.names import Digest, TaskName, any_id, check_flow_name
 from gitflowrun.values import field_names
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ TEXTS = Kind(lambda value: tuple(map(_text, _array(value))), list)
 TEXT_MAP = Kind(lambda value: {_text(key): _text(item) for key, item in _pairs(value)}, dict)
 DIGEST = Kind(lambda value: Digest(value if type(value) is bytes else _binary(value)), bytes)
 FLOW_NAME = Kind(lambda value: check_flow_name(_text(value)))
-RUN_ID = Kind(lambda value: RunId(_text(value)), str)
+RUN_ID = Kind(lambda value: any_id(_text(value)), str)
 TASK_NAME = Kind(lambda value: TaskName.parse(value if type(value) is str else _text(value)), str)
 
 

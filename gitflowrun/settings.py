@@ -12,7 +12,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, TypeVar
 
 from gitflowrun.errors import UsageError
-from gitflowrun.limits import MAX_FILE_SIZE, MAX_LOG_SIZE, TRASH_EXPIRE
+from gitflowrun.limits import MAX_FILE_SIZE, MAX_LOG_SIZE, SPIN_EXPIRE, TRASH_EXPIRE
 from gitflowrun.names import nearest
 from gitflowrun.values import frozen
 
@@ -24,6 +24,7 @@ KEYS = (
     "runs.durability", "runs.snapshot.maxFileSize", "runs.snapshot.exclude", "runs.snapshot.include", "runs.maxLogSize",
     "runs.env", "runs.user", "runs.namespace", "runs.isolation", "runs.gitTags", "runs.autoPush", "runs.sign",
     "runs.push.scan", "runs.push.allow", "runs.onFinish", "runs.trashExpire",
+    "runs.spinPersist", "runs.spinExpire",
 )  # fmt: skip
 """Every key of ours in git config, in the spelling of the documentation.
 
@@ -230,6 +231,8 @@ class Settings:
     push_allow: tuple[str, ...] = ()
     sign: bool = False
     trash_expire: float = TRASH_EXPIRE
+    spin_persist: bool = False
+    spin_expire: float = SPIN_EXPIRE
 
     @classmethod
     def parse(cls, config: Mapping[str, str], environ: Mapping[str, str]) -> Settings:
@@ -260,6 +263,8 @@ class Settings:
             push_allow=tuple((given.text("push.allow") or "").split()),
             sign=given.flag("sign", default=False),
             trash_expire=given.age("trashExpire", TRASH_EXPIRE),
+            spin_persist=given.flag("spinPersist", default=False),
+            spin_expire=given.age("spinExpire", SPIN_EXPIRE),
         )
 
     def namespace_of(self, user: str) -> str | None:

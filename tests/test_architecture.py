@@ -52,7 +52,7 @@ LIBRARIES = {
 # A name that occurs more than once stands for the same thing in another layer.
 SAME_THING = {
     "base", "checkout", "commands", "compare", "diff", "doctor", "environment", "errors", "fsck", "hooks", "logs",
-    "main", "maintenance", "registry", "removal", "repository", "rerun", "resume", "run", "sync", "tag", "task",
+    "main", "maintenance", "registry", "removal", "repository", "rerun", "resume", "run", "spin", "sync", "tag", "task",
     "textconv", "trust", "verify",
 }  # fmt: skip
 # What the message for a value that can't be stored points to.

@@ -12,6 +12,7 @@ from gitflowrun.client.metaflow_names import PRIVATE_ARTIFACTS, as_exception, pr
 from gitflowrun.errors import ClassChanged, GitflowrunError, NotFound, UntrustedArtifact
 from gitflowrun.limits import MEASURED_UP_TO, NAMES_IN_A_HINT
 from gitflowrun.names import did_you_mean
+from gitflowrun.runs.spins.not_kept import not_kept
 from gitflowrun.settings import format_size
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ class DataArtifact(TaskPart):
         super()._check_exists()
         names = self._task.artifacts
         if self.id not in names and self.id not in private_names(self._task.record):
+            if (lost := not_kept(self._task.seen, self.id)) is not None:
+                raise lost
             public = [name for name in names if not name.startswith("_")]
             some = public[:NAMES_IN_A_HINT] + ["…"] * (len(public) > NAMES_IN_A_HINT)
             raise NotFound(

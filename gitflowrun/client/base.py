@@ -26,7 +26,7 @@ from gitflowrun.errors import (
     NotFound,
 )
 from gitflowrun.git.objects import Oid
-from gitflowrun.names import Pathspec, RunId, TaskName
+from gitflowrun.names import Pathspec, TaskName, any_id
 from gitflowrun.values import frozen, lazy
 
 if TYPE_CHECKING:
@@ -239,7 +239,7 @@ class RunPart(ClientObject):
     @lazy
     def _run(self) -> RunReader:
         path = self._path if self._uid is None else self._path_then
-        return RunReader(self._scope.spec, path.flow, RunId(path.run or ""), uid=self._uid)
+        return RunReader(self._scope.spec, path.flow, any_id(path.run or ""), uid=self._uid)
 
     def _shared(self, path: Pathspec) -> dict[str, Any]:
         return {} if path.run is None else {"_run": self._run}

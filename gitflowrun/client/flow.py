@@ -14,7 +14,7 @@ from gitflowrun.client.run import FACTS, Run, facts, seconds
 from gitflowrun.client.run_reader import Listing, RunReader
 from gitflowrun.errors import CorruptRecord, RepositoryError
 from gitflowrun.limits import CELL_BYTES, ROWS_SHOWN
-from gitflowrun.names import PARAMETERS_STEP, Pathspec, RunId, check_tag
+from gitflowrun.names import PARAMETERS_STEP, Pathspec, any_id, check_tag
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.lookup.listing import no_runs_of, told_damaged
 from gitflowrun.runs.lookup.run_summary import RunSummary
@@ -110,7 +110,7 @@ class Flow(Container[Run]):
         return select_where(self._source.repo, listing.rows, where)
 
     def _child(self, name: str) -> Run:
-        run: Run = self._at(self.id, RunId(name))
+        run: Run = self._at(self.id, any_id(name))
         run._check_visible()  # noqa: SLF001  (of a class of this module)
         return run
 

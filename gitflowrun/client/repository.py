@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from gitflowrun.runs.trust import Trust
 
 _LOCAL = "local"
+_SPIN = "spin@"
 
 _chosen: list[str] = []
 _open: dict[object, Source] = {}
@@ -39,13 +40,15 @@ class Source:
 
     Attributes:
         repo: The repository.
-        spec: `local@` and its work tree, or its git directory when it is bare.
+        spec: `local@`, or `spin@` where spun tasks take the place of runs in lists, and its work tree, or its git
+            directory when it is bare.
         tag_changes: How often a tag was changed through this object.
     """
 
-    def __init__(self, repo: Repository) -> None:
+    def __init__(self, repo: Repository, *, lists_spins: bool = False) -> None:
         self.repo = repo
-        self.spec = f"{_LOCAL}@{repo.work_tree or repo.git_dir}"
+        self._lists_spins = lists_spins
+        self.spec = f"{_SPIN if lists_spins else f'{_LOCAL}@'}{repo.work_tree or repo.git_dir}"
         self.tag_changes = 0
 
     @classmethod
@@ -70,8 +73,11 @@ class Source:
 
     @classmethod
     def at(cls, spec: str) -> Source:
-        """The repository that `local@/path` names. Raises as `current` does."""
-        return _open.get(spec) or cls._remember(spec, Repository.discover(_path(spec)))
+        """The repository that `local@/path`, or `spin@/path`, names. Raises as `current` does."""
+        if spec in _open:
+            return _open[spec]
+        spins = spec.startswith(_SPIN)
+        return cls._remember(spec, Repository.discover(_path(spec)), lists_spins=spins)
 
     @classmethod
     def of(cls, spec: str) -> Source:
@@ -80,19 +86,23 @@ class Source:
         A run that was kept as an artifact is read in clones, where its path means nothing; its uid does.
         """
         # Asked for each artifact that is read: without a Path object.
-        there = os.path.exists(spec.removeprefix(f"{_LOCAL}@"))  # noqa: PTH110
+        there = os.path.exists(spec.removeprefix(f"{_LOCAL}@").removeprefix(_SPIN))  # noqa: PTH110
         return cls.at(spec) if there else cls.current()
 
     @classmethod
-    def _remember(cls, key: object, repo: Repository) -> Source:
-        source = cls(repo)
+    def _remember(cls, key: object, repo: Repository, *, lists_spins: bool = False) -> Source:
+        source = cls(repo, lists_spins=lists_spins)
         # The same repository from two places is one source, with one set of open packs.
         _open[key] = _open.setdefault(source.spec, source)
         return _open[key]
 
     @cached_property
     def runs(self) -> RunStore:
-        """The runs."""
+        """The runs; in lists, spun tasks in their place if that was asked for."""
+        if self._lists_spins:
+            from gitflowrun.runs.spins.store import SpinStore  # few programs inspect them
+
+            return SpinStore(self.repo)
         return RunStore(self.repo)
 
     @cached_property
@@ -119,7 +129,7 @@ def metadata(spec: str | os.PathLike[str]) -> str:
     """Read runs from another repository.
 
     Args:
-        spec: Its path, or `local@` and its path.
+        spec: Its path, or `local@` and its path; with `spin@`, as `inspect_spin`.
 
     Returns:
         The repository now in use, as `get_metadata` returns it.
@@ -142,13 +152,28 @@ def metadata(spec: str | os.PathLike[str]) -> str:
         )
     if spec.removeprefix(f"{_LOCAL}@") in {"", _LOCAL}:
         return default_metadata()
-    chosen = Source(Repository.discover(_path(spec))).spec
+    spins = spec.startswith(_SPIN)
+    chosen = Source(Repository.discover(_path(spec)), lists_spins=spins).spec
     _chosen[:] = [chosen]
     return chosen
 
 
+def inspect_spin(datastore_root: str | os.PathLike[str] = ".") -> None:
+    """Let `Flow`, `Metaflow` and their like list what was spun in a repository, until another one is chosen.
+
+    Addresses such as `Task("MyFlow/spin-3/train/4")` need no switch.
+
+    Args:
+        datastore_root: Where the repository is, in Metaflow's word.
+
+    Raises:
+        NotARepository: there is none at that path.
+    """
+    metadata(f"{_SPIN}{os.fspath(datastore_root)}")
+
+
 def get_metadata() -> str:
-    """The repository that new objects read, as `local@/path`.
+    """The repository that new objects read, as `local@/path`, or `spin@/path` after `inspect_spin`.
 
     Raises:
         NotARepository: there is none here, and none was chosen.
@@ -163,7 +188,7 @@ def default_metadata() -> str:
 
 
 def _path(spec: str) -> Path:
-    return Path(spec.removeprefix(f"{_LOCAL}@"))
+    return Path(spec.removeprefix(f"{_LOCAL}@").removeprefix(_SPIN) or ".")
 
 
 # A task is a fork of the process that imported the flow. Open packs of that process, with their locks and

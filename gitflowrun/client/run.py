@@ -10,7 +10,7 @@ from gitflowrun.client.display import preformatted, table, time_text, title
 from gitflowrun.client.step import Step
 from gitflowrun.client.task import artifact_table
 from gitflowrun.errors import NotFound, TaggingError
-from gitflowrun.names import PARAMETERS_STEP, Pathspec, RunId, check_tag
+from gitflowrun.names import PARAMETERS_STEP, Pathspec, RunId, SpinId, check_tag
 from gitflowrun.runs.commit_message import Status
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ class Run(RunPart, Container[Step]):
 
     Besides `Flow/12`, a run is found by what names it on the command line: `12`, `@latest`, `@{1}`, `Flow/@latest`,
     `Flow/<tag>`, `tag:<tag>`, `Flow/<first digits of its uid>`. A tag that several runs have is ambiguous.
+
+    `Flow/spin-3` is that of a spun task, which has no tags.
     """
 
     _depth = 2
@@ -40,12 +42,16 @@ class Run(RunPart, Container[Step]):
         bare = isinstance(pathspec, str) and "/" not in pathspec
         if not bare:
             path = super()._parse(pathspec, source)
+            if SpinId.matches(path.run or ""):
+                return path
             if RunId.matches(path.run or ""):
                 return _unless_absent(path, source)
-        elif not (pathspec[:1].isdigit() or pathspec.startswith(("@", "tag:"))):
+        elif not (
+            pathspec[:1].isdigit() or pathspec.startswith(("@", "tag:")) or SpinId.matches(pathspec)
+        ):
             return super()._parse(pathspec, source)  # a flow's name: too few components
         flow, _, word = pathspec.rpartition("/")
-        found = source.runs.find(word, flow or None)
+        found = source.runs.find(word, flow or None, spins=True)
         return Pathspec(found.flow, found.id)
 
     def _check_exists(self) -> None:
@@ -182,7 +188,11 @@ class Run(RunPart, Container[Step]):
         return MetaflowCode(self._source, self._run.now())
 
     def __iter__(self) -> Iterator[Step]:
-        public = [name for name in self._run.now().steps() if not name.startswith("_")]
+        run = self._run.now()
+        public = [name for name in run.steps() if not name.startswith("_")]
+        if run.info.is_spin:  # it has the tasks as well whose artifacts the spun one passes on
+            own = run.identity.uid
+            public = [it for it in public if any(row.run.uid == own for row in run.records(it))]
         return self._children(reversed(public))
 
     def steps(self, *tags: str) -> Iterator[Step]:

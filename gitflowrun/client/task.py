@@ -7,11 +7,12 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.client.artifact import DataArtifact
-from gitflowrun.client.base import Container, TaskPart, local_time
+from gitflowrun.client.base import Container, TaskPart, local_time, make
 from gitflowrun.client.display import table, time_text, title
 from gitflowrun.client.metaflow_names import Metadata, as_exception, metadata_entries, runtime_in
 from gitflowrun.errors import MissingKey, UsageError
 from gitflowrun.limits import ROWS_SHOWN
+from gitflowrun.names import Pathspec
 from gitflowrun.settings import format_size
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from gitflowrun.client.code import MetaflowCode
     from gitflowrun.client.metaflow_names import TaskException
     from gitflowrun.names import TaskName
-    from gitflowrun.runs.read import StoredTask
+    from gitflowrun.runs.read import StoredRun, StoredTask
 
 
 class Task(TaskPart, Container[DataArtifact]):
@@ -138,7 +139,11 @@ class Task(TaskPart, Container[DataArtifact]):
     def parent_tasks(self) -> Iterator[Task]:
         """The tasks whose artifacts it saw; of a join, in the order of the split."""
         names = self._task.record.parents
-        return (self._sibling(name) for name in names if not name.step.startswith("_"))
+        info = self._run.now().info
+        run = None  # those of a spun task are in the run that it was found in
+        if info.is_spin and info.origin is not None:
+            run = self._source.runs.of_uid(info.origin.run.flow, info.origin.run.uid)
+        return (self._sibling(name, run) for name in names if not name.step.startswith("_"))
 
     @property
     def child_tasks(self) -> Iterator[Task]:
@@ -148,8 +153,13 @@ class Task(TaskPart, Container[DataArtifact]):
                 if self._task.name in record.parents:
                     yield self._sibling(record.name)
 
-    def _sibling(self, name: TaskName) -> Task:
-        task: Task = self._at(*self._path.components[:2], name.step, name.task)
+    def _sibling(self, name: TaskName, run: StoredRun | None = None) -> Task:
+        """The task of that name of a run; of its own where none is given."""
+        own = self._path.components[:2]
+        flow, number = own if run is None else (run.flow, run.id)
+        path = Pathspec(flow, number, name.step, name.task)
+        shared = self._shared(path) if run is None else {}
+        task: Task = make(path, self._scope, **shared)
         return task
 
     @property

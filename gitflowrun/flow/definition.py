@@ -73,6 +73,7 @@ def complete(
     user: str = "",
     log: Callable[..., None] = _silent,
     configs: Mapping[str, Any] | None = None,
+    only: str | None = None,
 ) -> None:
     """Complete a flow class. Its graph must be sound. Doing it again in one process changes nothing.
 
@@ -86,6 +87,7 @@ def complete(
         user: Who runs the flow.
         log: Called with what decorators have to say.
         configs: The flow's configs as plain data, by attribute; None where they are applied already.
+        only: The only step that runs, whose decorators stay; none stay at all where it is empty.
 
     Raises:
         ConfigError: an expression of configs can't be evaluated.
@@ -97,6 +99,8 @@ def complete(
         apply_configs(flow_cls, configs)
     define(flow_cls, specs)
     found = attached(flow_cls)
+    if only is not None:
+        found.narrow(only)
     if found.flow or found.steps:
         with task_facts({"flow_name": flow_cls.__name__, "username": user}):
             _initialise(flow_cls, {} if options is None else options, log)

@@ -30,7 +30,15 @@ from gitflowrun.flow.graph import FlowGraph
 from gitflowrun.flow.members import initial_attributes, is_artifact, prepare_members, slots_of
 from gitflowrun.flow.source import assignment
 from gitflowrun.flow.steps import defining_classes
-from gitflowrun.flow.task_state import ArtifactSource, Inputs, TaskState, set_state, task_label
+from gitflowrun.flow.task_state import (
+    ArtifactSource,
+    Inputs,
+    TaskState,
+    give,
+    is_fixed,
+    set_state,
+    task_label,
+)
 from gitflowrun.limits import MAX_NUM_SPLITS
 from gitflowrun.values import field, frozen, replace
 
@@ -112,6 +120,7 @@ def execute_step(
     iterations: tuple[int, ...] = (),
     max_num_splits: int = MAX_NUM_SPLITS,
     facts: Mapping[str, Any] | None = None,
+    given: Mapping[str, Any] | None = None,
 ) -> StepOutcome:
     """Run a step. Whatever its code raises, exits and interrupts included, is in the outcome.
 
@@ -125,6 +134,7 @@ def execute_step(
         iterations: How often its step has run before it in a loop.
         max_num_splits: The most items a foreach may have.
         facts: Attributes of `current` that say more of the run and the task than their names.
+        given: Values in the place of what the task would inherit. (Those of a join's inputs are in `parents`.)
 
     Raises:
         FlowError: the flow's source can't be had, or the flow has no such step.
@@ -147,6 +157,8 @@ def execute_step(
     flow = flow_cls.__new__(flow_cls)
     vars(flow).update(initial_attributes(flow_cls))
     set_state(flow, state)
+    if given:
+        give(flow, given)
     own = {
         "flow_name": graph.name,
         "step_name": task.step,
@@ -336,6 +348,10 @@ def _outcome(flow: FlowSpec, state: TaskState, assigned: Iterable[tuple[str, Any
         elif name not in state.loaded or type(value) not in _IMMUTABLE:
             inherited[name] = ref
             loaded[name] = value
+    given = state.parameters.given if state.parameters else {}
+    for name in [name for name in given if is_fixed(flow, name)]:
+        values[name] = given[name]  # the record says what the step has seen
+        inherited.pop(name, None)
     _keep_items(state, {*values, *loaded}, inherited)
     values |= state.kept_items
     return StepOutcome(

@@ -48,8 +48,10 @@ def merge(
     except TypeError:  # it can't be iterated
         raise _no_input(inputs) from None
     assigned = {*vars(flow), *(state.parameters.names() if state.parameters is not None else ())}
-    merged, disputed = _agreed(sources, assigned | left_out, wanted)
-    missing = sorted(wanted - assigned - merged.keys() - disputed)
+    given, differing = _given(sources, assigned | left_out, wanted)
+    merged, disputed = _agreed(sources, assigned | left_out | {*given, *differing}, wanted)
+    disputed |= differing
+    missing = sorted(wanted - assigned - merged.keys() - disputed - given.keys())
     if missing:
         raise MissingInMergeArtifactsException(
             f"step {step!r} can't merge {_listed(missing)}: no input has such an artifact",
@@ -63,8 +65,26 @@ def merge(
             names,
             hint="assign them in the join before merge_artifacts, or name them in `exclude`",
         )
+    vars(flow).update(given)
     state.merged.update(merged)
     state.deleted.difference_update(merged)
+
+
+def _given(
+    sources: list[ArtifactSource], left_out: set[str], wanted: set[str]
+) -> tuple[dict[str, object], set[str]]:
+    """The values that a spun join takes over where some were given in the place of its inputs', and what differs."""
+    names = {name for source in sources for name in source.given} - left_out
+    agreed: dict[str, object] = {}
+    differing = set()
+    for name in names & wanted if wanted else names:
+        having = [it for it in sources if name in it.given or name in it.names()]
+        values = [it.given[name] if name in it.given else it.load(name) for it in having]
+        if all(value is values[0] or are_equal(value, values[0]) for value in values):
+            agreed[name] = values[0]
+        else:
+            differing.add(name)
+    return agreed, differing
 
 
 def _agreed(

@@ -8,7 +8,8 @@ read. A join sees its finished tasks as `Inputs`, a sequence of flow objects. No
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping, Sequence
+from inspect import getattr_static
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -49,11 +50,13 @@ class ArtifactSource:
         fetch_record: Fetches the task's record when it is first needed: a join may have thousands of inputs
             and look at none.
         load_value: Makes the value of the artifact with this name and reference, anew at each call.
+        given: Values that somebody has put in the place of artifacts, by name: of a spun task.
     """
 
     task: TaskName
     fetch_record: Callable[[], TaskRecord]
     load_value: Callable[[str, ArtifactRef], object]
+    given: Mapping[str, Any] = field(default_factory=dict)
     _record: TaskRecord | None = None
 
     @property
@@ -175,7 +178,7 @@ class TaskState:
         if name in self._read_only:
             return self._read_only[name]
         for source in (self.parameters, *self.sources):
-            if source is not None and name in source.names():
+            if source is not None and (name in source.given or name in source.names()):
                 value = self._load(source, name)
                 value = self._read_only[name] = value if seen is None else seen(value)
                 return value
@@ -183,8 +186,12 @@ class TaskState:
 
     def item(self, depth: int) -> Any:
         """The item that the foreach level `depth` gave to this task; of a gang, the number of the node."""
-        if self.frames[depth].is_gang:
-            return self.frames[depth].index
+        frame = self.frames[depth]
+        if frame.is_gang:
+            return frame.index
+        for given in (self.foreach_source, self.parameters):
+            if given is not None and frame.var in given.given:
+                return _given_item(given.given[frame.var], frame)
         if depth not in self._items:
             source, name = self._items_at(depth)
             ref = source.ref(name)
@@ -193,7 +200,7 @@ class TaskState:
             items = self.loaded_values.items
             if key not in items:
                 items[key] = self._load(source, name)
-            self._items[depth] = item_at(items[key], self.frames[depth].index)
+            self._items[depth] = item_at(items[key], frame.index)
         return self._items[depth]
 
     def item_refs(self) -> dict[int, ArtifactRef]:
@@ -221,6 +228,8 @@ class TaskState:
         return self._foreach_items
 
     def _load(self, source: ArtifactSource, name: str) -> Any:
+        if name in source.given:
+            return source.given[name]
         try:
             value = source.load(name)
         except AttributeError as error:
@@ -238,6 +247,17 @@ class TaskState:
             ) from error
         self.loaded_values.refs[id(value)] = source.ref(name)
         return value
+
+
+def _given_item(items: Any, frame: ForeachLevel) -> Any:
+    """The item of a task where somebody has replaced the items of its foreach."""
+    try:
+        return item_at(items, frame.index)
+    except (TypeError, LookupError, StopIteration) as error:
+        raise FlowError(
+            f"what was given for {frame.var!r} has no item {frame.index}, which the task stands for: {error!r}",
+            hint=f"{frame.var!r} had {frame.num_splits} items",
+        ) from error
 
 
 def state_of(flow: object) -> TaskState | None:
@@ -258,6 +278,19 @@ def set_state(flow: object, state: TaskState) -> TaskState:
 def task_state(flow: object) -> TaskState:
     """The state of a flow object; an empty one, from now on, for one that runs no task (a unit test's)."""
     return state_of(flow) or set_state(flow, TaskState())
+
+
+def give(flow: object, values: Mapping[str, Any]) -> None:
+    """Let a flow object have values in the place of inherited artifacts.
+
+    What the class allows steps to read alone, such as parameters, is read from the source that has the values.
+    """
+    vars(flow).update({it: value for it, value in values.items() if not is_fixed(flow, it)})
+
+
+def is_fixed(flow: object, name: str) -> bool:
+    """Whether an attribute is one that steps can read and nothing else: a parameter, a constant or a config."""
+    return hasattr(type(getattr_static(type(flow), name, None)), "__set__")
 
 
 def task_label(flow: object) -> str:
@@ -355,5 +388,7 @@ class Inputs:
                 loaded_values=self._loaded_values,
             )
             set_state(flow, state)
+            if source.given:
+                give(flow, source.given)
             self._flows[position] = flow
         return flow

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from gitflowrun.errors import CorruptRecord, InvalidPathspec, NotFound
 from gitflowrun.names import TaskName, did_you_mean
+from gitflowrun.runs.spins.not_kept import not_kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -97,6 +98,8 @@ def artifact_ref(task: StoredTask, name: str) -> ArtifactRef:
     artifacts = task.record.artifacts
     ref = artifacts.get(name)
     if ref is None:
+        if (lost := not_kept(task, name)) is not None:
+            raise lost
         public = [other for other in artifacts if not is_private(other)]
         some = f"it has {', '.join(public[:10]) or 'no artifacts'}"
         hint = did_you_mean(name, public, some)

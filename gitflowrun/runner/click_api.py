@@ -168,6 +168,10 @@ class MetaflowAPI:
         """The words of `resume`. Raises as a call does."""
         return self._command("resume", arguments)
 
+    def spin(self, **arguments: Any) -> _Words:
+        """The words of `spin`. Raises as a call does."""
+        return self._command("spin", arguments)
+
     def _command(self, command: str, arguments: dict[str, Any]) -> _Words:
         if not self._options:
             self._options = self._described()
@@ -217,7 +221,7 @@ class MetaflowAPI:
             document = json.loads(answer.read_text(encoding="utf-8"))
         return {
             part: [Option(**row) for row in document[part]]
-            for part in ("top", "run", "resume")
+            for part in ("top", "run", "resume", "spin")
             if document[part] is not None
         }
 

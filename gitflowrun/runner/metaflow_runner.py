@@ -18,7 +18,7 @@ import os
 import shutil
 import tempfile
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gitflowrun.client.base import Scope, make
 from gitflowrun.names import Pathspec
@@ -26,30 +26,33 @@ from gitflowrun.runner.click_api import MetaflowAPI, extended, failure
 from gitflowrun.runner.subprocess_manager import STREAMS, CommandManager
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
     from types import TracebackType
 
-    from gitflowrun.client import Run
+    from typing_extensions import Self
 
+    from gitflowrun.client import Run, Task
+
+    _Made = Callable[["CommandManager", "_Announcement"], "T"]
+
+T = TypeVar("T")
 _PIPE_SIZE = 64 << 10
 _PAUSE = 0.02  # seconds
 
 
-class ExecutingRun:
-    """A run that a `Runner` has started.
+class ExecutingProcess:
+    """A program of a flow that a `Runner` has started.
 
     Attributes:
         runner: The runner.
         command_obj: The flow's program: `.command`, `.process`, `.log_files`.
-        run: The run, for whatever the client API can say of it, also while it runs.
     """
 
-    def __init__(self, runner: Runner, command_obj: CommandManager, run: Run) -> None:
+    def __init__(self, runner: Runner, command_obj: CommandManager) -> None:
         self.runner = runner
         self.command_obj = command_obj
-        self.run = run
 
-    def __enter__(self) -> ExecutingRun:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -85,7 +88,7 @@ class ExecutingRun:
         """What it has written to standard error."""
         return self.command_obj.output("stderr").decode(errors="replace")
 
-    async def wait(self, timeout: float | None = None, stream: str | None = None) -> ExecutingRun:
+    async def wait(self, timeout: float | None = None, stream: str | None = None) -> Self:
         """Wait until the run has ended. One that takes too long is interrupted, and its status is `timeout`.
 
         Args:
@@ -120,6 +123,30 @@ class ExecutingRun:
             yield found
 
 
+class ExecutingRun(ExecutingProcess):
+    """A run that a `Runner` has started.
+
+    Attributes:
+        run: The run, for whatever the client API can say of it, also while it runs.
+    """
+
+    def __init__(self, runner: Runner, command_obj: CommandManager, run: Run) -> None:
+        super().__init__(runner, command_obj)
+        self.run = run
+
+
+class ExecutingTask(ExecutingProcess):
+    """A task that a `Runner` spins.
+
+    Attributes:
+        task: The task, for whatever the client API can say of it, also while it runs.
+    """
+
+    def __init__(self, runner: Runner, command_obj: CommandManager, task: Task) -> None:
+        super().__init__(runner, command_obj)
+        self.task = task
+
+
 def _check_stream(stream: str) -> None:
     if stream not in STREAMS:
         raise ValueError(f"no such stream: {stream!r}; there are {' and '.join(STREAMS)}")
@@ -136,7 +163,7 @@ class Runner:
 
     Args:
         flow_file: The file.
-        show_output: Whether `run` and `resume` show what the flow's program writes.
+        show_output: Whether `run`, `resume` and `spin` show what the flow's program writes.
         profile: METAFLOW_PROFILE of the flow's program.
         env: Variables of the environment to be added to that of this process.
         cwd: The directory that the flow's program starts in; the current one when None.
@@ -207,21 +234,36 @@ class Runner:
             RuntimeError: the program has ended before there was a run; the text has all its output.
             TimeoutError: it has not begun one in time.
         """
-        return self._execute("run", kwargs)
+        return self._execute("run", kwargs, self._executing)
 
     def resume(self, **kwargs: Any) -> ExecutingRun:
         """Resume a run of the flow: `step_to_rerun`, `origin_run_id` and the options of `resume`. Raises as `run`."""
-        return self._execute("resume", kwargs)
+        return self._execute("resume", kwargs, self._executing)
+
+    def spin(self, pathspec: str, **kwargs: Any) -> ExecutingTask:
+        """Run one task of an earlier run again, outside of the history, to its end.
+
+        Args:
+            pathspec: The step or the task, as `spin` of the flow takes it: `train`, `12/train/3`.
+            **kwargs: Options of `spin`, in snake case: `persist`, `skip_decorators`, `artifacts_module`, ...
+
+        Raises as `run`.
+        """
+        return self._execute("spin", {"pathspec": pathspec, **kwargs}, self._executing_task)
 
     async def async_run(self, **kwargs: Any) -> ExecutingRun:
         """Begin a run, and return as soon as it has a number. Raises as `run`."""
-        return await self._begin("run", kwargs)
+        return await self._begin("run", kwargs, self._executing)
 
     async def async_resume(self, **kwargs: Any) -> ExecutingRun:
         """Begin to resume a run, and return as soon as the new one has a number. Raises as `run`."""
-        return await self._begin("resume", kwargs)
+        return await self._begin("resume", kwargs, self._executing)
 
-    def _execute(self, command: str, arguments: dict[str, Any]) -> ExecutingRun:
+    async def async_spin(self, pathspec: str, **kwargs: Any) -> ExecutingTask:
+        """Begin to spin a task, and return as soon as that has an id. Arguments as of `spin`; raises as `run`."""
+        return await self._begin("spin", {"pathspec": pathspec, **kwargs}, self._executing_task)
+
+    def _execute(self, command: str, arguments: dict[str, Any], made: _Made[T]) -> T:
         words = self._words(command, arguments)
         with _Announcement() as announcement:
             program = self._start(words, announcement)
@@ -230,7 +272,7 @@ class Runner:
                     left = self._left(program, announcement)
                     if program.wait(show=self.show_output, other=announcement.fd, seconds=left):
                         break
-                executing = self._executing(program, announcement)
+                executing = made(program, announcement)
                 program.wait(show=self.show_output)
             except BaseException as error:
                 self._give_up(program, error)
@@ -249,7 +291,7 @@ class Runner:
             except KeyboardInterrupt:
                 continue
 
-    async def _begin(self, command: str, arguments: dict[str, Any]) -> ExecutingRun:
+    async def _begin(self, command: str, arguments: dict[str, Any], made: _Made[T]) -> T:
         words = await asyncio.get_running_loop().run_in_executor(
             None, self._words, command, arguments
         )
@@ -259,14 +301,14 @@ class Runner:
                 while not announcement.is_there() and program.process.poll() is None:
                     self._left(program, announcement)
                     await asyncio.sleep(_PAUSE)
-                return self._executing(program, announcement)
+                return made(program, announcement)
             except BaseException:
                 program.interrupt()
                 raise
 
     def _words(self, command: str, arguments: dict[str, Any]) -> list[str]:
-        api = self._api(**self.top_level_kwargs)
-        return api.resume(**arguments) if command == "resume" else api.run(**arguments)
+        words: list[str] = getattr(self._api(**self.top_level_kwargs), command)(**arguments)
+        return words
 
     def _start(self, words: list[str], announcement: _Announcement) -> CommandManager:
         # The option stands behind the command, which it belongs to.
@@ -288,14 +330,28 @@ class Runner:
 
     def _executing(self, program: CommandManager, announcement: _Announcement) -> ExecutingRun:
         """The run that was begun. Raises RuntimeError where there is none."""
+        scope, facts = self._announced(program, announcement)
+        run: Run = make(Pathspec(facts["flow_name"], facts["run_id"]), scope)
+        return ExecutingRun(self, program, run)
+
+    def _executing_task(
+        self, program: CommandManager, announcement: _Announcement
+    ) -> ExecutingTask:
+        """The same of a task that is spun."""
+        scope, facts = self._announced(program, announcement)
+        names = (facts[name] for name in ("flow_name", "run_id", "step_name", "task_id"))
+        task: Task = make(Pathspec(*names), scope)
+        return ExecutingTask(self, program, task)
+
+    def _announced(
+        self, program: CommandManager, announcement: _Announcement
+    ) -> tuple[Scope, dict[str, str]]:
         if not announcement.is_there():
             out, err = (program.output(stream) for stream in STREAMS)
             code = program.process.poll()
             raise RuntimeError(failure(program.command, code, out, err))
         facts = announcement.facts
-        scope = Scope(facts["metadata"], None, checked=False)
-        run: Run = make(Pathspec(facts["flow_name"], facts["run_id"]), scope)
-        return ExecutingRun(self, program, run)
+        return Scope(facts["metadata"], None, checked=False), facts
 
 
 class _Announcement:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from gitflowrun.git.snapshot import Snapshot
     from gitflowrun.runs.ids import Reservation
     from gitflowrun.runs.records import RunInfo
+    from gitflowrun.runs.spins.numbers import SpinIds
     from gitflowrun.runs.trees import FinishedTask
 
     FirstTasks = Callable[[RunWriter], Sequence[FinishedTask]]
@@ -73,7 +74,11 @@ def create_run(
     flow = check_flow_name(info.flow)  # 1
     tags = check_tags(info.tags, system=info.system_tags)
     info = replace(info, flow=flow, tags=tuple(map(check_tag, info.tags)))
-    ids = RunIds(repo)
+    ids: RunIds | SpinIds = RunIds(repo)
+    if info.is_spin:
+        from gitflowrun.runs.spins.numbers import SpinIds  # a run needs none
+
+        ids = SpinIds(repo)
     for attempt in range(_ATTEMPTS):
         reserved = ids.reserve(thorough=attempt > 0)  # 2
         try:

@@ -188,7 +188,7 @@ def found_code(repo: Repository, snapshot: Snapshot) -> Iterator[Reliance]:
             or b""
         )
         ref = content.decode("ascii", errors="replace")
-    is_ref = ref is not None and layout.is_run_ref(ref)
+    is_ref = ref is not None and layout.is_run(ref)
     held = partial(_code_of, repo, snapshot)
     yield Reliance(frozenset(snapshot.found), ref if is_ref else None, held)
 

@@ -8,6 +8,7 @@ Refs:
     refs/runs/@archive/<Flow>                 old runs folded together
     refs/runs-remotes/<digest of URL>/...     tracking copies of a remote's refs/runs/...
     refs/runs-trash/<time>/...                removed runs, with their tags (refs/runs/...) and the note on each
+    refs/runs-spin/<Flow>/<number>            the run of a spun task, of this clone alone
     refs/notes/runs                           git notes: which run's snapshot a commit is
 
 The tree of a run's commit:
@@ -40,6 +41,7 @@ from gitflowrun.names import (
     Digest,
     RefName,
     RunId,
+    SpinId,
     decode_tag,
     encode_artifact,
     encode_tag,
@@ -58,8 +60,9 @@ _MIRROR = re.compile(rf"{TAG_MIRROR}[^/]+/[^/]+/[1-9][0-9]*-([0-9a-f]+)")
 ARCHIVE = "@archive"
 REMOTES = "refs/runs-remotes/"
 TRASH = "refs/runs-trash/"
+SPINS = "refs/runs-spin/"
 NOTES = "refs/notes/runs"
-OURS = (RUNS, TAG_MIRROR, REMOTES, TRASH)
+OURS = (RUNS, TAG_MIRROR, REMOTES, TRASH, SPINS)
 """Below which all refs, and their locks, are ours."""
 
 INFO = b"INFO"
@@ -87,6 +90,7 @@ RECORD_PATTERNS = ("/INFO", "/steps/*/*/TASK", "/steps/*/*/attempts/*/TASK", "/d
 # for all clones, wherever they lie, leaves space for the directory, the flow and the id.
 _MAX_ENCODED_TAG = 3_000
 _RUN_REF = re.compile(rf"{RUNS}([^@/][^/]*)/{RUN_ID}\Z")
+_SPIN_REF = re.compile(rf"{SPINS}([^@/][^/]*)/([1-9][0-9]{{0,{NUMBER_DIGITS - 1}}})\Z")
 _ATTEMPT = re.compile(rb"(?:0|[1-9][0-9]{0,8})\Z")
 _SAFE_COMPONENT = re.compile(rf"[A-Za-z0-9_][A-Za-z0-9_-]{{0,{MAX_STEP_NAME - 1}}}\Z")
 
@@ -102,8 +106,16 @@ def below(prefix: str, flow: str | None) -> str:
 
 
 def run_ref(flow: str, run: RunId) -> RefName:
-    """The ref of a run."""
+    """The ref of a run, or of a spun task's."""
+    if isinstance(run, SpinId):
+        return RefName(f"{SPINS}{flow}/{run.number}")
     return RefName(f"{RUNS}{flow}/{run}")
+
+
+def parse_spin_ref(ref: str) -> tuple[str, SpinId] | None:
+    """Flow and id of a spun task's ref; None for any other ref."""
+    found = _SPIN_REF.match(ref)
+    return (found[1], SpinId.of(int(found[2]))) if found and found[1].isidentifier() else None
 
 
 def parse_run_ref(ref: str) -> tuple[str, RunId] | None:
@@ -122,6 +134,11 @@ def is_run_ref(ref: str) -> bool:
     """Whether a ref is that of a run: `parse_run_ref`, for a look at very many refs."""
     found = _RUN_REF.match(ref)
     return found is not None and found[1].isidentifier()
+
+
+def is_run(ref: str) -> bool:
+    """Whether a ref is that of a run of the history or of a spun task."""
+    return is_run_ref(ref) or parse_spin_ref(ref) is not None
 
 
 def is_reserved(ref: str) -> bool:

@@ -6,8 +6,8 @@ that ran the run died or gave up before the run's last commit.
 
     ids          held while a run id is chosen
     tags         held while tags of a run are read, checked and written
-    run-<id>     held by the process that runs the run, from before its first commit to its end; renewed
-                 at every commit, as `.git/gitflowrun` may be deleted at any time
+    run-<id>     held by the process that runs the run, or spins a task, from before its first commit to its end;
+                 renewed at every commit, as `.git/gitflowrun` may be deleted at any time
 
 Between such a deletion and the next commit, a byte of `.git/gitflowrun-running`, beside it, tells that a run goes on:
 its process has locked the one at the place that is the run's number. So a run that was made here, says that it runs
@@ -35,7 +35,7 @@ from gitflowrun.git.permissions import (
     share_file,
 )
 from gitflowrun.limits import WRITE_TRIES
-from gitflowrun.names import RunId
+from gitflowrun.names import RunId, SpinId, any_id
 from gitflowrun.runs.clone_key import CloneKey
 from gitflowrun.runs.commit_message import Status, parse_message
 
@@ -272,6 +272,15 @@ def _byte_lock(place: int, count: int = 1) -> bytes:
 
 
 _RUN = "run-"
+_SPIN_PLACE = 1 << 60
+"""Above the numbers of all runs: where the bytes of spun tasks begin."""
+
+
+def _at_place(place: int) -> RunId | None:
+    """The run whose byte is at a place of the register."""
+    if place > _SPIN_PLACE:
+        return SpinId.of(place - _SPIN_PLACE)
+    return RunId(str(place)) if RunId.matches(str(place)) else None
 
 
 class Locks:
@@ -304,6 +313,8 @@ class Locks:
     def run(self, run: RunId) -> RunLock:
         """The lock of the process that runs `run`; numbers are unique across flows."""
         place = run.number if run == str(run.number) else None
+        if isinstance(run, SpinId):
+            place = _SPIN_PLACE + run.number
         return RunLock(self._directory / f"{_RUN}{run}", self._register, place)
 
     def any_run(self) -> bool:
@@ -321,10 +332,9 @@ class Locks:
 
     def held(self) -> list[RunId]:
         """The runs that processes of this repository are writing, also where `.git/gitflowrun` was deleted."""
-        runs = {RunId(run) for run in self.runs() if RunId.matches(run)}
+        runs = {any_id(run) for run in self.runs() if RunId.matches(run) or SpinId.matches(run)}
         found = {run for run in runs if self.run(run).state() is LockState.HELD}
-        places = map(str, _locked_bytes(self._register))
-        found.update(RunId(place) for place in places if RunId.matches(place))
+        found.update(run for place in _locked_bytes(self._register) if (run := _at_place(place)))
         return sorted(found, key=lambda run: run.sort_key)
 
 

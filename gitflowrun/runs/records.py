@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from gitflowrun.names import RunId, TaskName
 
 SCHEMA = 2
+SPIN = "spin"
+"""The `kind` of the origin of a spun task: the run whose task is executed once more."""
 CAUGHT = "_catch_exception"
 """The artifact of a task whose step has raised what `@catch` has caught."""
 Map = Mapping[str, Any]
@@ -165,6 +167,7 @@ class TaskRecord:
         metadata: Metaflow's metadata entries.
         other_code: Files whose code it ran and that the snapshot has not so, and what is known of each.
         again: Whether its last attempt failed and another one was to follow, unless the run ended before.
+        not_kept: The names of what it has set and nobody has stored: of a spun task.
         extra: Fields of a newer schema, kept as they are.
     """
 
@@ -179,6 +182,7 @@ class TaskRecord:
     other_code: Mapping[str, str] = field(default_factory=dict)
     again: bool = False
     iterations: tuple[int, ...] = ()
+    not_kept: tuple[str, ...] = ()
     extra: Map = field(default_factory=dict)
 
     @property
@@ -224,7 +228,7 @@ class RunOrigin:
     """The run that a run was made from.
 
     Attributes:
-        kind: How: `resume`, `clone` or `rerun`.
+        kind: How: `resume`, `clone`, `rerun` or `spin`.
         run: Which run.
         trusted_runs: The uids of the runs whose tasks count as trusted where they are taken over: none if that run
             was not trusted in the state it had, else its own and those that it names itself. None in runs of older
@@ -279,6 +283,11 @@ class RunInfo:
     created: float = 0.0
     secrets: Mapping[str, str] = field(default_factory=dict)
     extra: Map = field(default_factory=dict)
+
+    @property
+    def is_spin(self) -> bool:
+        """Whether it describes a spun task."""
+        return self.origin is not None and self.origin.kind == SPIN
 
     @property
     def files_left_out(self) -> dict[str, str]:
@@ -362,8 +371,9 @@ TASK = MapSchema(
         "other_code": TEXT_MAP,
         "again": FLAG,
         "iterations": many(COUNT),
+        "not_kept": TEXTS,
     },
-    sparse=("other_code", "again", "iterations"),
+    sparse=("other_code", "again", "iterations", "not_kept"),
     keys={"frames": "foreach"},
     version=SCHEMA,
     upgrade=_upgrade_task,

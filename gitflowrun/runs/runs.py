@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from gitflowrun.errors import InvalidPathspec, NotFound
 from gitflowrun.git.refs import loose_names
-from gitflowrun.names import RunId
+from gitflowrun.names import RunId, any_id
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.lookup.listing import list_all, list_runs, no_runs_of, run_names
@@ -42,9 +42,9 @@ class RunStore:
         """
         from gitflowrun.runs.read import StoredRun
 
-        run = RunId(run)
+        run = run if isinstance(run, RunId) else any_id(run)
         ref = layout.run_ref(flow, run)
-        commit = self.repo.refs.get(ref) if layout.is_run_ref(ref) else None
+        commit = self.repo.refs.get(ref) if layout.is_run(ref) else None
         if commit is None:
             raise self._not_found(flow, run)
         return StoredRun(self.repo, flow, run, commit)
@@ -58,14 +58,19 @@ class RunStore:
                     return found
         return None
 
-    def find(self, address: str, flow: str | None = None) -> StoredRun:
+    def find(self, address: str, flow: str | None = None, *, spins: bool = False) -> StoredRun:
         """The run that an address names (`address`).
+
+        Args:
+            address: The address.
+            flow: Look at the runs of this flow only.
+            spins: Whether it may be that of a spun task, which can be read, and is none of the history's runs.
 
         Raises:
             NotFound: there is none.
             InvalidPathspec: it is no address, an ambiguous one, or that of a part of a run.
         """
-        found = self.resolve(address, flow)
+        found = self.resolve(address, flow, spins=spins)
         if found.step is not None:
             raise InvalidPathspec(
                 f"{address!r} names a part of a run, not a run",
@@ -87,11 +92,20 @@ class RunStore:
 
         return expand(self.repo, words)
 
-    def resolve(self, address: str, flow: str | None = None) -> Address:
-        """The run, or the part of a run, that an address names. Raises as `find`."""
+    def resolve(self, address: str, flow: str | None = None, *, spins: bool = False) -> Address:
+        """The run, or the part of a run, that an address names. Arguments and errors as of `find`."""
         from gitflowrun.runs.lookup.resolve import resolve
+        from gitflowrun.runs.spins.find import resolve_spin
 
-        return resolve(self.repo, address, flow)
+        spun = resolve_spin(self.repo, address, flow)
+        if spun is None:
+            return resolve(self.repo, address, flow)
+        if not spins:
+            raise InvalidPathspec(
+                f"{spun.run.pathspec} is a spun task, no run of the history",
+                hint="`git runs show`, `logs` and `cat`, `logs` and `dump` of the flow and the client read it",
+            )
+        return spun
 
     def latest(self, flow: str | None = None) -> StoredRun | None:
         """The newest run of a flow, or of all; None when there is none."""

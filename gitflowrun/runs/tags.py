@@ -24,7 +24,7 @@ from gitflowrun.failpoints import reached
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.limits import MAX_USER_TAGS
-from gitflowrun.names import RunId, check_tag
+from gitflowrun.names import RunId, SpinId, check_tag
 from gitflowrun.runs import layout
 from gitflowrun.runs.locks import Locks
 from gitflowrun.runs.lookup.listing import tag_refs_by_run, tags_of_run, uids_of
@@ -103,6 +103,15 @@ def _is_blocked(refs: Refs, name: str) -> bool:
     return any(refs.get(parent) is not None for parent in parents)
 
 
+def _refuse_spins(run: StoredRun) -> None:
+    """Raise TaggingError for a spun task."""
+    if isinstance(run.id, SpinId):
+        raise TaggingError(
+            f"{run.pathspec} is a spun task, which has no tags",
+            hint="`resume` makes a run with the code as it is now, which can be tagged",
+        )
+
+
 class Tags:
     """The tags of a repository's runs."""
 
@@ -156,6 +165,7 @@ class Tags:
         """
         unwanted, wanted = {check_tag(tag) for tag in remove}, list(add)
         for run in runs:
+            _refuse_spins(run)
             fixed = sorted(unwanted.intersection(run.info.system_tags))
             if fixed:
                 raise TaggingError(
@@ -187,6 +197,7 @@ class Tags:
             NotFound: the run has just been removed.
         """
         tag = check_tag(tag)
+        _refuse_spins(run)
         system = run.info.system_tags
         if tag in system:
             raise TaggingError(f"tag {tag!r} describes the run {run.pathspec} and can't be moved")

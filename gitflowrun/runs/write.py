@@ -105,6 +105,7 @@ class RunWriter:
         self._found = [*found_code(repo, snapshot)]
         """Those that it relies on besides those."""
         self._published: Oid | None = None
+        self._lender: StoredRun | None = None
         self._end_step = str(info.graph.get("end_step") or "end")
 
     @property
@@ -141,6 +142,22 @@ class RunWriter:
             trees.append(tree)
         self._tree.accept()
         self._found.append(found_tasks(origin, trees))
+
+    def borrow_from(self, origin: StoredRun) -> None:
+        """Take from a run, once tasks refer to their artifacts, the tasks that have made these."""
+        self._lender = origin
+
+    def _borrow(self, records: Iterable[TaskRecord]) -> None:
+        """Adopt whoever has made what records list, as far as it is not here."""
+        made = {
+            ref.producer: None
+            for record in records
+            for ref in record.artifacts.values()
+            if ref.producer != record.name
+        }
+        lacking = [name for name in made if not self._tree.has(name.step, name.task)]
+        if self._lender is not None and lacking:
+            self.adopt(self._lender, lacking)
 
     def _check_adopted(self, origin: StoredRun, trees: Mapping[Oid, TaskName]) -> None:
         for tree in self._repo.objects.missing(trees)[:1]:
@@ -203,6 +220,7 @@ class RunWriter:
         """Steps 1 to 6, and what is due after them. `updates`: of other refs, in the same transaction."""
         group = GroupObjects(self.identity.pathspec, self._repo.objects, self._reachable)
         packs = [name for task in finished for name in task.packs]
+        self._borrow(task.record for task in finished)
         try:
             for task in finished:  # 1
                 step, task_id = task.record.name.step, task.record.name.task
@@ -337,7 +355,7 @@ class RunWriter:
         commit = Commit(root, parents, author, committer, format_message(state, subject))
         sealed = replace(state, mac=self._trust.mac(commit))
         data = replace(commit, message=format_message(sealed, subject)).encode()
-        if state.status.is_final and self._repo.settings.sign:
+        if state.status.is_final and self._repo.settings.sign and not self.info.is_spin:
             data = self._signed(data, committer)
         return make_object(ObjectType.COMMIT, data)
 

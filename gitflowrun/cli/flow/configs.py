@@ -91,6 +91,7 @@ def configure(
     kind: RunKind,
     origin: str | None,
     surroundings: Surroundings,
+    step: str | None = None,
 ) -> RunConfigs:
     """Find the configs of a command and make them known to the flow's class.
 
@@ -101,6 +102,7 @@ def configure(
         kind: How the run begins, if there will be one.
         origin: The run to start from as it was typed; None for the newest one that can be resumed.
         surroundings: Finds the repository of the flow's runs, and who runs: asked where there is something to find.
+        step: The step of a task that is to be spun.
 
     Raises:
         UsageError: configs are given that can't be, or what is given is no config: all that is wrong.
@@ -113,15 +115,15 @@ def configure(
     from gitflowrun.flow.config.known import apply_configs, pack_configs
 
     given = GivenConfigs(dict(files), dict(values))
-    if kind is RunKind.RESUME and (given.files or given.values):
+    if kind.goes_on and (given.files or given.values):
         raise UsageError(
-            "`resume` goes on with the configs of the run that it resumes: none can be given",
+            f"`{kind.value}` goes on with the configs of the run that it begins with: none can be given",
             hint="`run --clone RUN` starts anew with the parameters of a run and with other configs",
         )
     repository, user = surroundings()
     stored = None
     if kind is not RunKind.RUN:
-        stored = _origin(flow_cls.__name__, repository(), origin)
+        stored = _origin(flow_cls.__name__, repository(), kind, origin, step)
     found = resolve_configs(
         flow_cls,
         given,
@@ -134,13 +136,19 @@ def configure(
     return RunConfigs(pack_configs(found.values), found.sources, str(stored.id) if stored else None)
 
 
-def _origin(flow: str, repository: Repository, address: str | None) -> StoredRun:
+def _origin(
+    flow: str, repository: Repository, kind: RunKind, address: str | None, step: str | None
+) -> StoredRun:
     from gitflowrun.runs.runs import RunStore
     from gitflowrun.runs.trust import Trust
     from gitflowrun.runtime.launch.program import typed_command
     from gitflowrun.runtime.scheduler.resume import find_origin
 
     runs, trust = RunStore(repository), Trust(repository)
+    if kind is RunKind.SPIN:
+        from gitflowrun.runtime.scheduler.spin import find_run
+
+        return find_run(runs, trust, flow, typed_command(), address, step or "")
     return find_origin(runs, trust, flow, typed_command(), address)
 
 

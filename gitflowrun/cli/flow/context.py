@@ -155,7 +155,7 @@ class FlowContext:
         from gitflowrun.porcelain.parts import tasks_at
         from gitflowrun.runs.runs import RunStore
 
-        address = RunStore(self.repository).resolve(path, self.name)
+        address = RunStore(self.repository).resolve(path, self.name, spins=True)
         if address.step is None:
             raise InvalidPathspec(f"{path!r} names a run", hint="write RUN/STEP or RUN/STEP/TASK")
         return tasks_at(address)
@@ -169,12 +169,15 @@ class FlowContext:
     def _log(self, *words: object, **_options: object) -> None:
         self.say(printable(" ".join(map(str, words))))
 
-    def configured(self, kind: RunKind = RunKind.RUN, origin: str | None = None) -> FlowContext:
+    def configured(
+        self, kind: RunKind = RunKind.RUN, origin: str | None = None, step: str | None = None
+    ) -> FlowContext:
         """The same with the flow's configs, which are read now, and what mutators add. Doing it again is harmless.
 
         Args:
             kind: How the run begins, if there will be one.
             origin: The run to start from as it was typed; None for the newest one that can be resumed.
+            step: The step of a task that is to be spun.
 
         Raises:
             UsageError: a config is missing, unknown or can't be read.
@@ -184,7 +187,7 @@ class FlowContext:
             return self
         given = self.config_files, self.config_values
         found = configure(
-            self.flow_cls, *given, kind, origin, lambda: (lambda: self.repository, self.user)
+            self.flow_cls, *given, kind, origin, lambda: (lambda: self.repository, self.user), step
         )
         begin(self.flow_cls)
         made = replace(self, configs=found)
@@ -192,11 +195,12 @@ class FlowContext:
             vars(made)["repository"] = self.repository  # git is asked once
         return made
 
-    def check(self, decospecs: Iterable[str] = ()) -> None:
+    def check(self, decospecs: Iterable[str] = (), only: str | None = None) -> None:
         """Check parameters, graph and decorators.
 
         Args:
             decospecs: More decorators that the command adds to all steps.
+            only: The only step that is to run, as of `complete`.
 
         Raises:
             FlowError: the flow breaks a rule.
@@ -214,7 +218,7 @@ class FlowContext:
         specs = self.all_decospecs(decospecs)
         define(self.flow_cls, specs)
         lint(self.graph)
-        complete(self.flow_cls, specs, self.options, self.user, self._log)
+        complete(self.flow_cls, specs, self.options, self.user, self._log, only=only)
         try_decorators(self.flow_cls)
         self.say(f"The flow is valid: {counted(len(self.graph), 'step')}.")
 

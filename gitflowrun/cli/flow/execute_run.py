@@ -1,4 +1,7 @@
-"""Executes the run that `run` and `resume` ask for, and starts what the user wants started when it has ended."""
+"""Executes the run that `run` and `resume` ask for, and starts what the user wants started when it has ended.
+
+A spun task is executed in the same way; nothing is started for it.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gitflowrun.cli.flow.ask import ask_secret
+from gitflowrun.runtime.ipc.request import RunKind
 
 if TYPE_CHECKING:
     from gitflowrun.cli.flow.context import FlowContext
@@ -24,13 +28,15 @@ def execute_run(flow: FlowContext, request: RunRequest) -> int:
     launcher, repository = flow.launcher, flow.repository
     try:
         code = launcher.run(request, repository, ask_secret, flow.run_log)
+        if request.kind is RunKind.SPIN:
+            return code
         if "gitflowrun.flow.decorators.exit_hook" in sys.modules and launcher.named is not None:
             from gitflowrun.runtime.launch.exit_hooks import call_exit_hooks
 
             call_exit_hooks(flow.flow_cls, repository, launcher.named, flow.say, is_done=code == 0)
         return code
     finally:
-        if launcher.named is not None and _is_wanted(flow):
+        if launcher.named is not None and request.kind is not RunKind.SPIN and _is_wanted(flow):
             from gitflowrun.runtime.launch.on_finish import is_ignored, start_on_finish
 
             start_on_finish(repository, launcher.named)

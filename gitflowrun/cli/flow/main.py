@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "run": ("run", "Run the flow."),
     "resume": ("resume", "Run again what failed in a run, reusing what is finished."),
+    "spin": ("spin", "Run one step of an earlier run again, outside of the history."),
     "check": ("describe", "Check the flow without running it."),
     "show": ("describe", "Show the steps of the flow."),
     "dump": ("dump", "Print the artifacts of tasks."),

@@ -1,8 +1,9 @@
-"""The command `options`: the options of `run` and `resume` as JSON, for programs that start a flow (`Runner`).
+"""The command `options`: the options of `run`, `resume` and `spin` as JSON, for programs that start a flow (`Runner`).
 
     {"flow": "MyFlow",
      "top": [...],                      options before the command
-     "run": [...], "resume": [...]}     those of the command; null where they depend on configs: see --configured
+     "run": [...], "resume": [...],     those of the command; null where they depend on configs: see --configured
+     "spin": [...]}
 
 An option is
 
@@ -73,6 +74,7 @@ def options_command(ctx: click.Context, /, file: Path | None, configured: bool) 
         "top": _described(ctx.parent.command, ctx.parent),
         "run": _described(load_command("flow.run", "run"), ctx) if known else None,
         "resume": _described(load_command("flow.resume", "resume"), ctx),
+        "spin": _described(load_command("flow.spin", "spin"), ctx),
     }
     text = json.dumps(document, indent=2)
     if file is None:

@@ -32,7 +32,22 @@ def _file(text: str) -> Path:
     return Path(text)
 
 
-# The options that `run` and `resume` have in common: fields of a `RunRequest`.
+# The options of `run`, `resume` and `spin`, fields of a `RunRequest`.
+output_options = together(
+    click.option(
+        "--max-log-size", type=click.IntRange(min=1), metavar="MB", callback=_in_bytes,
+        help="Megabytes of output kept per task and stream.  [default: runs.maxLogSize, or 10]",
+    ),
+    click.option(
+        "--run-id-file", type=_file, metavar="PATH",
+        help="Write the run id to this file before any task starts.",
+    ),
+    click.option(
+        "--runner-attribute-file", type=_file, metavar="PATH",
+        help="Write run id and flow name to this file as JSON, for programs.",
+    ),
+)  # fmt: skip
+# Those that `run` and `resume` have in common.
 run_options = together(
     click.option(
         "--tag", "tags", multiple=True, type=check_tag, metavar="TEXT",
@@ -46,18 +61,7 @@ run_options = together(
         "--max-num-splits", type=click.IntRange(min=1), default=MAX_NUM_SPLITS, show_default=True,
         help="The most items a foreach may have: a limit against mistakes.",
     ),
-    click.option(
-        "--max-log-size", type=click.IntRange(min=1), metavar="MB", callback=_in_bytes,
-        help="Megabytes of output kept per task and stream.  [default: runs.maxLogSize, or 10]",
-    ),
-    click.option(
-        "--run-id-file", type=_file, metavar="PATH",
-        help="Write the run id to this file before any task starts.",
-    ),
-    click.option(
-        "--runner-attribute-file", type=_file, metavar="PATH",
-        help="Write run id and flow name to this file as JSON, for programs.",
-    ),
+    output_options,
     click.option(
         "--namespace", metavar="TAG",
         help="The namespace that tasks see through the client; empty for all runs. "

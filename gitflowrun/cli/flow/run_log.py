@@ -110,6 +110,7 @@ class RunLog:
         self._recent: dict[TaskName, deque[str]] = {}
         self._line: tuple[TaskName, str] | None = None
         self._run = run
+        self._spun: str | None = None
         self._asked = False
         self._inline = False
         self._foreaches: dict[str, _Foreach] = {}
@@ -136,7 +137,11 @@ class RunLog:
     def _run_started(self, event: events.RunStarted) -> None:
         self._run = event.identity
         self._started = self._summarized = time.time()
+        self._spun = event.spun
         self._emit(f"Run ID: {event.identity.id}")
+        if event.spun is not None:
+            self._log(f"Spinning {event.spun} (run-id {event.identity.id}):", self._style.bold)
+            return
         self._log(f"Workflow starting (run-id {event.identity.id}):", self._style.bold)
         if event.origin is not None:
             self._log(f"Cloning {event.origin.pathspec}")
@@ -146,24 +151,28 @@ class RunLog:
         self._live = False
         status = event.status.value
         if status == "done":
-            self._log("Done!", self._style.green)
+            words = "Done!" if self._spun is None else "Task finished successfully."
+            self._log(words, self._style.green)
             return
         interrupted = status == "interrupted"
         kind, verb = (_Interrupted, "interrupted") if interrupted else (RunFailed, "failed")
-        self._log(f"Workflow {verb}.", self._style.red)
+        if self._spun is None:
+            self._log(f"Workflow {verb}.", self._style.red)
         message = event.error or f"the run {'was ' if interrupted else ''}{verb}"
         report_error(kind(message, hint=self._resume_hint()), FLOW, self._err)
 
     def _resume_hint(self) -> str | None:
         if self._run is None:
             return None
-        resume = spelled(self._command, "resume", self._run.id)
+        again = ("resume", self._run.id) if self._spun is None else ("spin", self._spun)
+        resume = spelled(self._command, *again)
         terminal = (
             f"steps have no terminal; `GITFLOWRUN_ISOLATION=inline {resume}` runs them in the foreground, "
             "where breakpoint() and input() work\n"
         )
+        does = "continues it" if self._spun is None else "tries it again"
         return (
-            f"{terminal if self._asked else ''}`{resume}` continues it, "
+            f"{terminal if self._asked else ''}`{resume}` {does}, "
             f"`{self._git} runs show {self._run.id}` shows what is there"
         )
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gitflowrun.flow import FlowSpec
 
 _SCHEDULER = f"{__file__.rpartition(os.sep)[0]}{os.sep}scheduler_main.py"
-_RUNNING = frozenset({"run", "resume"})
+_RUNNING = frozenset({"run", "resume", "spin"})
 _ASKING = frozenset({"-h", "--help"})
 
 

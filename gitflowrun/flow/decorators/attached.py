@@ -64,6 +64,13 @@ class AttachedDecorators:
         """The decorators of a step."""
         return self.steps.get(step, [])
 
+    def narrow(self, step: str) -> None:
+        """Leave decorators to one step alone; where it is empty there are none any more, of the flow neither."""
+        self.steps = {name: found for name, found in self.steps.items() if name == step}
+        self.wrappers = {name: found for name, found in self.wrappers.items() if name == step}
+        if not step:
+            self.flow = []
+
     def described_step(self, step: str) -> list[dict[str, Any]]:
         """The decorators and mutators of a step as plain data, in the form of Metaflow's `_graph_info`."""
         everything: list[Any] = [

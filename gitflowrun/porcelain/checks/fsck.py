@@ -155,7 +155,9 @@ class RunsCheck:
         """What is wrong with any run, and with the refs and packs that are ours."""
         others: dict[str, Oid] = {}
         tips: dict[tuple[str, RunId], Oid] = {}
-        for ref, text in self._repo.refs.rows(layout.RUNS, layout.REMOTES, layout.TRASH):
+        for ref, text in self._repo.refs.rows(
+            layout.RUNS, layout.REMOTES, layout.TRASH, layout.SPINS
+        ):
             oid, name = Oid.from_hex(text), layout.parse_run_ref(ref)
             if name is None:
                 others[ref] = oid

@@ -7,6 +7,7 @@ Each verb names its runs, looks whether they can go, and reports what it did; wh
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,7 @@ from gitflowrun.runs.lookup.ranges import expand
 from gitflowrun.runs.maintenance import tidy
 from gitflowrun.runs.records import RunIdentity
 from gitflowrun.runs.runs import RunStore
+from gitflowrun.runs.spins.store import NO_SPINS, ExpiredSpins, expired_spins
 from gitflowrun.runs.tags import Tags
 from gitflowrun.values import frozen, replace
 
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 
     from gitflowrun.git.objects import Oid
     from gitflowrun.git.repository import Repository
+    from gitflowrun.names import RunId
     from gitflowrun.runs.read import StoredRun
 
 
@@ -77,12 +80,14 @@ class Purge:
         freed: What became of their objects.
         copies: Which remotes had them: they still have.
         reached_by: Other refs, from which a run's commits can still be reached.
+        spins: The ids of spun tasks that went as well.
     """
 
     runs: tuple[str, ...]
     freed: Freed
     copies: tuple[RemoteCopy, ...] = ()
     reached_by: tuple[str, ...] = ()
+    spins: tuple[str, ...] = ()
 
 
 def objections(repo: Repository, runs: Sequence[StoredRun]) -> list[str]:
@@ -190,10 +195,15 @@ def _states(repo: Repository, tips: Mapping[Oid, RunIdentity]) -> dict[Oid, RunI
     return found
 
 
-def collect(repo: Repository, expire: float) -> Purge:
-    """Remove what has been in the trash for `expire` seconds, free its space, and tidy up.
+def collect(repo: Repository, expire: float, spins: float = math.inf) -> Purge:
+    """Remove what has been in the trash for `expire` seconds, and what was spun so long ago, free it, and tidy up.
 
     What somebody restores meanwhile stays. An age of no seconds takes all, by whatever clock it was removed.
+
+    Args:
+        repo: The repository.
+        expire: For how many seconds runs stay in the trash.
+        spins: For how many seconds spun tasks stay.
 
     Raises:
         RefConflict: the trash has changed each time.
@@ -202,12 +212,23 @@ def collect(repo: Repository, expire: float) -> Purge:
     for attempt in range(1, FREEING_LOOKS + 1):
         runs = [run for run in Trash(repo).runs() if expire <= 0 or _is_older(repo, run, expire)]
         try:
-            found = purge(repo, (), runs)
+            found = purge(repo, (), runs, _expired(repo, spins))
             break
         except RefConflict:
             if attempt == FREEING_LOOKS:
                 raise
     tidy(repo)
+    return found
+
+
+def _expired(repo: Repository, seconds: float) -> ExpiredSpins:
+    """What was spun so long ago; nothing where no space can be freed now: nobody has asked for these."""
+    found = expired_spins(repo, seconds) if math.isfinite(seconds) else NO_SPINS
+    if found.refs:
+        try:
+            check_free(repo)
+        except RepositoryError:
+            return NO_SPINS
     return found
 
 
@@ -222,15 +243,26 @@ def _is_older(repo: Repository, run: TrashedRun, seconds: float) -> bool:
     return made <= now - seconds or made > now
 
 
-def purge(repo: Repository, runs: Sequence[StoredRun], trashed: Sequence[TrashedRun]) -> Purge:
+def purge(
+    repo: Repository,
+    runs: Sequence[StoredRun],
+    trashed: Sequence[TrashedRun],
+    spins: ExpiredSpins = NO_SPINS,
+) -> Purge:
     """Remove runs for good, and their objects: what is here as well as what is in the trash.
+
+    Args:
+        repo: The repository.
+        runs: Runs that are here.
+        trashed: Those in the trash.
+        spins: Spun tasks, which go in the same way.
 
     Raises:
         RefConflict: one of them has just changed.
         RepositoryError: space can't be freed, and nothing was removed; or git failed later, and `collect` goes on; or
             notes could not be removed.
     """
-    if runs or trashed:
+    if runs or trashed or spins.refs:
         check_free(repo)
     here = {run.identity.uid for run in runs}
     uids = here | {run.uid for run in trashed}
@@ -260,7 +292,7 @@ def purge(repo: Repository, runs: Sequence[StoredRun], trashed: Sequence[Trashed
     reached("purge.listed")
     Trash(repo).empty_logs(refs)
     try:
-        freed = free(repo, refs, uids - still)
+        freed = free(repo, {**refs, **spins.refs}, {*(uids - still), *spins.uids})
     except RepositoryError as error:
         # Where not even that succeeds, as on a full disk, they are in the trash.
         with contextlib.suppress(GitflowrunError):
@@ -271,10 +303,13 @@ def purge(repo: Repository, runs: Sequence[StoredRun], trashed: Sequence[Trashed
     _remove_notes(repo, sorted(uids - still))
     reached("purge.freed")
     for run in gone:
-        _forget(repo, run)
+        _forget(repo, run.uid, run.id)
+    for uid, spin in zip(spins.uids, spins.ids, strict=True):
+        _forget(repo, uid, spin)
     others = _reached_by(repo, [run.uid for run in gone])
     names = tuple(dict.fromkeys(run.pathspec for run in leaving))
-    return Purge(names, freed, tuple(it for it in copies if it.uid not in still), others)
+    kept = tuple(it for it in copies if it.uid not in still)
+    return Purge(names, freed, kept, others, tuple(map(str, spins.ids)))
 
 
 def find_runs(repo: Repository, words: Iterable[str]) -> tuple[list[StoredRun], list[TrashedRun]]:
@@ -338,10 +373,10 @@ def _removed(copy: RemoteCopy) -> RemovedRun:
     return RemovedRun(str(copy.uid), str(copy.oid), copy.tracking.removeprefix(layout.REMOTES))
 
 
-def _forget(repo: Repository, run: TrashedRun) -> None:
+def _forget(repo: Repository, uid: Oid, run: RunId) -> None:
     """Remove what the state directory has of a run that is gone."""
-    remove_live_state(repo, run.uid)
-    lock = Locks(repo.state_dir).run(run.id)
+    remove_live_state(repo, uid)
+    lock = Locks(repo.state_dir).run(run)
     if lock.path.exists() and lock.try_acquire():
         lock.release(remove=True)
 

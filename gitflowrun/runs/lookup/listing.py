@@ -334,14 +334,26 @@ def listed(
     repo: Repository, row: tuple[str, ...], tags: Mapping[tuple[str, RunId], Sequence[_TagRef]]
 ) -> RunSummary | DamagedRun | None:
     """The run of a row; None for a tag's row, and for a ref that is no run's."""
-    ref, oid, tree, author, email, message = row
-    name = layout.parse_run_ref(ref)
-    if name is None:
-        return None
+    name = layout.parse_run_ref(row[0])
+    return None if name is None else summary_of(repo, name, row, tags.get(name, ()))
+
+
+def summary_of(
+    repo: Repository, name: tuple[str, RunId], row: tuple[str, ...], tags: Sequence[_TagRef] = ()
+) -> RunSummary | DamagedRun:
+    """The run of a row, of whatever kind it is.
+
+    Args:
+        repo: The repository.
+        name: Its flow and id.
+        row: What `FIELDS` says of its ref.
+        tags: What refs say of its tags.
+    """
+    _, oid, tree, author, email, message = row
     commit = Oid.from_hex(oid)
     state = parse_message(message)
     if state is None:
-        return DamagedRun(*name, commit, tags_of_run(tags.get(name, ())))
+        return DamagedRun(*name, commit, tags_of_run(tags))
     uid = state.uid or commit
     return RunSummary(
         flow=name[0],
@@ -354,7 +366,7 @@ def listed(
         author=author,
         email=email,
         tree=tree,
-        tags=tags_of_run(tags.get(name, ()), uid),
+        tags=tags_of_run(tags, uid),
     )
 
 

@@ -6,6 +6,7 @@
     production             the run with that tag
     tag:production         the same, whatever else is called so: `tag:12` is a tag, and `tag:log` never a command
     3fa29c1                the run whose first commit, or newest commit, begins so (4 digits or more)
+    spin-3                 the spun task of that id, where one may be named (`spins.find`)
     @latest                the newest run; MyFlow/@latest, or @latest:MyFlow, the newest of a flow
     @{1}                   the run before that one, @{2} the one before it; @{-1} and @{-2} are the same
 
@@ -99,7 +100,7 @@ def resolve(repo: Repository, text: str, flow: str | None = None) -> Address:
     if len(names) > 1:
         raise _ambiguous(repo, text, names)
     ((found, rest),) = names.items()
-    return _address(catalog.open(found), rest)
+    return address_in(catalog.open(found), rest)
 
 
 def _raise_damage(repo: Repository, word: str, flow: str | None) -> None:
@@ -120,7 +121,7 @@ def _directly(repo: Repository, parts: list[str], flow: str | None) -> Address |
         commit = repo.refs.get(ref) if layout.is_run_ref(ref) else None
     except (InvalidPathspec, UsageError):
         return None
-    return _address(StoredRun(repo, flow, run, commit), parts[1:]) if commit else None
+    return address_in(StoredRun(repo, flow, run, commit), parts[1:]) if commit else None
 
 
 def _numbered(repo: Repository, word: str) -> StoredRun | None:
@@ -134,7 +135,8 @@ def _numbered(repo: Repository, word: str) -> StoredRun | None:
     return StoredRun(repo, *name, Oid.from_hex(oid))
 
 
-def _address(run: StoredRun, parts: Sequence[str]) -> Address:
+def address_in(run: StoredRun, parts: Sequence[str]) -> Address:
+    """The part of a run that the rest of an address names, which is not looked up. Raises InvalidPathspec."""
     if len(parts) > _MAX_PARTS:
         where = "/".join([run.pathspec, *parts])
         raise InvalidPathspec(f"{where!r} is not an address", hint="it ends in step/task/artifact")

@@ -19,10 +19,14 @@ if TYPE_CHECKING:
 
 @frozen
 class RunStarted:
-    """The run exists: its first commits are published. `origin`: what it was resumed or cloned from."""
+    """The run exists: its first commits are published.
+
+    `origin`: what it was resumed or cloned from. `spun`: the address of the task that it executes once more.
+    """
 
     identity: RunIdentity
     origin: RunIdentity | None = None
+    spun: str | None = None
 
 
 @frozen

@@ -34,7 +34,7 @@ from gitflowrun.runs.records import (
     RunIdentity,
     Transition,
 )
-from gitflowrun.runtime.ipc.request import RUN_REQUEST, RunRequest
+from gitflowrun.runtime.ipc.request import RUN_REQUEST, SPIN, RunRequest, Spin
 from gitflowrun.schema import (
     BINARY,
     COUNT,
@@ -258,6 +258,7 @@ class RunContext:
         decospecs: Decorators that the command line has added to all steps, as text.
         options: What the options of the flow's own decorators were given.
         configs: The flow's configs by attribute, packed (`flow.config.known`).
+        spin: Of a spun task: how it is executed.
     """
 
     run: RunIdentity
@@ -282,6 +283,17 @@ class RunContext:
     decospecs: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     configs: Mapping[str, bytes] = field(default_factory=dict)
+    spin: Spin | None = None
+
+    @property
+    def origin_run_id(self) -> str | None:
+        """The origin's id as tasks are told it: as in Metaflow, a spun task has none."""
+        return str(self.origin.id) if self.origin and self.spin is None else None
+
+    @property
+    def only_step(self) -> str | None:
+        """The step whose decorators count alone, none where it is empty; None where those of all steps do."""
+        return self.spin.only_step if self.spin is not None else None
 
 
 @frozen
@@ -393,6 +405,7 @@ class Result:
             ids of what it has loaded.
         metadata: What decorators have noted about the task.
         exit_code: The exit status of its process, where the step has failed.
+        not_kept: The names of what it has set and was told not to store.
     """
 
     serial: int
@@ -405,6 +418,7 @@ class Result:
     code: Mapping[str, Oid] = field(default_factory=dict)
     metadata: tuple[Metadatum, ...] = ()
     exit_code: int = 1
+    not_kept: tuple[str, ...] = ()
 
 
 Message = (
@@ -441,6 +455,7 @@ _SCHEMAS: dict[str, ArraySchema[Any]] = {
             RunContext, RUN_IDENTITY, optional(RUN_IDENTITY), TEXT, optional(TEXT), TEXTS, TEXT, TEXT,
             TEXT, TEXT, REAL, TEXT, TEXT, optional(COUNT),
             _UIDS, COUNT, TEXT, MAP, _PARENT, _SECRETS, TEXTS, MAP, map_of(BINARY),
+            optional(SPIN),
         ),
         (Launch, COUNT, TASK_NAME, COUNT, many(FOREACH_FRAME), many(_PARENT), many(COUNT)),
         (LaunchItem, COUNT, COUNT, COUNT, TEXT),
@@ -450,7 +465,7 @@ _SCHEMAS: dict[str, ArraySchema[Any]] = {
         (Exited, COUNT, INTEGER, REAL, COUNT),
         (
             Result, COUNT, map_of(ARTIFACT_REF), _INLINE, TEXTS, optional(TRANSITION), TEXTS,
-            optional(TEXT), map_of(OID), many(METADATUM), COUNT,
+            optional(TEXT), map_of(OID), many(METADATUM), COUNT, TEXTS,
         ),
     )
 }  # fmt: skip

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 from gitflowrun.schema import (
     BINARY,
     COUNT,
+    FLAG,
     MAP,
     TEXT,
     TEXT_MAP,
     TEXTS,
+    ArraySchema,
     Kind,
     MapSchema,
     map_of,
@@ -32,13 +34,45 @@ if TYPE_CHECKING:
 class RunKind(Enum):
     """How a run begins: anew, from an earlier run's finished tasks, or anew with its parameters.
 
-    `CLONE` and `RERUN` are the same but for the word: who types `git runs rerun` finds that one recorded.
+    `CLONE` and `RERUN` are the same but for the word: who types `git runs rerun` finds that one recorded. `SPIN` is one
+    task of an earlier run, executed once more, and no run of the history.
     """
 
     RUN = "run"
     RESUME = "resume"
     CLONE = "clone"
     RERUN = "rerun"
+    SPIN = "spin"
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the run has all parameters and constants of its origin, for what it takes over was made with them."""
+        return self in {RunKind.RESUME, RunKind.SPIN}
+
+
+@frozen
+class Spin:
+    """How a task is spun.
+
+    Attributes:
+        step: Its step.
+        persist: Whether its artifacts are stored.
+        skip_decorators: Whether the decorators of its step and of the flow are left out.
+        artifacts_module: The file whose `ARTIFACTS` it sees in place of its inputs' own.
+    """
+
+    step: str
+    persist: bool = False
+    skip_decorators: bool = False
+    artifacts_module: str | None = None
+
+    @property
+    def only_step(self) -> str:
+        """The step whose decorators count; empty where none do."""
+        return "" if self.skip_decorators else self.step
+
+
+SPIN = ArraySchema(Spin, "spin", TEXT, FLAG, FLAG, optional(TEXT))
 
 
 @frozen
@@ -46,16 +80,17 @@ class RunRequest:
     """A run as asked for.
 
     Attributes:
-        kind: Anew, resumed, cloned or rerun.
+        kind: Anew, resumed, cloned, rerun, or a task that is spun.
         max_workers: Tasks that may run at the same time.
         max_num_splits: The most items a foreach may have.
         parameters: Attribute name to value, of the parameters that were given.
         tags: User tags of the new run.
         max_log_size: Bytes of output kept per task and stream; the setting `runs.maxLogSize` when
             None.
-        step: resume: the step to run again (and whatever follows it).
-        origin: All but anew: address of the run to start from; resume without one takes the
+        step: resume: the step to run again (and whatever follows it); spin: that of the task.
+        origin: All but anew: address of the run to start from; resume and spin without one take the
             flow's newest run.
+        task: spin: the id of the task; the step's last one when None.
         run_id_file: Where to write the run id, before any task starts.
         runner_attribute_file: Where to write run id, flow name and metadata as JSON.
         namespace: Namespace that tasks see; the one that `runs.namespace` sets when None.
@@ -65,6 +100,7 @@ class RunRequest:
         options: What the options of the flow's own decorators were given, by the options' names.
         configs: The flow's configs by attribute, packed (`flow.config.known`).
         config_sources: Where they come from, by name: the absolute path of a file, or words.
+        spin: spin: how the task is executed.
     """
 
     kind: RunKind
@@ -84,6 +120,8 @@ class RunRequest:
     options: Mapping[str, object] = field(default_factory=dict)
     configs: Mapping[str, bytes] = field(default_factory=dict)
     config_sources: Mapping[str, str] = field(default_factory=dict)
+    task: str | None = None
+    spin: Spin | None = None
 
 
 _PATH = Kind(Path, str)
@@ -107,6 +145,8 @@ RUN_REQUEST = MapSchema(
         "options": MAP,
         "configs": map_of(BINARY),
         "config_sources": TEXT_MAP,
+        "task": optional(TEXT),
+        "spin": optional(SPIN),
     },
 )
 """A request without the values of its parameters, which travel beside it, encoded."""

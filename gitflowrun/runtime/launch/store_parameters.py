@@ -23,7 +23,6 @@ from gitflowrun.masking import SHOWN
 from gitflowrun.names import PARAMETERS_STEP, TaskName
 from gitflowrun.runs.records import parameter_text
 from gitflowrun.runtime.ipc.messages import InheritedParameters, SecretValue, StoredParameters
-from gitflowrun.runtime.ipc.request import RunKind
 from gitflowrun.runtime.launch.program import spelled, typed_command
 from gitflowrun.settings import user_name
 from gitflowrun.values import frozen
@@ -164,7 +163,7 @@ def _choose(
     parameters, given = parameters_of(flow_cls), request.parameters
     stored = origin or InheritedParameters("", ())
     before = {name: it for name, it in stored.secrets.items() if name in parameters}
-    is_resumed = request.kind is RunKind.RESUME
+    is_resumed = request.kind.goes_on
     # The tasks that a resumed run takes over refer to what was stored; of a clone nothing does.
     secret = {name for name, it in parameters.items() if it.is_secret}
     anew = set() if is_resumed else {*given, *before, *secret}
@@ -210,7 +209,7 @@ def _hide(flow: str, repository: Repository, chosen: _Chosen) -> HiddenValues:
 
 def _hint(request: RunRequest, origin: str) -> Callable[[Parameter], str] | None:
     """How to give a parameter that a resumed run lacks: `resume` has no options for parameters."""
-    if request.kind is not RunKind.RESUME:
+    if not request.kind.goes_on:
         return None
     typed = typed_command()
     again, anew = spelled(typed, *request.argv[1:]), spelled(typed, "run", "--clone", origin)

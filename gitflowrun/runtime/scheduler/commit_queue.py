@@ -94,6 +94,7 @@ class CommitQueue:
             metadata=result.metadata if result else (),
             other_code=attempt.other_code,
             again=again,
+            not_kept=result.not_kept if result else (),
             extra={SPLIT_VALUES: list(values)} if values else {},
         )
         oid, blob = task_blob(record)

@@ -42,9 +42,9 @@ from gitflowrun.runtime.ipc.messages import (
     StoredParameters,
 )
 from gitflowrun.runtime.ipc.request import RunKind
-from gitflowrun.runtime.scheduler import resume, run_info
+from gitflowrun.runtime.scheduler import resume, run_info, spin
 from gitflowrun.runtime.scheduler.code_check import CodeCheck
-from gitflowrun.runtime.scheduler.plan import Plan, Shape
+from gitflowrun.runtime.scheduler.plan import Plan, Shape, SpunPlan
 from gitflowrun.runtime.scheduler.resume import Adoption
 from gitflowrun.runtime.scheduler.setup import Channels, RunExecution
 from gitflowrun.settings import Isolation, unknown_settings, user_name
@@ -58,12 +58,15 @@ if TYPE_CHECKING:
     from gitflowrun.runs.read import StoredRun, StoredTask
     from gitflowrun.runs.records import RunIdentity
     from gitflowrun.runs.write import RunWriter
+    from gitflowrun.runtime.scheduler.spin import SpunTask
 
 
 _NOT_TRUSTED = (
     "{0} is not trusted: what it has of pickles, frames and tensors is not loaded in this run, now or later; "
     "if you trust whoever made it, `git runs trust {0}`, and begin again."
 )
+
+_OTHER_TASKS = "This is the last of {0} tasks of its step: `spin {1}/{2}/TASK` names another one."
 
 
 class SchedulerMain:
@@ -102,23 +105,13 @@ class SchedulerMain:
         return code
 
     def _run(self, start: StartRun, repo: Repository) -> tuple[int, str | None]:
-        request, runs, trust = start.request, RunStore(repo), Trust(repo)
+        request = start.request
         run_info.check_files(request.run_id_file, request.runner_attribute_file)  # 2
-        _try_signing(repo)
-        origin = inherited = None
-        if request.kind is not RunKind.RUN:
-            origin = resume.find_origin(runs, trust, start.flow, start.typed, request.origin)
-            inherited = resume.parameters_task(origin)
-        trusted = trust.executors(origin) if origin is not None else frozenset()
-        user = user_name(repo.settings, os.environ)
-        run = _NewRun(repo, start, origin, inherited, trusted, user)
-        plan = Plan(Shape.of(start.graph))
+        run = _NewRun.of(repo, start)
+        plan = run.plan()
         adoption = run.adopt(plan)
-        stored = start.parameters
-        if origin is not None and inherited is not None:
-            names = resume.inherited_names(start, inherited)
-            hashes = resume.secrets_of(origin, names)
-            stored = self._ask_parameters(InheritedParameters(str(origin.id), names, hashes))
+        inherits = run.inherits()
+        stored = start.parameters if inherits is None else self._ask_parameters(inherits)
         assert stored is not None
         wanted = request.isolation or repo.settings.isolation
         why_not_fork = start.why_not_fork if wanted is Isolation.FORK else None
@@ -127,7 +120,7 @@ class SchedulerMain:
         begun = time.time() - CODE_IS_YOUNG
         snapshot = take_snapshot(repo, Path(start.script))  # 3
         info = run_info.describe(
-            start, repo, run.user, isolation, origin, inherited, trusted, stored
+            start, repo, run.user, isolation, run.origin, run.inherited, run.trusted_runs, stored
         )
 
         def first_tasks(writer: RunWriter) -> list[FinishedTask]:
@@ -137,18 +130,12 @@ class SchedulerMain:
         with create_run(repo, info, snapshot, first_tasks) as writer:
             try:
                 files = (request.run_id_file, request.runner_attribute_file)
-                self._waiting = run_info.announce(writer.identity, repo, *files)  # 4
+                task = run.spun.name if run.spun is not None else None
+                self._waiting = run_info.announce(writer.identity, repo, *files, task)  # 4
             except GitflowrunError:
                 writer.commit([], status=Status.FAILED)
                 raise
-            notify(RunStarted(writer.identity, origin.identity if origin else None))
-            for notice in (*unknown_settings(repo.config), *stored.notices):
-                notify(Notice(notice))
-            _notify_left_out(writer.snapshot, notify)
-            _notify_outside(start.outside, notify)
-            if origin is not None:
-                _notify_cloned(origin, adoption, notify)
-                _notify_lacking(origin, adoption, trusted, notify)
+            run.tell(writer, stored, adoption, notify)
             if why_not_fork:
                 notify(Notice(f"Each task gets a fresh interpreter: {why_not_fork}."))
             ensure_dedup_index(repo)
@@ -181,6 +168,7 @@ class _NewRun:
         inherited: The `_parameters` task of that run.
         trusted_runs: The uids of the runs whose tasks count as trusted in that run.
         user: Who runs.
+        spun: The task of that run which is to be spun.
     """
 
     repo: Repository
@@ -189,10 +177,63 @@ class _NewRun:
     inherited: StoredTask | None
     trusted_runs: frozenset[Oid]
     user: str
+    spun: SpunTask | None
+
+    @classmethod
+    def of(cls, repo: Repository, start: StartRun) -> _NewRun:
+        """Find the run that it is made from, or the task that is spun. Raises what these are found by."""
+        runs, trust, user = RunStore(repo), Trust(repo), user_name(repo.settings, os.environ)
+        request = start.request
+        if request.kind is RunKind.SPIN:
+            found = (start.flow, start.typed, request.origin, str(request.step))
+            origin = spin.find_run(runs, trust, *found)
+            trusted = trust.executors(origin)
+            spun = spin.find_task(origin, start, trusted)
+            return cls(repo, start, origin, resume.parameters_task(origin), trusted, user, spun)
+        _try_signing(repo)
+        if request.kind is RunKind.RUN:
+            return cls(repo, start, None, None, frozenset(), user, None)
+        origin = resume.find_origin(runs, trust, start.flow, start.typed, request.origin)
+        inherited = resume.parameters_task(origin)
+        return cls(repo, start, origin, inherited, trust.executors(origin), user, None)
+
+    def plan(self) -> Plan:
+        """What is to be done, before anything is adopted."""
+        shape = Shape.of(self.start.graph)
+        return Plan(shape) if self.spun is None else SpunPlan(shape, self.spun.planned)
+
+    def inherits(self) -> InheritedParameters | None:
+        """What it has of its origin's parameters; None without an origin."""
+        if self.origin is None or self.inherited is None:
+            return None
+        names = resume.inherited_names(self.start, self.inherited)
+        hashes = resume.secrets_of(self.origin, names)
+        return InheritedParameters(str(self.origin.id), names, hashes)
+
+    def tell(
+        self, writer: RunWriter, stored: StoredParameters, adoption: Adoption, notify: Listener
+    ) -> None:
+        """Say that it exists, and what is to be known of it."""
+        origin, spun = self.origin, self.spun
+        identity = origin.identity if origin is not None else None
+        notify(RunStarted(writer.identity, identity, spun.pathspec if spun else None))
+        for notice in (*unknown_settings(self.repo.config), *stored.notices):
+            notify(Notice(notice))
+        _notify_left_out(writer.snapshot, notify)
+        _notify_outside(self.start.outside, notify)
+        if spun is not None and spun.others:
+            count, run, step = spun.others + 1, spun.origin.id, spun.planned.step
+            notify(Notice(_OTHER_TASKS.format(count, run, step)))
+        if origin is not None:
+            if spun is None:
+                _notify_cloned(origin, adoption, notify)
+            _notify_lacking(origin, adoption, self.trusted_runs, notify)
 
     def adopt(self, plan: Plan) -> Adoption:
         """Adopt what the origin has finished: the plan goes on from there."""
         request = self.start.request
+        if self.spun is not None:
+            return Adoption((), self.spun.id)
         if self.origin is None or request.kind is not RunKind.RESUME:
             return Adoption((), 1)
         rerun = frozenset() if request.step is None else plan.shape.downstream(request.step)
@@ -206,6 +247,10 @@ class _NewRun:
         """The tasks that the run begins with: all that it adopts, and `_parameters` of its own if it needs one."""
         is_adopted = self._adopts_parameters(stored)
         own = [] if is_adopted else [self._own_parameters(stored, writer.identity)]
+        if self.origin is not None and self.spun is not None:
+            writer.borrow_from(self.origin)
+            if is_adopted and self.inherited is not None:
+                writer.adopt(self.origin, [self.inherited.name])
         if self.origin is not None and adoption.names:
             replaced = {task.record.name for task in own}
             names = [name for name in adoption.names if name not in replaced]
@@ -214,7 +259,7 @@ class _NewRun:
 
     def _adopts_parameters(self, stored: StoredParameters) -> bool:
         """Whether the `_parameters` task of the origin is that of the run: it has all."""
-        return self.start.request.kind is RunKind.RESUME and not stored.artifacts
+        return self.start.request.kind.goes_on and not stored.artifacts
 
     def _parameters(self, stored: StoredParameters, identity: RunIdentity) -> Parent:
         """The run's `_parameters` task, as its tasks refer to it."""
@@ -258,6 +303,7 @@ class _NewRun:
             decospecs=request.decospecs,
             options=request.options,
             configs=request.configs,
+            spin=request.spin,
         )
 
 

@@ -308,3 +308,26 @@ class Plan:
                 else "foreaches within one another multiply: let a task take several items",
             )
         self._held.append(item)
+
+
+class SpunPlan(Plan):
+    """The plan of one task, which nothing follows, whatever it says.
+
+    Args:
+        shape: The flow's graph.
+        task: The task.
+    """
+
+    def __init__(self, shape: Shape, task: PlannedTask) -> None:
+        super().__init__(shape)
+        self._queue = deque([task])
+
+    def finish(
+        self,
+        task: PlannedTask,  # noqa: ARG002  (the base's signature, here and below)
+        done: Parent,  # noqa: ARG002
+        transition: Transition | None,  # noqa: ARG002
+        values: tuple[str, ...] = (),  # noqa: ARG002
+    ) -> None:
+        """Note that it is done."""
+        self.finished = True

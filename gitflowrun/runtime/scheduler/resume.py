@@ -33,7 +33,6 @@ from gitflowrun.runs.locks import Locks, LockState
 from gitflowrun.runs.read import StoredRun, task_order
 from gitflowrun.runs.records import CONFIG_CASE, parameter_options
 from gitflowrun.runtime.ipc.messages import Parent
-from gitflowrun.runtime.ipc.request import RunKind
 from gitflowrun.runtime.scheduler.reuse import ReuseCheck
 from gitflowrun.values import frozen
 
@@ -161,7 +160,7 @@ def inherited_names(start: StartRun, inherited: StoredTask) -> tuple[str, ...]:
         inherited: The `_parameters` task of the origin.
     """
     names = inherited.record.artifacts
-    if start.request.kind is RunKind.RESUME:
+    if start.request.kind.goes_on:
         return tuple(names)
     return tuple(name for name in parameter_options(start.graph) if name in names)
 
@@ -228,7 +227,7 @@ def adopt(
                 plan.skip(node, skipped.join, skipped.arrived)
     plan.put_back(postponed)
     lost = (*finished.unreadable, *reuse.broken)
-    return Adoption(tuple(names), _last_id(origin) + 1, tuple(whole), lost)
+    return Adoption(tuple(names), next_task_id(origin), tuple(whole), lost)
 
 
 def _planned(plan: Plan) -> Iterator[list[PlannedTask]]:
@@ -297,8 +296,10 @@ def _texts(values: object) -> tuple[str, ...]:
     return tuple(value if isinstance(value, str) else "" for value in listed)
 
 
-def _last_id(origin: StoredRun) -> int:
-    return max(task_order(task)[1] for step in origin.steps() for task in _tasks(origin, step))
+def next_task_id(origin: StoredRun) -> int:
+    """The first number that no task of a run has."""
+    ids = (task_order(task)[1] for step in origin.steps() for task in _tasks(origin, step))
+    return max(ids, default=0) + 1
 
 
 def _tasks(origin: StoredRun, step: str) -> list[str]:

@@ -34,7 +34,6 @@ from gitflowrun.runs.records import (
 )
 from gitflowrun.runs.trees import FinishedTask
 from gitflowrun.runtime.executors.local import fresh_hash_seed
-from gitflowrun.runtime.ipc.request import RunKind
 from gitflowrun.settings import Isolation
 from gitflowrun.values import replace
 
@@ -197,7 +196,7 @@ def describe(
             texts = _as_stored(start, inherited, stored.inherited)
     hashes = _of_origin(start, origin.info, origin.info.secrets) if origin else {}
     python = ".".join(map(str, sys.version_info[:3]))
-    is_resumed = start.request.kind is RunKind.RESUME
+    is_resumed = start.request.kind.goes_on
     return RunInfo(
         flow=start.flow,
         user=user,
@@ -264,7 +263,7 @@ def _of_origin(start: StartRun, origin: RunInfo, texts: Mapping[str, str]) -> di
     return {
         now.get(attribute, name): texts[name]
         for name, attribute in attributes.items()
-        if attribute in now or start.request.kind is RunKind.RESUME
+        if attribute in now or start.request.kind.goes_on
     }
 
 
@@ -361,9 +360,20 @@ def check_files(*paths: Path | None) -> None:
 
 
 def announce(
-    run: RunIdentity, repo: Repository, id_file: Path | None, facts: Path | None
+    run: RunIdentity,
+    repo: Repository,
+    id_file: Path | None,
+    facts: Path | None,
+    task: TaskName | None = None,
 ) -> list[LockType]:
     """Write the run id, and the run's facts as JSON, to where programs wait for them.
+
+    Args:
+        run: The run.
+        repo: The repository.
+        id_file: Where its id is wanted.
+        facts: Where its facts are.
+        task: The task that is spun.
 
     Returns:
         Of FIFOs, locks that are released when somebody has read what is written there, whenever that is.
@@ -379,6 +389,8 @@ def announce(
 
         metadata = f"local@{repo.common_dir}"
         content = {"run_id": str(run.id), "flow_name": run.flow, "metadata": metadata}
+        if task is not None:
+            content |= {"step_name": task.step, "task_id": task.task}
         waiting.append(_write(facts, json.dumps(content), run))
     return [lock for lock in waiting if lock is not None]
 

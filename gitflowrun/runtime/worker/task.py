@@ -52,7 +52,7 @@ from gitflowrun.settings import Durability
 from gitflowrun.values import replace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from gitflowrun.artifacts.picture import Drawing
     from gitflowrun.artifacts.reference import ArtifactRef
@@ -62,6 +62,7 @@ if TYPE_CHECKING:
 _FIGURE_MODULES = frozenset({"matplotlib.figure", "PIL.Image", "plotly.basedatatypes"})
 _PLAIN = frozenset({"plain/1", "str/1", "bytes/1"})
 _EXIT_CODES = 256
+_TOLD = frozenset({"_exception"})
 _LOST = (
     "`git fsck --full` lists what is damaged, another clone or a remote may have it whole; "
     "or store it anew: run the flow again, or resume from the step that made it"
@@ -107,7 +108,10 @@ class TaskRunner:
             configs = _unpacked(context.configs)
             options = dict(context.options)
             with _silenced():  # the program has said it
-                complete(flow_cls, context.decospecs, options, context.user, configs=configs)
+                complete(
+                    flow_cls, context.decospecs, options, context.user, configs=configs,
+                    only=context.only_step,
+                )  # fmt: skip
             self._facts = facts_of(flow_cls)
             load_hooks(flow_cls)
         except Exception as error:  # noqa: BLE001  (a user's decorator may raise anything, and each task should say it)
@@ -170,11 +174,12 @@ class TaskRunner:
         if self._incomplete is not None:
             raise self._incomplete
         self._secrets.deliver(self._flow_cls, launch.task.step)
+        given, of_inputs = self._given(launch)
         outcome = execute_step(
             self._flow_cls,
             launch.task,
-            [self._source(parent) for parent in launch.parents],
-            self._source(context.parameters),
+            [self._source(*pair) for pair in zip(launch.parents, of_inputs, strict=True)],
+            self._source(context.parameters, given),
             frames=launch.frames,
             iterations=launch.iterations,
             max_num_splits=context.max_num_splits,
@@ -182,12 +187,13 @@ class TaskRunner:
                 **self._facts,
                 "run_id": str(context.run.id),
                 "retry_count": launch.attempt,
-                "origin_run_id": str(context.origin.id) if context.origin else None,
+                "origin_run_id": context.origin_run_id,
                 "namespace": context.namespace,
                 "username": context.user,
                 "tags": set(context.tags),
                 "tempdir": context.tempdir,
             },
+            given=given,
         )
         if os.getpid() != process:
             tell(
@@ -197,6 +203,9 @@ class TaskRunner:
         if outcome.error is not None:
             tell(outcome.report)
         outcome = self._secrets.without(outcome)
+        not_kept: tuple[str, ...] = ()
+        if context.spin is not None and not context.spin.persist:
+            outcome, not_kept = _kept(outcome)
         with explained(Path(self.context.git_dir)):
             values, errors = self._encode(launch, outcome)
             reached("payload.encoded")
@@ -221,6 +230,7 @@ class TaskRunner:
             self.code.young,
             outcome.metadata,
             _exit_code(error),
+            not_kept,
         )
 
     def _encode(
@@ -269,9 +279,25 @@ class TaskRunner:
         with _deeper():
             return is_same(made, self._artifacts.encoded(ref))
 
-    def _source(self, parent: Parent) -> ArtifactSource:
+    def _source(self, parent: Parent, given: Mapping[str, Any] | None = None) -> ArtifactSource:
         load = partial(self._load, str(parent.name))
-        return ArtifactSource(parent.name, partial(self._record, parent), load)
+        return ArtifactSource(parent.name, partial(self._record, parent), load, given or {})
+
+    def _given(self, launch: Launch) -> tuple[Mapping[str, Any], Sequence[Mapping[str, Any]]]:
+        """What the user gives to a spun task in the place of artifacts: to the task, and to each of its inputs."""
+        spin, origin, parents = self.context.spin, self.context.origin, launch.parents
+        if spin is None or origin is None or spin.artifacts_module is None:
+            return {}, [{}] * len(parents)
+        from gitflowrun.flow.graph import FlowGraph
+        from gitflowrun.runtime.worker import given_artifacts  # few tasks are given any
+
+        flow_cls, step, path = self._flow_cls, launch.task.step, spin.artifacts_module
+        if FlowGraph.of(flow_cls)[step].num_args > 1:
+            return {}, given_artifacts.load_artifacts_of_inputs(
+                path, flow_cls, step, origin, parents
+            )
+        given = given_artifacts.load_artifacts(path, flow_cls, step)
+        return given, [given] * len(parents)
 
     def _record(self, parent: Parent) -> TaskRecord:
         known = self._records.get(parent.record)
@@ -326,6 +352,8 @@ class TaskRunner:
     def _lost(self, what: str, error: CorruptRecord | RepositoryError) -> CorruptRecord:
         """The error for a record or an artifact that can't be read."""
         run = self.context.run
+        if self.context.spin is not None and self.context.origin is not None:
+            run = self.context.origin
         return CorruptRecord(
             f"{run.flow}/{run.id}/{what} can't be read: {error.message}", hint=_LOST
         )
@@ -336,6 +364,13 @@ class TaskRunner:
 
         with closing(CatFile(Git(Path(self.context.git_dir), None, programs=True))) as git:
             return git.read(oid, limit)
+
+
+def _kept(outcome: StepOutcome) -> tuple[StepOutcome, tuple[str, ...]]:
+    """What is stored of a task that was told to store nothing, why it failed; and the names of what is not."""
+    kept = {name: it for name, it in outcome.values.items() if name in _TOLD and outcome.error}
+    names = {*outcome.values, *outcome.loaded, *outcome.inherited} - kept.keys()
+    return replace(outcome, values=kept, loaded={}, inherited={}), tuple(sorted(names))
 
 
 def _unpacked(configs: Mapping[str, bytes]) -> dict[str, Any]:

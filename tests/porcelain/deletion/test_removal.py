@@ -98,11 +98,11 @@ def test_the_lock_of_a_run_that_is_gone_goes(repo: GitRepo) -> None:
     remove(opened, [run])
     (gone,) = Trash(opened).runs()
     with Locks(opened.state_dir).run(run.id):
-        removal._forget(opened, gone)
+        removal._forget(opened, gone.uid, gone.id)
         assert Locks(opened.state_dir).runs() == {"1"}
-    removal._forget(opened, gone)
+    removal._forget(opened, gone.uid, gone.id)
     assert Locks(opened.state_dir).runs() == set()
-    removal._forget(opened, gone)
+    removal._forget(opened, gone.uid, gone.id)
     assert Locks(opened.state_dir).runs() == set()
 
 

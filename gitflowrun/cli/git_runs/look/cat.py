@@ -35,7 +35,7 @@ _CONTAINERS = (dict, list, tuple, set, frozenset)
 def print_artifact(*, raw: bool, file: Path | None, address: str) -> None:
     """Print an artifact: RUN/STEP/TASK/ARTIFACT, or RUN/ARTIFACT for what the run ended up with."""
     repo = Repository.discover()
-    task, name = artifact_at(RunStore(repo).resolve(address))
+    task, name = artifact_at(RunStore(repo).resolve(address, spins=True))
     artifact = DataArtifact(f"{task.pathspec}/{name}", _namespace_check=False)
     ref = artifact_ref(task, name)
     if file is not None and raw:

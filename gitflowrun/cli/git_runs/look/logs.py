@@ -42,7 +42,7 @@ def print_logs(
 ) -> int:
     """Print what the tasks of a run, of a step, or one task wrote; running ones included. The exit code."""
     repo, damage = Repository.discover(), Damage(GIT)
-    found = RunStore(repo).resolve(address)
+    found = RunStore(repo).resolve(address, spins=True)
     if follow and timestamps:
         raise UsageError("--follow and --timestamps don't go together")
     if follow and attempt is not None:

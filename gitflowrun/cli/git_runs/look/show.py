@@ -340,7 +340,7 @@ def print_addresses(*, as_json_: bool, addresses: tuple[str, ...]) -> int:
     is_one = len(words) == 1 and expanded == words  # a range is several, however many lie in it
     for address in expanded:
         try:
-            found.append(_gathered(repo, store.resolve(address)))
+            found.append(_gathered(repo, store.resolve(address, spins=True)))
         except (CorruptRecord, RepositoryError) as error:
             if is_one:
                 raise

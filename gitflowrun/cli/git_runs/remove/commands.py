@@ -100,11 +100,13 @@ def restore_command(as_json_: bool, addresses: tuple[str, ...]) -> None:
 @click.option(
     "--prune",
     metavar="AGE",
-    help="Empty the trash of what is older: now, never, or such as 2.weeks.",
+    help="Remove what is in the trash, or was spun, for longer: now, never, or such as 2.weeks.",
 )
 @json_option
 def gc_command(prune: str | None, as_json_: bool) -> None:
     """Remove the runs for good that have been in the trash for 30 days, or as long as runs.trashExpire says.
+
+    Spun tasks go after 2 weeks, or what runs.spinExpire says, but for the newest one.
 
     Frees what only they reached, and nothing of yours: packs that hold some of it are written anew without it. Also
     folds small packs and removes what crashed processes left.

@@ -123,7 +123,11 @@ def list_trash(*, as_json_: bool, flow: str | None = None) -> None:
 def collect_garbage(*, prune: str | None, as_json_: bool) -> None:
     """Remove for good what is old enough."""
     repo = Repository.discover()
-    done = collect(repo, repo.settings.trash_expire if prune is None else parse_age(prune))
+    settings = repo.settings
+    ages = (
+        (settings.trash_expire, settings.spin_expire) if prune is None else [parse_age(prune)] * 2
+    )
+    done = collect(repo, *ages)
     left = len(Trash(repo).runs())
     show(repo, done, lambda _: _collected(done, left), json=as_json_)
 
@@ -230,6 +234,8 @@ def _table(runs: Sequence[TrashedRun], screen: Screen) -> Iterator[str]:
 def _collected(done: Purge, left: int) -> Iterator[str]:
     if done.runs:
         yield f"left the trash: {printable(', '.join(done.runs))}"
+    if done.spins:
+        yield f"removed: {counted(len(done.spins), 'spun task')}"
     yield from _told_freed(done)
     if left:
         yield f"{counted(left, 'run')} in the trash; `git runs gc --prune=now` empties it"
