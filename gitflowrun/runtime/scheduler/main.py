@@ -177,7 +177,7 @@ class _NewRun:
     inherited: StoredTask | None
     trusted_runs: frozenset[Oid]
     user: str
-    spun: SpunTask | None
+    spun: SpunTask | None = None
 
     @classmethod
     def of(cls, repo: Repository, start: StartRun) -> _NewRun:
