@@ -152,16 +152,28 @@ def test_tasks_find_their_run_in_the_environment(repo: GitRepo) -> None:
         "self.fds = subprocess.run(['ls', '/proc/self/fd'], capture_output=True, text=True).stdout.split()\n"
         "self.read = sys.stdin.read()\n"
         "self.here = (os.getcwd() == os.path.dirname(os.path.abspath(__file__)), 'HOME' in os.environ)\n"
-        "self.own = os.getsid(0) == os.getpid()"
+        "self.own = os.getsid(0) == os.getpid()\n"
+        "import gitflowrun\n"
+        "self.namespaces = [gitflowrun.current.namespace, gitflowrun.get_namespace()]"
     )
     repo.write("f.py", linear_flow(look))
-    done = run_program(["env", "-u", "HOME", sys.executable, "f.py", "run"], repo.path)
+    command = [
+        "env",
+        "-u",
+        "HOME",
+        "METAFLOW_RUN_USER_NAMESPACE=user:bob",
+        sys.executable,
+        "f.py",
+        "run",
+    ]
+    done = run_program(command, repo.path)
     assert done.code == 0, done.err
     task = one_task(latest(repo), "start")
     assert value_of(task, "env") == ["1", "F/1", "1"]
     assert value_of(task, "here") == (True, False)
     assert value_of(task, "read") == ""
     assert value_of(task, "own") is True
+    assert value_of(task, "namespaces") == ["user:bob"] * 2
     # 0, 1, 2 and the directory `ls` itself reads: a program inherits nothing of the runtime's.
     fds = value_of(task, "fds")
     assert isinstance(fds, list)

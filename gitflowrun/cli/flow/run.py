@@ -63,7 +63,7 @@ run_options = together(
     ),
     output_options,
     click.option(
-        "--namespace", metavar="TAG",
+        "--namespace", metavar="TAG", envvar="METAFLOW_RUN_USER_NAMESPACE",
         help="The namespace that tasks see through the client; empty for all runs. "
         "Tags of the new run are not affected.",
     ),

@@ -188,7 +188,7 @@ class TaskRunner:
                 "run_id": str(context.run.id),
                 "retry_count": launch.attempt,
                 "origin_run_id": context.origin_run_id,
-                "namespace": context.namespace,
+                "namespace": context.namespace or None,
                 "username": context.user,
                 "tags": set(context.tags),
                 "tempdir": context.tempdir,
