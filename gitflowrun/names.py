@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 B = TypeVar("B", bound="FixedBytes")
 
 PARAMETERS_STEP = "_parameters"
+NODE = "_node_"
+"""What stands between the id of a gang's control task and the number of another node, in that node's id."""
 
 NUMBER_DIGITS = 18
 RUN_ID = rf"[1-9][0-9]{{0,{NUMBER_DIGITS - 1}}}(?:-[0-9a-f]{{7,40}})?"
@@ -347,6 +349,20 @@ def did_you_mean(name: str, candidates: Iterable[str], otherwise: str) -> str:
     """The hint of a "no such ..." error: the candidates most like `name`, or what to do where none is."""
     close = nearest(name, candidates)
     return f"did you mean {' or '.join(close)}?" if close else otherwise
+
+
+def what_there_is(name: str, candidates: Iterable[str], listed: str) -> str:
+    """As `did_you_mean`, with the list of all candidates in any case: there are few, and one can choose from them.
+
+    Args:
+        name: What was asked for.
+        candidates: What there is.
+        listed: A few words in front of the list: `it has`.
+    """
+    names = list(candidates)
+    close = nearest(name, names)
+    guess = f"did you mean {' or '.join(close)}? " if close else ""
+    return f"{guess}{listed} {', '.join(names) or 'none'}"
 
 
 def nearest(name: str, candidates: Iterable[str], limit: int = 3) -> list[str]:

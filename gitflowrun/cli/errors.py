@@ -18,7 +18,13 @@ from typing import TYPE_CHECKING, Any, TextIO
 from gitflowrun.cli.output.streams import OutputError, open_closed_streams, whole_streams
 from gitflowrun.cli.output.terminal import style_for
 from gitflowrun.cli.output.text import printable
-from gitflowrun.errors import SYSTEM_LIMITS, GitflowrunError, MetaflowException, UsageError
+from gitflowrun.errors import (
+    SYSTEM_LIMITS,
+    FlowError,
+    GitflowrunError,
+    MetaflowException,
+    UsageError,
+)
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
@@ -221,8 +227,14 @@ def invoke(
             raise GitflowrunError(error.format_message()) from error
         except click.Abort as error:
             raise KeyboardInterrupt from error
-        except SystemExit:  # what click makes of a broken pipe, and of nothing else in this mode
-            raise BrokenPipeError from None
+        except SystemExit as error:
+            # What click makes of a broken pipe; anything else is of code of the user's, which the command has called.
+            if isinstance(error.__context__, OSError) and error.__context__.errno == errno.EPIPE:
+                raise BrokenPipeError from None
+            raise FlowError(
+                f"the flow's code has called sys.exit({error.code!r}), and ended what was to be done with it",
+                hint="raise an exception there instead, which says what is wrong",
+            ) from error
         return result if isinstance(result, int) else 0
 
     return exit_code_of(body, dialect)

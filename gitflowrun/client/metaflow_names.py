@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gitflowrun.errors import CorruptRecord, TooLarge
-from gitflowrun.names import PARAMETERS_STEP
+from gitflowrun.names import NODE, PARAMETERS_STEP
 from gitflowrun.runs.records import CONTROL_TASK, INFO
 from gitflowrun.values import frozen
 
@@ -140,7 +140,7 @@ def _mappers(task: TaskReader) -> list[str]:
     """Of the control task of a gang: its nodes in order, as Metaflow writes them."""
     gang, first = task.record.gang, f"{task.run.now().id}/{task.name}"
     nodes = range(min(gang.num_splits, _NODES_NAMED)) if gang else ()
-    return [f"{first}_node_{node}" if node else first for node in nodes]
+    return [f"{first}{NODE}{node}" if node else first for node in nodes]
 
 
 PRIVATE_ARTIFACTS: Mapping[str, Callable[[TaskReader], Any]] = {

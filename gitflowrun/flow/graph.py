@@ -12,6 +12,7 @@ from weakref import ReferenceType, WeakKeyDictionary, ref
 
 from gitflowrun.flow.config.declaration import declaration_of
 from gitflowrun.flow.decorators.attached import AttachedDecorators, attached
+from gitflowrun.flow.decorators.base import plain_data
 from gitflowrun.flow.members import configs_of, constants, parameters_of
 from gitflowrun.flow.source import ParsedStep, SourceFiles, clean_docstring, parse_step
 from gitflowrun.flow.steps import steps_of
@@ -95,7 +96,7 @@ class Node(ParsedStep):
             "doc": self.doc,
             "decorators": [dict(row) for row in decorators],
             "next": list(self.out_funcs),
-            "node_info": dict(self.node_info),
+            "node_info": plain_data(self.node_info),
         }
         if self.foreach_param is not None:
             row["foreach_artifact"] = self.foreach_param

@@ -215,6 +215,21 @@ def is_artifact(flow: object, state: TaskState, name: str, value: object) -> boo
     )
 
 
+def taken_by(flow_cls: type, name: str) -> str:
+    """What of a flow class keeps steps from having an artifact of this name; empty where nothing does."""
+    member = dict(_members(flow_cls)).get(name, _NOTHING)
+    if name in NEEDED or member is _NOTHING:
+        return NEEDED.get(name, "")
+    kinds = {Parameter: "a parameter", Config: "a config"}
+    fixed = next((word for kind, word in kinds.items() if isinstance(member, kind)), "")
+    if fixed or _is_constant(name, member):
+        return fixed or "a constant"
+    if isinstance(member, property):
+        return "" if member.fset else "a property"
+    gives_way = _is_plain(member) or isinstance(member, Overridable)
+    return "" if gives_way or hasattr(type(member), "__set__") else _kind(member)
+
+
 def slots_of(flow_cls: type) -> list[str]:
     """The slots that the user's classes define: attributes in them are not in the object's `__dict__`."""
     if flow_cls not in _slots:

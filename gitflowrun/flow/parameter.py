@@ -9,16 +9,15 @@ default, a function. `parameter_values` finds the values of a run.
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any, overload
 
 from gitflowrun.errors import ParameterError, UsageError
 from gitflowrun.flow.config.expression import delayable, evaluated
 from gitflowrun.flow.secret_names import is_called_secret, may_be_secret
+from gitflowrun.flow.steps import user_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from types import FrameType
 
 
 class JSONTypeClass:
@@ -103,7 +102,7 @@ class Parameter:
     ) -> None:
         self.name = name
         self.secret = secret
-        self._declared_at = None if secret is None else _caller()
+        self._declared_at = None if secret is None else user_line()
         self.default = default
         self.kind, self.type = _kind(type, _example(default, options), separator, options)
         self.help = help
@@ -402,14 +401,6 @@ class Parameter:
 
     def __repr__(self) -> str:
         return f"<Parameter {self.name!r}>"
-
-
-def _caller() -> tuple[str, int] | None:
-    """File and line of the user's call that makes a parameter."""
-    frame: FrameType | None = sys._getframe()  # noqa: SLF001  (the only way to look at frames without `inspect`, which is slow)
-    while frame is not None and frame.f_globals.get("__name__", "").startswith("gitflowrun.flow."):
-        frame = frame.f_back
-    return None if frame is None else (frame.f_code.co_filename, frame.f_lineno)
 
 
 def _example(default: Any, options: dict[str, Any]) -> Any:

@@ -1,9 +1,16 @@
-"""The `@step` decorator and which functions of a class are steps. Nothing of graphs or of execution."""
+"""The `@step` decorator, which functions of a class are steps, and the line of the user's that is being executed.
+
+Nothing of graphs or of execution.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 F = TypeVar("F", bound=Callable[..., Any])
 RESERVED_STEPS = frozenset({"name", "next", "input", "index", "cmd"})
@@ -94,3 +101,11 @@ def _enclosed(name: str, function: Callable[..., Any]) -> Callable[..., Any] | N
             found: Callable[..., Any] = content
             return found
     return None
+
+
+def user_line() -> tuple[str, int] | None:
+    """File and line of the innermost frame that is not of the flow language; None where there is none."""
+    frame: FrameType | None = sys._getframe()  # noqa: SLF001  (the only way to look at frames without `inspect`, which is slow)
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("gitflowrun.flow."):
+        frame = frame.f_back
+    return None if frame is None else (frame.f_code.co_filename, frame.f_lineno)

@@ -195,7 +195,7 @@ class MetaflowAPI:
         return words
 
     def _described(self, *more: str) -> dict[str, list[Option]]:
-        """What the flow's program says of its options. Raises RuntimeError where it does not."""
+        """What the flow's program says of its options. Raises RuntimeError, or TimeoutError, where not."""
         with tempfile.TemporaryDirectory() as folder:
             answer = Path(folder, "options.json")
             command = [

@@ -27,7 +27,6 @@ from gitflowrun.runner.subprocess_manager import STREAMS, CommandManager
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
-    from types import TracebackType
 
     from typing_extensions import Self
 
@@ -55,13 +54,8 @@ class ExecutingProcess:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.runner.__exit__(kind, error, trace)
+    def __exit__(self, *_: object) -> None:
+        self.runner.cleanup()
 
     @property
     def returncode(self) -> int | None:
@@ -201,20 +195,10 @@ class Runner:
     async def __aenter__(self) -> Runner:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.cleanup()
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self.cleanup()
 
     def cleanup(self) -> None:

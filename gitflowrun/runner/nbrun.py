@@ -22,7 +22,7 @@ from gitflowrun.runner.metaflow_runner import Runner
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from types import CodeType, TracebackType
+    from types import CodeType
 
     from gitflowrun.client import Run
     from gitflowrun.runner.metaflow_runner import ExecutingRun
@@ -72,12 +72,7 @@ class NBRunner:
     def __enter__(self) -> NBRunner:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.cleanup()
 
     def nbrun(self, **kwargs: Any) -> Run:
@@ -180,7 +175,7 @@ def _definitions(cell: str) -> str:
     From the first statement that starts the flow, only definitions are kept: the others look at the run.
     Lines stay where they are.
     """
-    lines = cell.splitlines()
+    lines = cell.split("\n")  # as Python counts them: there are other ends of lines in texts
     has_started = False
     for statement in ast.parse(cell).body:
         names = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)}
@@ -201,12 +196,14 @@ class _CellFile:
         while True:
             self.path = folder / f"{flow}_notebook{'' if number == 1 else f'_{number}'}.py"
             fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            if _take(fd):
+            if not _take(fd):
+                number += 1
+            elif _is_at(self.path, fd):
                 break
-            os.close(fd)
-            number += 1
+            os.close(fd)  # of another one's, or of one that was removed between the two calls
         os.ftruncate(fd, 0)
-        os.write(fd, source.encode())
+        with open(fd, "wb", closefd=False) as file:
+            file.write(source.encode())
         self._remove = weakref.finalize(self, _remove, self.path, fd, os.getpid())
 
     def remove(self) -> None:
@@ -222,6 +219,14 @@ def _take(fd: int) -> bool:
         return False
     start = os.pread(fd, len(_MARK), 0)
     return start in {b"", _MARK.encode()}
+
+
+def _is_at(path: Path, fd: int) -> bool:
+    """Whether a file that was opened is still the one at a path."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(fd))
+    except FileNotFoundError:
+        return False
 
 
 def _remove(path: Path, fd: int, maker: int) -> None:

@@ -76,11 +76,14 @@ class _Call:
         self.pid = 0
         code = os.waitstatus_to_exitcode(status)
         if code < 0:
-            self._fail(f"was killed by {signal.Signals(-code).name}")
+            self._fail(f"was killed by signal {-code} ({signal.strsignal(-code)})")
         self.file.seek(0)
         try:
             is_result, value = pickle.load(self.file)  # noqa: S301  (our own process has written it)
-        except EOFError:
+        except (
+            EOFError,
+            pickle.UnpicklingError,
+        ):  # it has ended, or the disk was full, before all was written
             self._fail(f"has ended its process with exit code {code}")
         if not is_result:
             self._fail(f"has failed: {value}")

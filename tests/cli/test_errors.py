@@ -52,6 +52,18 @@ def test_an_error_can_not_command_the_terminal(capsys: pytest.CaptureFixture[str
     assert capsys.readouterr().err == "fatal: tag \\e]0;x\\x07\nnext\nhint: \\x9b2J\n"
 
 
+def test_the_users_code_does_not_end_a_command_in_silence(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """`sys.exit` in code of the user's that a command calls is told, and is no success."""
+    for code in (0, 3, None, "bye"):
+        command = click.Command("c", callback=lambda code=code: sys.exit(code))
+        assert invoke(command, [], "f.py", FLOW) == 1
+        assert (
+            f"Flow error: the flow's code has called sys.exit({code!r})" in capsys.readouterr().err
+        )
+
+
 def test_no_traceback_unless_asked(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

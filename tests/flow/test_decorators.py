@@ -12,11 +12,13 @@ import gitflowrun
 from gitflowrun import FlowSpec, catch, step
 from gitflowrun.client.trigger import Trigger
 from gitflowrun.errors import DecoratorError
+from gitflowrun.flow.decorators.base import amount_of, plain_data
 from gitflowrun.flow.decorators.secrets import SecretsDecorator
 from gitflowrun.flow.decorators.spec import parse_spec
 from gitflowrun.flow.decorators.timeout import TimeoutDecorator
 from gitflowrun.flow.decorators.triggers import TriggerDecorator
 from gitflowrun.flow.definition import complete
+from gitflowrun.msgpack import RECORD, pack
 from tests.helpers.flows import latest, one_task, value_of
 
 if TYPE_CHECKING:
@@ -72,6 +74,17 @@ def test_catch_lets_the_flow_go_on(repo: GitRepo, kind: str) -> None:
     )
     said = repo.python("-c", code).out
     assert said == "True [(False, True, None), (True, True, None)]\nbuiltins.ValueError\n"
+
+
+def test_catch_where_the_step_has_closed_its_streams(repo: GitRepo) -> None:
+    """It can't print the exception then, and stores it all the same; pauses and limits of any size are fine."""
+    text = flow(
+        "sys.stdout.close()\nsys.stdout = None\nraise ValueError('no luck')",
+        on_start="@catch(var='bad')\n@timeout(hours=10**30)\n@retry(times=0, minutes_between_retries=0.5)",
+    )
+    ran(repo, text)
+    caught: Any = value_of(one_task(latest(repo), "start"), "bad")
+    assert caught.exception == "no luck"
 
 
 def test_catch_has_nothing_to_say_of_a_step_that_succeeds(repo: GitRepo) -> None:
@@ -284,10 +297,12 @@ def test_exit_hooks_are_called_when_the_run_has_ended(repo: GitRepo) -> None:
         "def told(run):\n    print('told', run.pathspec, run.successful)\n"
         "def bare():\n    print('bare', os.getpid() != MAIN)\n"
         "def failing(run=None):\n    print('failing', run); raise ValueError('of the hook')\n"
+        "def leaving():\n    sys.exit('no mail')\n"
         "MAIN = os.getpid()\n"
     )
     mark = (
-        "@exit_hook(on_success=[failing])\n@exit_hook(on_success=[told, 'bare'], on_error=[told])"
+        "@exit_hook(on_success=[failing, leaving])\n"
+        "@exit_hook(on_success=[told, 'bare'], on_error=[told])"
     )
     text = flow("assert 'FAIL' not in os.environ", head=head, on_flow=mark)
     done = ran(repo, text)
@@ -296,6 +311,7 @@ def test_exit_hooks_are_called_when_the_run_has_ended(repo: GitRepo) -> None:
     ]  # fmt: skip
     assert "ValueError: of the hook" in done.err
     assert "The exit hook 'failing' failed" in done.err
+    assert "no mail\nThe exit hook 'leaving' failed: exit status 1." in done.err
     assert "exit_hooks.py" not in done.err
     done = ran(repo, text, code=1, FAIL="1")
     assert "told F/2 False" in done.out
@@ -420,7 +436,11 @@ def test_attributes_are_metaflows() -> None:
     [
         ("", "describes no decorator"),
         ("a b", "describes no decorator"),
-        ("retri", "there is no decorator 'retri' for steps\nhint: did you mean retry"),
+        (
+            "retri",
+            "there is no decorator 'retri' for steps\nhint: did you mean retry or secrets? there are batch, catch, ",
+        ),
+        ("zzz", "there is no decorator 'zzz' for steps\nhint: there are batch, catch, "),
         ("retry:3", "'3' in 'retry:3' gives no attribute a value"),
         ("retry:times=1,3=", "has no attribute '3'"),
         ("project", "there is no decorator 'project' for steps"),
@@ -432,10 +452,40 @@ def test_a_text_that_is_no_decorator(text: str, said: str) -> None:
         parse_spec(text)
 
 
+def test_what_decorators_are_given_can_be_recorded() -> None:
+    """Plain values as they are; what no record could hold is a short text, however large or deep it is."""
+    plain = {"a": [1, 2.5, "x", None, True], "b": {"c": -(2**63) + 1}}
+    assert plain_data(plain) == plain
+    assert plain_data((len, {2**70}, float("inf"), {3: b"x"})) == [
+        "len", ["1180591620717411303424"], "inf", {"3": "b'x'"},
+    ]  # fmt: skip
+    deep: list[Any] = []
+    for _ in range(100):
+        deep = [deep, deep]
+    deep.append(deep)
+    pack(plain_data(deep))
+    pack(plain_data({"n": 10**5_000, "many": list(range(10**6)), "maps": [{}] * 10**5}), RECORD)
+
+
+def test_amounts() -> None:
+    """Numbers and texts of numbers, neither negative nor without an end; nothing else."""
+    assert [amount_of(it) for it in (3, 0.5, "2", 0)] == [3, 0.5, 2, 0]
+    wrong: tuple[object, ...] = (-1, "x", None, True, float("nan"), float("inf"), 10**400, [], "")
+    assert [amount_of(it) for it in wrong] == [None] * len(wrong)
+
+
 @pytest.mark.parametrize(
     ("mark", "said"),
     [
-        ("@retry(tims=3)", "@retry has no attribute 'tims'\nhint: did you mean times?"),
+        (
+            "@retry(tims=3)",
+            "@retry has no attribute 'tims'\nhint: did you mean times? it has times, minutes_between_retries\n",
+        ),
+        (
+            "@retry(2)",
+            "2 without the name of an attribute\nhint: write @retry(times=..., minutes_between_retries=...)\n",
+        ),
+        ("@retry(times=10**400)", "is no number of times"),
         ("@retry(times=5)", "@retry of step 'start' asks for 5 retries, and 4 are possible"),
         ("@retry(times=-1)", "times=-1 is no number of times"),
         ("@retry(times='x')", "times='x' is no number of times"),
@@ -449,6 +499,7 @@ def test_a_text_that_is_no_decorator(text: str, said: str) -> None:
         ("@retry\n@retry(times=1)", "step 'start' has @retry twice"),
         ("@project(name='x')", "@project is for flows, and 'start' is none"),
         ("@catch(var='a b')", "var='a b' can't name an artifact"),
+        ("@catch(var='end')", "var='end' can't name an artifact: it is a step of the flow"),
         ("@secrets(sources=[{'type': 'inlin'}])", "there is no provider of secrets 'inlin'"),
         ("@secrets(sources=['x'])", "a source has no type"),
         (

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gitflowrun import Config, Parameter
 from gitflowrun.errors import FlowError
 from gitflowrun.flow import FlowSpec, flowspec, members, step, task_state
 from gitflowrun.flow import execute as execute_module
@@ -35,6 +36,33 @@ def _names_of_ours() -> set[str]:
         "_flow_machinery",
     }
     return {name for name in names if not name.startswith("__")}
+
+
+def test_what_has_a_name_already() -> None:
+    """What keeps steps from having an artifact of a name, as decorators that make one must know."""
+
+    class Taken(FlowSpec):
+        size = 3
+        rate = Parameter("rate", default=1)
+        config = Config("config", default_value={})
+        _default = None
+
+        @step
+        def start(self) -> None: ...
+        def helper(self) -> None: ...
+        @property
+        def fixed(self) -> int: ...  # type: ignore[empty-body]
+        @functools.cached_property
+        def computed(self) -> int: ...  # type: ignore[empty-body]
+
+    taken = {
+        "size": "a constant", "rate": "a parameter", "config": "a config", "_default": "", "start": "a step",
+        "helper": "a method", "fixed": "a property", "computed": "a cached property", "other": "", "name": "",
+        "index": "the position of a task in its foreach",
+    }  # fmt: skip
+    assert {name: members.taken_by(Taken, name) for name in taken} == taken
+    members.prepare_members(Taken)
+    assert {name: members.taken_by(Taken, name) for name in taken} == taken
 
 
 _FIXED = {"foreach_stack", "index", "input", "merge_artifacts", "next"}

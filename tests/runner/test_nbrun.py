@@ -12,6 +12,7 @@ import pytest
 
 from gitflowrun import FlowSpec, NBRunner
 from gitflowrun.errors import FlowError, UsageError
+from gitflowrun.runner import nbrun
 from tests.helpers.repos import GitRepo
 from tests.helpers.runs import store_of
 
@@ -128,6 +129,33 @@ def test_two_at_a_time_and_what_a_crash_has_left(here: GitRepo, cells: Any) -> N
     left = sorted(path.name for path in here.path.rglob("NB_notebook*"))
     assert left == ["NB_notebook.py"]
     assert (here.path / "NB_notebook.py").read_text() == "# mine\n"
+
+
+def test_a_file_that_is_removed_when_it_is_opened(
+    here: GitRepo, cells: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another runner may end between the two calls that open and lock its file: a new one is made then."""
+    take, file = nbrun._take, here.path / "NB_notebook.py"
+
+    def taken(fd: int) -> bool:
+        monkeypatch.setattr(nbrun, "_take", take)
+        file.unlink()
+        return take(fd)
+
+    monkeypatch.setattr(nbrun, "_take", taken)
+    runner = NBRunner(cells(CELL)["NB"], show_output=False)
+    assert file.read_text().startswith("# Written by NBRunner")
+    runner.cleanup()
+    assert not file.exists()
+
+
+def test_ends_of_lines_within_texts(cells: Any) -> None:
+    """What starts the flow is taken out of the cell, and nothing else, whatever ends of lines a text holds."""
+    cell = f"{CELL}\nTEXT = 'a\x0c\u2028b'\nrun = 3 if False else NBRunner\nLAST = 5\n\nclass Other: ...\n"
+    source = nbrun.source_of(cells(cell)["NB"])
+    assert "TEXT = 'a\x0c\u2028b'" in source
+    assert "class Other: ..." in source
+    assert "NBRunner\n" not in source.partition("class NB")[2]
 
 
 def test_what_is_no_flow_of_a_notebook(here: GitRepo, cells: Any) -> None:

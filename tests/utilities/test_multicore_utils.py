@@ -107,7 +107,7 @@ def test_a_failure_names_the_item_and_ends_the_others(capfd: pytest.CaptureFixtu
 @pytest.mark.parametrize(
     ("way", "said"),
     [
-        (lambda: os.kill(os.getpid(), signal.SIGKILL), "was killed by SIGKILL"),
+        (lambda: os.kill(os.getpid(), signal.SIGKILL), "was killed by signal 9"),
         (lambda: os._exit(3), "exit code 3"),
         (lambda: os._exit(0), "exit code 0"),
         (lambda: lambda: 1, "has failed: "),  # it can't be pickled

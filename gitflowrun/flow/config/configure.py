@@ -333,7 +333,7 @@ def _parsed(it: ConfigDeclaration, text: str, problems: list[str]) -> Any:
     try:
         parser = find_parser(it.parser) if isinstance(it.parser, str) else it.parser
         value = (parser or json_parser)(text)
-    except Exception as error:  # noqa: BLE001  (a user's parser may raise anything)
+    except (Exception, SystemExit) as error:  # noqa: BLE001  (a user's parser may raise anything)
         problems.append(_failed(it, error))
         return None
     if not it.plain and not isinstance(value, dict) and not (value is None and parser is None):
@@ -348,7 +348,7 @@ def _parsed(it: ConfigDeclaration, text: str, problems: list[str]) -> Any:
         return None
 
 
-def _failed(it: ConfigDeclaration, error: Exception) -> str:
+def _failed(it: ConfigDeclaration, error: BaseException) -> str:
     told = error.message if isinstance(error, GitflowrunError) else str(error)
     if it.parser is None:
         return f"config {it.name!r} is no valid JSON: {told or type(error).__name__}"

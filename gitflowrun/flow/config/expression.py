@@ -13,10 +13,10 @@ import sys
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gitflowrun.errors import ConfigError
+from gitflowrun.flow.steps import user_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from types import FrameType
 
     from typing_extensions import Never
 
@@ -88,7 +88,7 @@ class Delayed(Reference):
         step: tuple[str, Any] | None = None,
         names: dict[str, Any] | None = None,
     ) -> None:
-        object.__setattr__(self, "_delayed", (root, step, names, _users_line()))
+        object.__setattr__(self, "_delayed", (root, step, names, user_line() or (None, None)))
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         """What a call of it returns: `config.get("lr", 0.1)`."""
@@ -262,11 +262,3 @@ def _has(root: Any, value: Any) -> str:
     if isinstance(value, dict):
         return f"{root!r} has {', '.join(map(str, value)) or 'no keys'}"
     return f"{root!r} is a {type(value).__name__}"
-
-
-def _users_line() -> tuple[str, int] | tuple[None, None]:
-    """File and line of the user's code that is running."""
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001  (the only way to look at frames without `inspect`, which is slow)
-    while frame is not None and frame.f_globals.get("__name__", "").startswith("gitflowrun.flow."):
-        frame = frame.f_back
-    return (None, None) if frame is None else (frame.f_code.co_filename, frame.f_lineno)

@@ -15,12 +15,13 @@ of Metaflow that are not here (`environment`, `flow_datastore`, `package`, `ubf_
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from gitflowrun.errors import InvalidDecoratorAttribute
 from gitflowrun.flow.config.expression import evaluated, is_delayed, known_now
 from gitflowrun.flow.foreach import brief
-from gitflowrun.names import did_you_mean
+from gitflowrun.names import what_there_is
 from gitflowrun.values import field, mutable
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 MAX_ATTEMPTS = 6
 """The most attempts that a task can have, as in Metaflow."""
+_LARGEST = 2**63 - 1  # a number in a record
+_MOST_DEPTH = 16
+_MOST_VALUES = 10_000
 
 
 @mutable
@@ -106,10 +110,9 @@ class Decorator:
         self._given = given
         for key in given:
             if key not in self.defaults:
-                listed = ", ".join(self.defaults) or "none"
                 raise InvalidDecoratorAttribute(
                     f"@{self.name} has no attribute {key!r}",
-                    hint=did_you_mean(key, self.defaults, f"it has {listed}"),
+                    hint=what_there_is(key, self.defaults, "it has"),
                 )
         self.attributes.update(self._given)
 
@@ -122,7 +125,7 @@ class Decorator:
 
     def recorded_attributes(self) -> dict[str, Any]:
         """The attributes as a run's INFO has them, where everybody can read them: plain data, no secrets."""
-        return {key: _plain(value) for key, value in self.attributes.items()}
+        return {key: plain_data(value) for key, value in self.attributes.items()}
 
     def notice(self) -> str:
         """What the user should know when a run begins; nothing as a rule."""
@@ -138,7 +141,7 @@ class Decorator:
         }
 
     def __str__(self) -> str:
-        given = ",".join(f"{key}={_plain(value)}" for key, value in self._given.items())
+        given = ",".join(f"{key}={plain_data(value)}" for key, value in self._given.items())
         return f"{self.name}:{given}" if given else self.name
 
     def __repr__(self) -> str:
@@ -303,12 +306,34 @@ class FlowDecorator(Decorator):
         return {}
 
 
-def _plain(value: Any) -> Any:
-    """A value as JSON has it; anything else as a short text."""
-    if value is None or type(value) in {bool, int, float, str}:
+def amount_of(value: object) -> float | None:
+    """A number that is not negative, as an attribute gives it, also as text; None of anything else."""
+    try:
+        amount = float(value)  # type: ignore[arg-type]  # whatever it is
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return amount if 0 <= amount < float("inf") and not isinstance(value, bool) else None
+
+
+def plain_data(value: Any) -> Any:
+    """What an attribute holds as plain data, for the record of a run, which everybody reads.
+
+    What JSON does not have is a short text, and so is what lies deep or at the end of very many values: a record has
+    its limits, and a run must not fail for what nobody looks at.
+    """
+    return _plain(value, _MOST_DEPTH, [_MOST_VALUES])
+
+
+def _plain(value: Any, depth: int, left: list[int]) -> Any:
+    left[0] -= 1
+    if value is None or type(value) in {bool, str}:
         return value
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(item) for item in value]
+    if type(value) in {int, float}:
+        return value if -_LARGEST <= value <= _LARGEST else brief(value)
+    if depth and left[0] > 0:
+        if isinstance(value, dict):
+            kept = itertools.islice(value.items(), left[0])
+            return {str(key): _plain(item, depth - 1, left) for key, item in kept}
+        if isinstance(value, list | tuple | set | frozenset):
+            return [_plain(item, depth - 1, left) for item in itertools.islice(value, left[0])]
     return getattr(value, "__name__", None) or brief(value)

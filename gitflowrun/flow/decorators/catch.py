@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.errors import DecoratorError, FailureHandledByCatch
 from gitflowrun.flow.decorators.base import StepDecorator
 from gitflowrun.flow.decorators.declare import StepDeclaration
 from gitflowrun.flow.failure import MetaflowExceptionWrapper
+from gitflowrun.flow.members import taken_by
 from gitflowrun.flow.task_state import state_of, task_label
 from gitflowrun.runs.records import CAUGHT, Transition
 
@@ -50,10 +52,15 @@ class CatchDecorator(StepDecorator):
                 source=node.source_file,
             )
         var = self.attributes["var"]
-        if var is not None and not (isinstance(var, str) and var.isidentifier()):
+        if var is None:
+            return
+        is_name = isinstance(var, str) and var.isidentifier()
+        taken = is_name and taken_by(type(flow), var)
+        if not is_name or taken:
             raise DecoratorError(
-                f"@catch of step {step_name!r}: var={var!r} can't name an artifact",
-                hint='write a name: @catch(var="failure")',
+                f"@catch of step {step_name!r}: var={var!r} can't name an artifact"
+                + f": it is {taken} of the flow" * bool(taken),
+                hint='write another name: @catch(var="failure")',
                 line=node.func_lineno,
                 source=node.source_file,
             )
@@ -107,7 +114,8 @@ class CatchDecorator(StepDecorator):
         if self.attributes["print_exception"]:
             lines = [f"@catch caught an exception from {task_label(flow)}"]
             lines += [f">  {line}" for line in caught.stacktrace.rstrip("\n").split("\n")]
-            sys.stdout.write("\n".join([*lines, ""]))
+            with suppress(AttributeError, OSError, ValueError):  # the step may have closed it
+                sys.stdout.write("\n".join([*lines, ""]))
         setattr(flow, CAUGHT, caught)
         if self.attributes["var"]:
             setattr(flow, self.attributes["var"], caught)

@@ -6,18 +6,16 @@ decorator in the wrong place or with an attribute that it does not have is refus
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from gitflowrun import entry_point
 from gitflowrun.errors import DecoratorError
-from gitflowrun.flow.steps import is_step
+from gitflowrun.flow.foreach import brief
+from gitflowrun.flow.steps import is_step, user_line
 from gitflowrun.flow.task_state import TaskHolder
 
 if TYPE_CHECKING:
-    from types import FrameType
-
     from gitflowrun.flow.decorators.base import Decorator, FlowDecorator, StepDecorator
 
 T = TypeVar("T")
@@ -65,6 +63,18 @@ class Declaration:
         """Declare a decorator on a step or a flow, which is returned."""
         raise NotImplementedError
 
+    def check_target(self, target: object) -> None:
+        """Refuse a value in the place of a function or a class: `@retry(2)`. Raises DecoratorError."""
+        if callable(target):
+            return
+        name, attributes = self.kind.name, ", ".join(f"{it}=..." for it in self.kind.defaults)
+        raise DecoratorError(
+            f"@{name} is given {brief(repr(target))} without the name of an attribute",
+            hint=f"write @{name}({attributes})"
+            if attributes
+            else f"write @{name} without parentheses",
+        )
+
     def __repr__(self) -> str:
         return f"<decorator @{self.__name__}>"
 
@@ -75,12 +85,11 @@ class StepDeclaration(Declaration):
     def put(self, decorator: StepDecorator, target: T) -> T:
         """Declare a decorator on a step, which is returned."""
         found: Any = target
+        self.check_target(found)
         if not is_step(found):
             raise DecoratorError(
                 f"@{decorator.name} is for steps, and {named(found)} is none",
-                hint=f"write @{decorator.name} above @step"
-                if callable(found)
-                else "write it above @step",
+                hint=f"write @{decorator.name} above @step",
             )
         if not decorator.allow_multiple and any(
             it.name == decorator.name for it in found.decorators
@@ -98,6 +107,7 @@ class FlowDeclaration(Declaration):
     def put(self, decorator: FlowDecorator, target: T) -> T:
         """Declare a decorator on a flow class, which is returned."""
         cls: Any = target
+        self.check_target(cls)
         if not isinstance(cls, type) or not issubclass(cls, TaskHolder):
             raise DecoratorError(
                 f"@{decorator.name} is for flows, and {named(cls)} is none",
@@ -125,14 +135,6 @@ def located(error: DecoratorError) -> DecoratorError:
     error.source, error.line = user_line() or (None, None)
     entry_point.explain_uncaught()
     return error
-
-
-def user_line() -> tuple[str, int] | None:
-    """File and line of the user's that are being executed."""
-    frame: FrameType | None = sys._getframe()  # noqa: SLF001  (the only way to look at frames without `inspect`, which is slow)
-    while frame is not None and frame.f_globals.get("__name__", "").startswith("gitflowrun.flow."):
-        frame = frame.f_back
-    return None if frame is None else (frame.f_code.co_filename, frame.f_lineno)
 
 
 def named(target: object) -> str:

@@ -10,12 +10,11 @@ from gitflowrun.flow.current import Parallel, current
 from gitflowrun.flow.decorators.base import StepDecorator
 from gitflowrun.flow.decorators.declare import StepDeclaration
 from gitflowrun.flow.task_state import state_of
+from gitflowrun.names import NODE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-NODE = "_node_"
-"""What stands between the id of a gang's control task and the number of another node, in that node's id."""
 _LOCAL = "127.0.0.1"
 
 

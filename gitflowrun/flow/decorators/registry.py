@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from gitflowrun.errors import DecoratorError
 from gitflowrun.flow.decorators.base import FlowDecorator, StepDecorator
-from gitflowrun.names import did_you_mean
+from gitflowrun.names import what_there_is
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,19 +67,20 @@ def flow_decorator(name: str) -> type[FlowDecorator]:
 def _find(name: str, modules: dict[str, str], base: Any) -> Any:
     if name in modules:
         importlib.import_module(f"{_PACKAGE}.{modules[name]}")
-    found = {kind.name: kind for kind in _all_below(base)}
+    found = {kind.name: kind for kind in all_below(base) if kind.name != base.name}
     if name in found:
         return found[name]
     names = sorted({*modules, *found})
     of = "steps" if base is StepDecorator else "flows"
     raise DecoratorError(
         f"there is no decorator {name!r} for {of}",
-        hint=did_you_mean(name, names, f"there are {', '.join(names)}"),
+        hint=what_there_is(name, names, "there are"),
     )
 
 
-def _all_below(base: type) -> Iterator[Any]:
+def all_below(base: type) -> Iterator[Any]:
+    """All classes that derive from one."""
     kinds: list[Any] = base.__subclasses__()
     for kind in kinds:
         yield kind
-        yield from _all_below(kind)
+        yield from all_below(kind)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.errors import DecoratorError
-from gitflowrun.flow.decorators.base import StepDecorator
+from gitflowrun.flow.decorators.base import StepDecorator, amount_of
 from gitflowrun.flow.decorators.declare import StepDeclaration
 
 if TYPE_CHECKING:
@@ -34,11 +34,7 @@ class ResourcesDecorator(StepDecorator):
     def step_init(self, flow: Any, graph: Any, step_name: str, *_: Any) -> None:
         """Refuse what is no quantity. Raises DecoratorError."""
         for name, value in self.attributes.items():
-            try:
-                amount = 0.0 if value is None else float(value)
-            except (TypeError, ValueError):
-                amount = -1.0
-            if not 0 <= amount < float("inf") or isinstance(value, bool):
+            if value is not None and amount_of(value) is None:
                 raise DecoratorError(
                     f"@resources of step {step_name!r}: {name}={value!r} is no quantity",
                     hint=f"give a number: @resources({name}=1)",

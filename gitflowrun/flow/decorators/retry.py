@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.errors import DecoratorError
-from gitflowrun.flow.decorators.base import MAX_ATTEMPTS, StepDecorator
+from gitflowrun.flow.decorators.base import MAX_ATTEMPTS, StepDecorator, amount_of
 from gitflowrun.flow.decorators.declare import StepDeclaration
 
 if TYPE_CHECKING:
@@ -26,37 +26,28 @@ class RetryDecorator(StepDecorator):
 
     def step_init(self, flow: Any, graph: Any, step_name: str, *_: Any) -> None:
         """Refuse more attempts than a task can have."""
-        times = number_of(self, "times", step_name)
-        number_of(self, "minutes_between_retries", step_name)
+        times = amount_of(self.attributes["times"])
+        if times is None or times != int(times):
+            raise DecoratorError(
+                f"@retry of step {step_name!r}: times={self.attributes['times']!r} is no number of times",
+                hint="give a whole number, 0 or more: @retry(times=3)",
+            )
+        pause = self.attributes["minutes_between_retries"]
+        if amount_of(pause) is None:
+            raise DecoratorError(
+                f"@retry of step {step_name!r}: minutes_between_retries={pause!r} is no time",
+                hint="give a number, 0 or more: @retry(minutes_between_retries=2)",
+            )
         most = MAX_ATTEMPTS - 2  # the first one, and one that is left to @catch
         if times > most:
             raise DecoratorError(
-                f"@retry of step {step_name!r} asks for {times} retries, and {most} are possible",
+                f"@retry of step {step_name!r} asks for {int(times)} retries, and {most} are possible",
                 hint=f"write @retry(times={most}) or less",
             )
 
     def step_task_retry_count(self) -> tuple[int, int]:
         """So many retries when the step fails."""
         return int(self.attributes["times"]), 0
-
-
-def number_of(decorator: StepDecorator, attribute: str, step: str) -> int:
-    """The value of an attribute that is a whole number, not below 0.
-
-    Raises:
-        DecoratorError: it is none.
-    """
-    value = decorator.attributes[attribute]
-    try:
-        number = int(value)
-    except (TypeError, ValueError, OverflowError):
-        number = -1
-    if number < 0 or number != float(value) or isinstance(value, bool):
-        raise DecoratorError(
-            f"@{decorator.name} of step {step!r}: {attribute}={value!r} is no number of times",
-            hint=f"give a whole number, 0 or more: @{decorator.name}({attribute}=3)",
-        )
-    return number
 
 
 retry = StepDeclaration(RetryDecorator)

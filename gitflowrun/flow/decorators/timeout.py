@@ -6,7 +6,7 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.errors import DecoratorError, TimeoutException
-from gitflowrun.flow.decorators.base import StepDecorator
+from gitflowrun.flow.decorators.base import StepDecorator, amount_of
 from gitflowrun.flow.decorators.declare import StepDeclaration
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing import ClassVar
 
 _UNITS = {"hours": 3600, "minutes": 60, "seconds": 1}
+_LONGEST = 1e9  # seconds: the timer of the system takes no more than some centuries
 
 
 class TimeoutDecorator(StepDecorator):
@@ -36,11 +37,8 @@ class TimeoutDecorator(StepDecorator):
         self._limit = 0.0
         for unit, seconds in _UNITS.items():
             value = self.attributes[unit]
-            try:
-                part = float(value)
-            except (TypeError, ValueError):
-                part = -1.0
-            if not 0 <= part < float("inf") or isinstance(value, bool):
+            part = amount_of(value)
+            if part is None:
                 raise DecoratorError(
                     f"@timeout of step {step_name!r}: {unit}={value!r} is no time",
                     hint=f"give a number: @timeout({unit}=5)",
@@ -58,7 +56,7 @@ class TimeoutDecorator(StepDecorator):
             raise TimeoutException(f"step {step_name!r} took longer than {self._words()}")
 
         self._before = signal.signal(signal.SIGALRM, ring)
-        signal.setitimer(signal.ITIMER_REAL, self._limit)
+        signal.setitimer(signal.ITIMER_REAL, min(self._limit, _LONGEST))
 
     def task_post_step(self, *_: Any) -> None:
         """Stop the clock."""

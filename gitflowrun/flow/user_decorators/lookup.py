@@ -12,6 +12,7 @@ from gitflowrun.flow.decorators.declare import Declaration, named
 from gitflowrun.flow.decorators.registry import (
     FLOW_DECORATORS,
     STEP_DECORATORS,
+    all_below,
     flow_decorator,
     step_decorator,
 )
@@ -22,7 +23,7 @@ from gitflowrun.flow.user_decorators.user_decorator import made
 from gitflowrun.flow.user_decorators.user_step import UserStepDecorator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 OF_STEPS = (UserStepDecorator, StepMutator)
 OF_FLOWS = (FlowMutator,)
@@ -142,9 +143,10 @@ def user_class(name: str, *, of_flows: bool = False) -> Any:
     if module and module not in sys.modules:
         try:
             importlib.import_module(module)
-        except ImportError as error:
+        except Exception as error:  # a module may raise anything
             raise DecoratorError(
-                f"the module of decorator {name!r} can't be imported: {error}"
+                f"the module of decorator {name!r} can't be imported: {type(error).__name__}: {error}",
+                hint="write the name as package.module.name, of a module that Python finds",
             ) from error
     if of_flows and name.startswith("package_"):
         importlib.import_module("gitflowrun.flow.user_decorators.packaging")
@@ -159,11 +161,3 @@ def user_names(*, of_flows: bool = False) -> list[str]:
     """The names of the decorators and mutators that users have written."""
     kinds = [it for base in (OF_FLOWS if of_flows else OF_STEPS) for it in all_below(base)]
     return sorted({it.__name__ for it in kinds if not it.__module__.startswith("gitflowrun.")})
-
-
-def all_below(base: type) -> Iterator[Any]:
-    """All classes that derive from one."""
-    kinds: list[Any] = base.__subclasses__()
-    for kind in kinds:
-        yield kind
-        yield from all_below(kind)

@@ -66,12 +66,14 @@ class MutableStep(Mutable):
         self._attached.is_changed = True
 
     def _kept(self, decorator: Any) -> list[Any]:
-        found, lists = self._attached, None
+        found = self._attached
+        kept: Any = found.steps
         if isinstance(decorator, UserStepDecorator):
-            lists = found.wrappers.setdefault(self.name, [])
+            kept = found.wrappers
         elif isinstance(decorator, StepMutator):
-            return found.mutators.setdefault(self.name, [])
-        return found.steps.setdefault(self.name, []) if lists is None else lists
+            kept = found.mutators
+        decorators: list[Any] = kept.setdefault(self.name, [])
+        return decorators
 
     def __repr__(self) -> str:
         return f"<MutableStep {self.name}>"

@@ -10,16 +10,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from gitflowrun.errors import DecoratorError, GitflowrunError
+from gitflowrun.flow.decorators.base import plain_data
 from gitflowrun.flow.decorators.declare import (
     flow_mutators,
     located,
     misplaced,
     named,
-    user_line,
 )
 from gitflowrun.flow.foreach import brief
 from gitflowrun.flow.secret_names import is_called_secret
-from gitflowrun.flow.steps import is_step
+from gitflowrun.flow.steps import is_step, user_line
 from gitflowrun.flow.task_state import TaskHolder
 from gitflowrun.masking import SHOWN
 from gitflowrun.values import field, mutable
@@ -191,9 +191,9 @@ def described(decorator: Any) -> dict[str, Any]:
     return {
         "name": short_name(decorator) if is_of_flow else full_name(decorator),
         "attributes": {
-            "_args": [_plain(it) for it in how.args],
+            "_args": [plain_data(it) for it in how.args],
             **{
-                key: SHOWN if is_called_secret(key) else _plain(it)
+                key: SHOWN if is_called_secret(key) else plain_data(it)
                 for key, it in how.kwargs.items()
             },
         },
@@ -299,13 +299,3 @@ def _not_for(decorator: Any, target: object) -> DecoratorError:
     else:
         hint = f"write @{name} above @step" if is_function else "write it above @step"
     return DecoratorError(f"@{name} is for {of}, and {named(target)} is none", hint=hint)
-
-
-def _plain(value: Any) -> Any:
-    if value is None or type(value) in {bool, int, float, str}:
-        return value
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(item) for item in value]
-    return getattr(value, "__name__", None) or brief(value)

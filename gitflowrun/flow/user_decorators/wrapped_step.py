@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from gitflowrun.errors import DecoratorError, InvalidNext
 from gitflowrun.flow.flowspec import FlowSpec
 from gitflowrun.flow.foreach import brief
-from gitflowrun.flow.steps import steps_of
+from gitflowrun.flow.steps import steps_of, unwrap
 from gitflowrun.flow.task_state import state_of
 from gitflowrun.flow.user_decorators.user_decorator import (
     copied,
@@ -190,7 +190,7 @@ class WrappedStep:
         """The value of an expression in the step's source, which is the user's own code."""
         if not isinstance(text, str):
             return text
-        function: Any = steps_of(type(self._flow))[self._step]
+        function: Any = unwrap(self._step, steps_of(type(self._flow))[self._step])
         names = {"self": self._flow, function.__code__.co_varnames[0]: self._flow}
         try:
             return eval(text, function.__globals__, names)  # noqa: S307  (as said)

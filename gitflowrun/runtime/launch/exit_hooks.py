@@ -59,7 +59,7 @@ def _in_a_fork(function: Callable[..., Any], repository: Repository, run: RunIde
             _call(function, run)
             code = 0
         except SystemExit as error:
-            code = error.code if isinstance(error.code, int) else bool(error.code)
+            code = _exit_status(error.code)
         except BaseException as error:  # noqa: BLE001  (only the end of the process follows)
             trace = error.__traceback__  # the first two frames are our own
             for _ in range(2):
@@ -70,6 +70,14 @@ def _in_a_fork(function: Callable[..., Any], repository: Repository, run: RunIde
                 stream.flush()
             os._exit(code)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def _exit_status(given: object) -> int:
+    """The exit status that a call of `sys.exit` stands for, as Python has it: what is no number is told, and is 1."""
+    if given is None or isinstance(given, int):
+        return (given or 0) & 0xFF
+    sys.stderr.write(f"{given}\n")
+    return 1
 
 
 def _call(function: Callable[..., Any], run: RunIdentity) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gitflowrun.names import NODE
 from gitflowrun.values import field, mutable
 
 if TYPE_CHECKING:
@@ -74,5 +75,5 @@ class Gangs:
 
 
 def _key(job: Job) -> tuple[str, str]:
-    control = job.name.task.partition("_node_")[0]
+    control = job.name.task.partition(NODE)[0]
     return job.name.step, control

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 from gitflowrun import limits
 from gitflowrun.errors import FlowError
 from gitflowrun.failpoints import reached
-from gitflowrun.names import TaskName
+from gitflowrun.names import NODE, TaskName
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.live import StartedTask
 from gitflowrun.runtime.ipc import events, process
@@ -191,7 +191,7 @@ class Scheduler:
     def _name(self, planned: PlannedTask) -> TaskName:
         """The name of a new task. The nodes of a gang are called by the first one, which is its control task."""
         if planned.gang is not None and planned.index:
-            return TaskName(planned.step, f"{self._control}_node_{planned.index}")
+            return TaskName(planned.step, f"{self._control}{NODE}{planned.index}")
         self._control = str(next(self._ids))
         return TaskName(planned.step, self._control)
 

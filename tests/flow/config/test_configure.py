@@ -200,6 +200,12 @@ def test_parsers() -> None:
     assert value_of(Config("x", parser=upper, default_value={"a": 1})) == {"text": '{"A": 1}'}
 
 
+def test_a_parser_that_ends_the_program() -> None:
+    """It is told as what any other parser raises is."""
+    with pytest.raises(UsageError, match="can't read config 'x': SystemExit: 3"):
+        value_of(Config("x", parser=lambda _: sys.exit(3), default_value=""))
+
+
 @pytest.mark.parametrize(
     ("made", "seen"),
     [

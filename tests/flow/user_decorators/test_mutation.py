@@ -34,6 +34,7 @@ from tests.flow.memory import run_flow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 called: list[Any] = []
 
@@ -445,6 +446,17 @@ def test_users_decorators_by_an_option() -> None:
         complete(of_flow(), ["NamedStep"])
     with pytest.raises(DecoratorError, match="can't be imported"):
         define(of_flow(), ["no.such.module"])
+
+
+@pytest.mark.parametrize("text", ["raise ValueError('not here')", "def f(:", "1 / 0"])
+def test_the_module_of_a_decorator_that_can_not_be_imported(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it raises is told, and which module."""
+    (tmp_path / "broken_module.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(DecoratorError, match="module of decorator 'broken_module"):
+        define(of_flow(), ["broken_module.x"])
 
 
 def test_package_mutators() -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -319,6 +320,50 @@ def test_a_gang_that_is_left_out_has_as_many_nodes() -> None:
 
         complete(Gang)
         assert _after(Gang).num_splits == width
+
+
+NODES = 2
+_ELSEWHERE: dict[str, Any] = {"functools": functools}
+exec(
+    "def plain(function):\n"
+    "    @functools.wraps(function)\n"
+    "    def inner(*given):\n"
+    "        return function(*given)\n"
+    "    return inner\n",
+    _ELSEWHERE,
+)
+
+
+def test_a_gang_below_a_decorator_of_another_module() -> None:
+    """The number of its nodes is an expression of the step's own names, also where a plain decorator is on the step."""
+
+    @user_step_decorator
+    def left(step_name: str, flow: Any, inputs: Any) -> Iterator[Any]:
+        flow.n = 3
+        yield USER_SKIP_STEP
+
+    class Gang(FlowSpec):
+        @left
+        @step
+        @_ELSEWHERE["plain"]
+        def start(myself) -> None:  # noqa: N805
+            myself.next(myself.work, num_parallel=myself.n + NODES)
+
+        @parallel
+        @step
+        def work(self) -> None:
+            self.next(self.join)
+
+        @step
+        def join(self, inputs: Any) -> None:
+            self.next(self.end)
+
+        @step
+        def end(self) -> None:
+            pass
+
+    complete(Gang)
+    assert _after(Gang).num_splits == 5
 
 
 @pytest.mark.parametrize("answer", [True, {}, "next"])
