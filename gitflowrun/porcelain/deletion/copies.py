@@ -136,6 +136,30 @@ class Copies:
         return found
 
 
+def uids_of_states(repo: Repository, commits: Iterable[str]) -> dict[str, Oid]:
+    """The uids of the runs that commits are states of: of those that are here, and whose history is, and tells."""
+    here = repo.objects.homes(map(Oid.from_hex, commits))
+    return {str(commit): uid for commit, uid in _uids(repo, [*here])}
+
+
+def _uids(repo: Repository, commits: Sequence[Oid]) -> Iterator[tuple[Oid, Oid]]:
+    """Commits, and where their lines begin, unless what they say, or a merge, speaks against it."""
+    try:
+        history = History(repo.git, commits)
+    except GitflowrunError:  # one of them is damaged, and the others are asked for apart
+        middle = len(commits) // 2
+        for part in (commits[:middle], commits[middle:]) if middle else ():
+            yield from _uids(repo, part)
+        return
+    for commit in commits:
+        with contextlib.suppress(GitflowrunError):
+            root, message = history.root(commit), repo.objects.commit(commit).message
+            state = parse_message(message.decode(errors="replace"))
+            said = (state.uid or commit) if state else root
+            if root is not None and root == said and not history.has_merge(commit):
+                yield commit, root
+
+
 def remove_there(
     repo: Repository, copies: Iterable[RemoteCopy], tips: Mapping[Oid, RunIdentity]
 ) -> tuple[list[RemoteRemoval], list[str]]:
@@ -260,12 +284,14 @@ class _RemoteRuns:
             numbered.setdefault((run.flow, run.id.number), set()).add(run)
         wanted, named = {*map(str, tips)}, {}
         for ref, oid in refs.items():
-            if oid not in wanted and ref not in known and (name := layout.parse_run_ref(ref)):
+            name = None if oid in wanted or ref in known else layout.parse_run_ref(ref)
+            # A longer id is of another hash, by which no run here goes.
+            if name and len(oid) == 2 * Oid.SIZE:
                 digits = name[1].partition("-")[2]
                 runs = numbered.get((name[0], name[1].number), ())
                 if some := [run for run in runs if str(run.uid).startswith(digits)]:
                     named[ref] = sorted(some, key=lambda run: run.uid)
-        uids = self._uids_of({refs[ref] for ref in named})
+        uids = uids_of_states(self._repo, {refs[ref] for ref in named})
         unclear = _UNCLEAR.format(shlex.quote(self._remote.title))
         found = {}
         for ref, some in named.items():
@@ -275,28 +301,6 @@ class _RemoteRuns:
             elif same := [run for run in some if run.uid == uid]:
                 found[ref] = (same, _CHANGED)
         return found
-
-    def _uids_of(self, commits: Iterable[str]) -> dict[str, Oid]:
-        """The uids of the runs that commits are states of, as far as that is known here."""
-        here = self._repo.objects.homes(map(Oid.from_hex, commits))
-        return {str(commit): uid for commit, uid in self._uids([*here])}
-
-    def _uids(self, commits: Sequence[Oid]) -> Iterator[tuple[Oid, Oid]]:
-        """The same of commits that are here: where a line begins, unless its end, or a merge, says otherwise."""
-        try:
-            history = History(self._repo.git, commits)
-        except GitflowrunError:  # one of them is damaged, and the others are asked for apart
-            middle = len(commits) // 2
-            for part in (commits[:middle], commits[middle:]) if middle else ():
-                yield from self._uids(part)
-            return
-        for commit in commits:
-            with contextlib.suppress(GitflowrunError):
-                root, message = history.root(commit), self._repo.objects.commit(commit).message
-                state = parse_message(message.decode(errors="replace"))
-                said = (state.uid or commit) if state else root
-                if root is not None and root == said and not history.has_merge(commit):
-                    yield commit, root
 
     def _unknown(
         self, refs: Mapping[str, str], tips: Mapping[Oid, RunIdentity], known: Collection[str]

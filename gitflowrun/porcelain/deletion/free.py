@@ -112,6 +112,16 @@ class Freed:
     kept: int = 0
     waits: str = ""
 
+    def and_also(self, other: Freed) -> Freed:
+        """What became of the space of these runs and of others."""
+        return Freed(
+            self.objects + other.objects,
+            self.size + other.size,
+            self.shared + other.shared,
+            self.kept + other.kept,
+            self.waits or other.waits,
+        )
+
 
 def exclusive_size(
     repo: Repository, refs: Mapping[str, Oid], seconds: float

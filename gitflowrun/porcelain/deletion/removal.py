@@ -18,6 +18,7 @@ from gitflowrun.git.odb import History
 from gitflowrun.limits import FREEING_LOOKS, REMOVAL_LOOK
 from gitflowrun.porcelain.deletion.copies import Copies, RemoteCopy, RemoteRemoval, remove_there
 from gitflowrun.porcelain.deletion.free import Freed, check_free, exclusive_size, free
+from gitflowrun.porcelain.deletion.left_over import free_left_over
 from gitflowrun.porcelain.deletion.trash import (
     RemovedRun,
     RemovedRuns,
@@ -217,8 +218,9 @@ def collect(repo: Repository, expire: float, spins: float = math.inf) -> Purge:
         except RefConflict:
             if attempt == FREEING_LOOKS:
                 raise
+    more = free_left_over(repo).freed
     tidy(repo)
-    return found
+    return replace(found, freed=found.freed.and_also(more))
 
 
 def _expired(repo: Repository, seconds: float) -> ExpiredSpins:

@@ -147,7 +147,7 @@ class _Fetch(Transfer):
         self._highest = 0
         self._ended: set[Oid] = set()
         self._crowds: list[str] = []
-        self._went_on: dict[RunTip, Oid] = {}
+        self._waits: list[str] = []
         self._look()
 
     def _made(self, commit: Oid) -> bool:
@@ -218,7 +218,7 @@ class _Fetch(Transfer):
         self._bring([run for run in news if run not in lost])  # 3, 4
         self._damaged.settle(self._here)
         self._note_back()
-        self._note_gone()
+        stays = self._free_gone()
         reached("fetch.moved")
         with self.merging(view) as now:  # 5
             added, removed = self._fetch_tags(now)
@@ -227,6 +227,7 @@ class _Fetch(Transfer):
         Tags(self.repo).mirror()  # which a plain `git fetch` with fetch.pruneTags has deleted
         left = view.refs.keys() | now.refs.keys()
         gone = [name for name in copies if name not in left and layout.parse_run_ref(name)]
+        gone = [name for name in gone if self.tracking.ref(name) not in stays]
         self.tracking.note(dict.fromkeys(gone))
         runs = {run.ref for run in others} | self.up_to_date | crowded | away
         foreign = [name for name in view.refs if not (name in runs or layout.is_reserved(name))]
@@ -241,6 +242,7 @@ class _Fetch(Transfer):
             *some(self._crowds, "commits have as many"),
             *some([_removed(run, tag) for run, tag in removed], "tags were removed there"),
             *self._told_kept(),
+            *self._waits,
         ]
         return self.report(added, len(removed), notices)
 
@@ -322,22 +324,24 @@ class _Fetch(Transfer):
             if len(parts) == 2 and RunId.matches(parts[1])  # noqa: PLR2004
         }
 
-    def _note_gone(self) -> None:
-        """Of runs that were purged here and went on there: know them by that state, and keep nothing of it."""
-        found = {run: uid for run, uid in self._went_on.items() if str(uid) in self._listed}
-        label = self.tracking.label
-        RemovedRuns(self.repo).add(
-            RemovedRun(str(uid), str(run.tip), f"{label}/{run.flow}/{run.id}")
-            for run, uid in found.items()
-        )
-        if found:
-            from gitflowrun.porcelain.deletion.free import free  # few fetches bring any
+    def _free_gone(self) -> Collection[str]:
+        """Keep nothing of runs that were removed here for good, went on elsewhere and have come to be told apart.
 
-            copies = {self.tracking.ref(run.ref): run.tip for run in found}
-            # Where that can't be now, the user's own gc does it.
-            with contextlib.suppress(GitflowrunError):
-                free(self.repo, copies, {*found.values()})
-        self.tracking.note(dict.fromkeys(run.ref for run in found))
+        Returns:
+            The copies that stay, as nothing can be freed now: without them nobody would find what is to be.
+        """
+        if not self._listed:
+            return ()
+        from gitflowrun.porcelain.deletion.left_over import free_left_over
+
+        found = free_left_over(self.repo)
+        for name in [*self.tracking.seen]:
+            if self.tracking.ref(name) in found.gone:
+                del self.tracking.seen[name]
+        if waits := found.freed.waits:
+            what = "not all is freed that has come of runs which were removed here for good"
+            self._waits = [f"{what}: {waits}; `git runs gc` goes on"]
+        return found.stays
 
     def _own_names(self, info: Oid | None, uid: Oid | None) -> set[str]:
         """The refs under which a run may be that has this INFO and uid; none where it is no run."""
@@ -540,7 +544,6 @@ class _Fetch(Transfer):
         if here is None:
             if str(uid) in self._removed_uids and run.ref not in self._wanted:
                 self._stays(run, uid)  # in a state that we had not seen
-                self._went_on[run] = uid
                 return None
             # Just given to a process here, or once, to one that died or a run that was removed; or too high.
             is_anothers = self._gone_ids.get(run.id, str(uid)) != str(uid)
