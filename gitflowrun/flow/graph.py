@@ -13,7 +13,7 @@ from weakref import ReferenceType, WeakKeyDictionary, ref
 from gitflowrun.flow.config.declaration import declaration_of
 from gitflowrun.flow.decorators.attached import AttachedDecorators, attached
 from gitflowrun.flow.decorators.base import plain_data
-from gitflowrun.flow.members import configs_of, constants, parameters_of
+from gitflowrun.flow.members import class_attribute, configs_of, constants, parameters_of
 from gitflowrun.flow.source import ParsedStep, SourceFiles, clean_docstring, parse_step
 from gitflowrun.flow.steps import steps_of
 from gitflowrun.values import field_names, frozen
@@ -226,7 +226,9 @@ class FlowGraph:
                 name: self.nodes[name].to_map(self._decorators_of(name))
                 for name in self.sorted_nodes
             },
-            "graph_structure": self._structure(self.start_step, None, [_LISTED * len(self)]),
+            "graph_structure": self._structure(
+                self.start_step, None, [_LISTED * len(self)], self._meetings()
+            ),
             "doc": self.doc,
             "decorators": _attached(self._flow_cls).described_flow(),
             "extensions": {"installed": {}},
@@ -246,19 +248,26 @@ class FlowGraph:
     def _names_of_ours(self, step: str) -> set[str]:
         """The names of the decorators that are declared on a step, a mutator may have removed them, as written."""
         flow_cls = self._flow_cls()
-        function: Any = None if flow_cls is None else steps_of(flow_cls).get(step)
+        function: Any = None if flow_cls is None else class_attribute(flow_cls, step)
         kept = ("decorators", "wrappers", "config_decorators")
         names = {it.name.rpartition(".")[2] for key in kept for it in getattr(function, key, ())}
         written = self.nodes[step].written_above
         return {name for name in written if name.rpartition(".")[2] in names}
 
-    def _structure(self, name: str | None, stop: str | None, left: list[int]) -> list[Any]:
+    def _structure(
+        self,
+        name: str | None,
+        stop: str | None,
+        left: list[int],
+        meetings: Mapping[str, str | None],
+    ) -> list[Any]:
         """Names in sequence; a split is followed by the list of its branches, a switch by that of its cases.
 
         Args:
             name: The first of them.
             stop: The step before which they end.
             left: How many more names there may be: cases that meet nowhere are listed again and again.
+            meetings: Where the ways from each step meet.
         """
         rows: list[Any] = []
         while name is not None and name != stop and name in self.nodes and left[0] > 0:
@@ -268,23 +277,37 @@ class FlowGraph:
             if node.type in _SPLITS and not node.parallel_foreach:
                 inner, ways = node.matching_join, node.out_funcs
             elif node.type == "split-switch":
-                inner = self._meeting(node)
+                inner = meetings.get(name)
                 ways = tuple(out for out in node.out_funcs if out != name)
             else:
                 name = node.out_funcs[0] if node.out_funcs else None
                 continue
-            rows.append([self._structure(out, inner or stop, left) for out in ways])
+            rows.append([self._structure(out, inner or stop, left, meetings) for out in ways])
             name = inner
         return rows
 
-    def _meeting(self, switch: Node) -> str | None:
-        """The first step that every way from a switch leads to."""
-        always: dict[str, set[str]] = {}
+    def _meetings(self) -> dict[str, str | None]:
+        """The first step that every way from a step leads to, by the step; None where the ways have different ends.
+
+        Following these from two steps leads to where their ways meet, as parents in a tree do: from the step that is
+        farther from the end first. So a graph is gone through once, however many switches it has.
+        """
+        after: dict[str, str | None] = {}
+        height: dict[str | None, int] = {None: 0}
         for name in reversed(self.acyclic_nodes):
-            ways = [always.get(out, set()) for out in self.nodes[name].out_funcs if out != name]
-            always[name] = {name, *set.intersection(*ways)} if ways else {name}
-        common = always.get(switch.name, set())
-        return next((name for name in self.acyclic_nodes if name in common - {switch.name}), None)
+            ways = [
+                out if out in after else None for out in self.nodes[name].out_funcs if out != name
+            ]
+            meeting = ways[0] if ways else None
+            for way in ways[1:]:
+                other = way
+                while meeting != other:
+                    if height[meeting] < height[other]:
+                        other = after[str(other)]
+                    else:
+                        meeting = after[str(meeting)]
+            after[name], height[name] = meeting, height[meeting] + 1
+        return after
 
     def reached(self, step: str) -> set[str]:
         """A step and all that can follow it."""

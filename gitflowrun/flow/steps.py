@@ -9,8 +9,12 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from gitflowrun import entry_point
+
 if TYPE_CHECKING:
     from types import FrameType
+
+    from gitflowrun.errors import FlowError
 
 F = TypeVar("F", bound=Callable[..., Any])
 RESERVED_STEPS = frozenset({"name", "next", "input", "index", "cmd"})
@@ -109,3 +113,10 @@ def user_line() -> tuple[str, int] | None:
     while frame is not None and frame.f_globals.get("__name__", "").startswith("gitflowrun.flow."):
         frame = frame.f_back
     return None if frame is None else (frame.f_code.co_filename, frame.f_lineno)
+
+
+def located(error: FlowError) -> FlowError:
+    """The error with the user's file and line; uncaught, it ends the program without a traceback."""
+    error.source, error.line = user_line() or (None, None)
+    entry_point.explain_uncaught()
+    return error

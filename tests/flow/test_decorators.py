@@ -496,6 +496,7 @@ def test_amounts() -> None:
         ("@resources(cpu=-1)", "cpu=-1 is no quantity"),
         ("@environment(vars=3)", "vars is a int"),
         ("@environment(vars={'a=b': 1})", "'a=b' can't be a variable"),
+        (r"@environment(vars={'A': '\ud800'})", "'A' can't be a variable"),
         ("@retry\n@retry(times=1)", "step 'start' has @retry twice"),
         ("@project(name='x')", "@project is for flows, and 'start' is none"),
         ("@catch(var='a b')", "var='a b' can't name an artifact"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import linecache
 import os
 import subprocess
 import sys
@@ -122,6 +123,62 @@ def test_the_map_is_plain_data_with_everything_a_scheduler_needs() -> None:
     assert data["steps"]["left"]["type"] == "linear"
     line = Path(__file__).read_text().splitlines()[start["line"] - 1]
     assert line.strip().startswith("def start")
+
+
+def _of_edges(place: Path, edges: dict[str, tuple[str, ...]]) -> type[FlowSpec]:
+    """A flow with these steps, each a switch where several follow it."""
+    lines = ["from gitflowrun import FlowSpec, step", "class F(FlowSpec):"]
+    for name, targets in edges.items():
+        cases = ", ".join(f"{number}: self.{it}" for number, it in enumerate(targets))
+        switch = f"self.next({{{cases}}}, condition='k')"
+        plain = f"self.next({', '.join(f'self.{it}' for it in targets)})" if targets else "pass"
+        lines += ["  @step", f"  def {name}(self):", f"    {switch if targets[1:] else plain}"]
+    file = place / "edges.py"
+    file.write_text("\n".join(lines) + "\n")
+    linecache.checkcache()
+    names: dict[str, Any] = {"__name__": "edges"}
+    exec(compile(file.read_text(), str(file), "exec"), names)
+    flow: type[FlowSpec] = names["F"]
+    return flow
+
+
+@pytest.mark.parametrize(
+    ("edges", "expected"),
+    [
+        (
+            {"start": ("a", "b"), "a": ("c",), "b": ("d", "start2"), "d": ("c",), "start2": ("c",), "c": ("end",)},
+            ["start", [["a"], ["b", [["d"], ["start2"]]]], "c", "end"],
+        ),
+        ({"start": ("a", "c"), "a": ("b",), "b": ("c",), "c": ("end",)}, ["start", [["a", "b"], []], "c", "end"]),
+        ({"start": ("a", "end"), "a": ("a", "b"), "b": ("end",)}, ["start", [["a", [[]], "b"], []], "end"]),
+        (
+            {"start": ("a", "b"), "a": ("x", "y"), "b": ("x", "y"), "x": ("end",), "y": ("end",)},
+            ["start", [["a", [["x"], ["y"]]], ["b", [["x"], ["y"]]]], "end"],
+        ),
+    ],
+)  # fmt: skip
+def test_where_cases_meet(
+    tmp_path: Path, edges: dict[str, tuple[str, ...]], expected: list[Any]
+) -> None:
+    """The structure goes on behind the first step that all cases lead to."""
+    structure = FlowGraph(_of_edges(tmp_path, {**edges, "end": ()})).to_map()["graph_structure"]
+    assert structure == expected
+
+
+def test_a_long_chain_of_switches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A graph is put into order so many times, however many switches it has."""
+    edges: dict[str, tuple[str, ...]] = {"start": ("s0",)}
+    for n in range(30):
+        edges |= {f"s{n}": (f"a{n}", f"b{n}"), f"a{n}": (f"s{n + 1}",), f"b{n}": (f"s{n + 1}",)}
+    graph = FlowGraph(_of_edges(tmp_path, {**edges, "s30": ("end",), "end": ()}))
+    asked: list[FlowGraph] = []
+    ordered: Any = vars(FlowGraph)["acyclic_nodes"]
+    counted = property(lambda self: asked.append(self) or ordered.fget(self))
+    monkeypatch.setattr(FlowGraph, "acyclic_nodes", counted)
+    structure = graph.to_map()["graph_structure"]
+    assert structure[:5] == ["start", "s0", [["a0"], ["b0"]], "s1", [["a1"], ["b1"]]]
+    assert structure[-3:] == [[["a29"], ["b29"]], "s30", "end"]
+    assert len(asked) <= 3
 
 
 def test_the_source_is_read_once() -> None:

@@ -19,7 +19,7 @@ from gitflowrun.errors import (
 )
 from gitflowrun.flow.config.declaration import declaration_of
 from gitflowrun.flow.members import configs_of, uses_configs
-from gitflowrun.runtime.ipc.request import RunKind
+from gitflowrun.runtime.ipc.request import RERUN, RunKind
 from gitflowrun.values import field, frozen
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def named_origin(words: Sequence[str]) -> tuple[RunKind, str | None]:
     """How a run begins and from which run it takes what is not given, as the words behind `run` say it."""
     for position, word in enumerate(words):
         option, equals, run = word.partition("=")
-        if option in {"--clone", "--rerun"}:
+        if option in {"--clone", RERUN}:
             following = words[position + 1] if position + 1 < len(words) else None
             kind = RunKind.CLONE if option == "--clone" else RunKind.RERUN
             return kind, run if equals else following

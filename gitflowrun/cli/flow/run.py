@@ -16,7 +16,7 @@ from gitflowrun.cli.options import together
 from gitflowrun.flow.secret_parameters import redacted
 from gitflowrun.limits import MAX_NUM_SPLITS, MAX_WORKERS
 from gitflowrun.names import check_tag
-from gitflowrun.runtime.ipc.request import RunKind, RunRequest
+from gitflowrun.runtime.ipc.request import RERUN, RunKind, RunRequest
 
 _MEGABYTE = 1 << 20
 _TYPED = (ParameterSource.COMMANDLINE, ParameterSource.PROMPT)
@@ -85,7 +85,9 @@ def _given(ctx: click.Context) -> dict[str, object]:
 @click.option(
     "--clone", metavar="RUN", help="Start with the parameters of this run; options given here win."
 )
-@click.option("--rerun", metavar="RUN", hidden=True, help="As --clone: what git runs rerun gives.")
+@click.option(
+    RERUN, "rerun", metavar="RUN", hidden=True, help="As --clone: what git runs rerun gives."
+)
 @run_options
 @click.pass_context
 def run_command(ctx: click.Context, /, clone: str | None, rerun: str | None, **options: Any) -> int:

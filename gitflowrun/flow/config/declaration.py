@@ -7,6 +7,7 @@ from weakref import WeakKeyDictionary
 
 from gitflowrun.errors import ConfigError
 from gitflowrun.flow.config.expression import Reference
+from gitflowrun.flow.steps import located
 from gitflowrun.values import mutable
 
 if TYPE_CHECKING:
@@ -74,9 +75,11 @@ class Config(Reference):
         plain: bool = False,
     ) -> None:
         if default is not None and default_value is not None:
-            raise ConfigError(
-                f"config {name!r} has two defaults, a file and a value",
-                hint="leave one of them out",
+            raise located(
+                ConfigError(
+                    f"config {name!r} has two defaults, a file and a value",
+                    hint="leave one of them out",
+                )
             )
         self._declared: ConfigDeclaration = ConfigDeclaration(
             name, default, default_value, help, bool(required), parser, bool(plain)

@@ -9,10 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
-from gitflowrun import entry_point
 from gitflowrun.errors import DecoratorError
 from gitflowrun.flow.foreach import brief
-from gitflowrun.flow.steps import is_step, user_line
+from gitflowrun.flow.steps import is_step, located
 from gitflowrun.flow.task_state import TaskHolder
 
 if TYPE_CHECKING:
@@ -128,13 +127,6 @@ def _checked(put: Any, decorator: Decorator, target: T) -> T:
     except DecoratorError as error:
         raise located(error) from None
     return done
-
-
-def located(error: DecoratorError) -> DecoratorError:
-    """The error with the user's file and line; uncaught, it ends the program without a traceback."""
-    error.source, error.line = user_line() or (None, None)
-    entry_point.explain_uncaught()
-    return error
 
 
 def named(target: object) -> str:

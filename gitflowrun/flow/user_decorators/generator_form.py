@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.errors import DecoratorError
-from gitflowrun.flow.decorators.declare import located
 from gitflowrun.flow.foreach import brief
+from gitflowrun.flow.steps import located
 from gitflowrun.flow.user_decorators.user_decorator import declared, short_name
 from gitflowrun.flow.user_decorators.user_step import UserStepDecorator
 

@@ -13,13 +13,12 @@ from gitflowrun.errors import DecoratorError, GitflowrunError
 from gitflowrun.flow.decorators.base import plain_data
 from gitflowrun.flow.decorators.declare import (
     flow_mutators,
-    located,
     misplaced,
     named,
 )
 from gitflowrun.flow.foreach import brief
 from gitflowrun.flow.secret_names import is_called_secret
-from gitflowrun.flow.steps import is_step, user_line
+from gitflowrun.flow.steps import is_step, located, user_line
 from gitflowrun.flow.task_state import TaskHolder
 from gitflowrun.masking import SHOWN
 from gitflowrun.values import field, mutable

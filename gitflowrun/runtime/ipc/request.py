@@ -30,6 +30,9 @@ from gitflowrun.values import field, frozen
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+RERUN = "--_rerun"
+"""The option of `run` by which `git runs rerun` names the run; no parameter of a flow can be called so."""
+
 
 class RunKind(Enum):
     """How a run begins: anew, from an earlier run's finished tasks, or anew with its parameters.

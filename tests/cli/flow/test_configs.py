@@ -10,6 +10,7 @@ import pytest
 
 from gitflowrun.client import Run
 from gitflowrun.client import repository as sources
+from gitflowrun.runtime.ipc.request import RERUN
 from tests.helpers.flows import latest, linear_flow, one_task, value_of
 from tests.helpers.repos import GitRepo, Output
 
@@ -240,7 +241,7 @@ def test_clones_have_what_is_not_given(flow: GitRepo) -> None:
     done = run(flow, "--config-value", "more", "typed", "run", "--clone=1")
     assert "0.5 tree 1.0 typed" in done.out
     assert configs(flow) == {"train-cfg": "run 1", "more": "the command line"}
-    done = run(flow, "--config", "train-cfg", "train.json", "run", "--rerun", "1")
+    done = run(flow, "--config", "train-cfg", "train.json", "run", RERUN, "1")
     assert "0.5 new 18 some text" in done.out  # parameters are the origin's, too
 
 

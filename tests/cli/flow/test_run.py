@@ -356,3 +356,26 @@ def test_a_run_leaves_a_tidy_repository(flow: GitRepo) -> None:
     assert not list((flow.path / ".git/gitflowrun/incoming").iterdir())
     assert "blake3/* -delta" in (flow.path / ".git/info/attributes").read_text()
     flow.fsck()
+
+
+def test_a_parameter_may_be_called_rerun(repo: GitRepo) -> None:
+    """What `git runs rerun` says to a flow is in no flow's way."""
+    text = linear_flow("print('rerun', self.again)")
+    text = text.replace("    @step\n", "    again = Parameter('rerun', default=1)\n    @step\n", 1)
+    repo.write("f.py", text)
+    assert "rerun 4\n" in repo.flow("f.py", "run", "--rerun", "4").out
+    assert "rerun 4\n" in repo.runs("rerun", "1").out
+
+
+def test_a_config_with_two_defaults_is_told_with_its_line(repo: GitRepo) -> None:
+    """What is wrong while the flow's class is made is told without a traceback."""
+    repo.write(
+        "f.py",
+        linear_flow(
+            head="from gitflowrun import Config\nConfig('a', default='x', default_value={})"
+        ),
+    )
+    done = repo.flow("f.py", "run")
+    assert done.code == 1
+    assert "f.py:4: config 'a' has two defaults" in done.err
+    assert "Traceback" not in done.err

@@ -15,6 +15,7 @@ from gitflowrun.git.repository import Repository
 from gitflowrun.porcelain.checkout import temporary_work_tree
 from gitflowrun.porcelain.rerun import check_trusted, program_of
 from gitflowrun.runs.runs import RunStore
+from gitflowrun.runtime.ipc.request import RERUN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,7 +32,7 @@ def rerun(*, same_code: bool, as_json_: bool, address: str, words: Sequence[str]
     found = _ours(run, words, ("--same-code", "--json"))
     same_code, as_json_ = same_code or "--same-code" in found, as_json_ or "--json" in found
     words = [word for word in words if word not in found]
-    command = ["run", "--rerun", run.pathspec, *words]
+    command = ["run", RERUN, run.pathspec, *words]
     if not same_code:
         _tell_code(run)
         return _start(run, _top(repo), command, os.environ, as_json_=as_json_)
