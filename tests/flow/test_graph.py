@@ -173,8 +173,12 @@ def test_a_long_chain_of_switches(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     graph = FlowGraph(_of_edges(tmp_path, {**edges, "s30": ("end",), "end": ()}))
     asked: list[FlowGraph] = []
     ordered: Any = vars(FlowGraph)["acyclic_nodes"]
-    counted = property(lambda self: asked.append(self) or ordered.fget(self))
-    monkeypatch.setattr(FlowGraph, "acyclic_nodes", counted)
+
+    def counted(of: FlowGraph) -> Any:
+        asked.append(of)
+        return ordered.fget(of)
+
+    monkeypatch.setattr(FlowGraph, "acyclic_nodes", property(counted))
     structure = graph.to_map()["graph_structure"]
     assert structure[:5] == ["start", "s0", [["a0"], ["b0"]], "s1", [["a1"], ["b1"]]]
     assert structure[-3:] == [[["a29"], ["b29"]], "s30", "end"]
