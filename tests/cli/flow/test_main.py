@@ -164,18 +164,18 @@ def test_options_come_from_the_environment(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """METAFLOW_RUN_<OPTION> gives an option of `run`, METAFLOW_<OPTION> one that stands before the command."""
-    for name, text in {
-        "RUN_MAX_WORKERS": "3",
-        "RUN_TAGS": "a b",
-        "QUIET": "1",
-        "DECOSPECS": "retry",
-    }.items():
+    texts = {"RUN_MAX_WORKERS": "3", "RUN_TAGS": "a b", "QUIET": "1", "DECOSPECS": "retry"}
+    for name, text in texts.items():
         monkeypatch.setenv(f"METAFLOW_{name}", text)
-    request = _request("run")
+
+    class Own(Train):  # the decorator stays with the class
+        pass
+
+    request = _request("run", flow=Own)
     assert (request.max_workers, request.tags, request.decospecs) == (3, ("a", "b"), ("retry",))
     assert capsys.readouterr().err == ""
-    assert _request("--not-quiet", "run")
-    assert "executing Train" in capsys.readouterr().err
+    assert _request("--not-quiet", "run", flow=Own)
+    assert "executing Own" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
