@@ -8,8 +8,9 @@ comments for this program:
     # run: --x 3 --with retry      words behind the file, several lines for several runs ("run" when there is none)
     # differs: steps.end.0.stdout: why   a place where the two differ on purpose (docs/metaflow.md says it)
 
-Compared are exit codes, and what the client says of the newest run (`probe`): artifacts, statuses, output, tags, who
-follows whom. Places that differ are printed, and the exit code is how many flows have any that are not declared.
+Compared are exit codes, and what the client says of the newest run, or of what was spun (`probe`): artifacts, statuses,
+output, tags, who follows whom. Places that differ are printed, and the exit code is how many flows have any that are
+not declared.
 """
 
 from __future__ import annotations
@@ -90,9 +91,10 @@ class Side:
             done = self._python(
                 flow.name,
                 *quiet,
-                *(before if "run" in before or "resume" in before else ["run", *before]),
+                *(before if {"run", "resume", "spin"} & {*before} else ["run", *before]),
             )
-            answers = self._python(str(HERE / "probe.py"), self.package, flow_name(text))
+            which = ["spin"] if "spin" in before else []
+            answers = self._python(str(HERE / "probe.py"), self.package, flow_name(text), *which)
             try:
                 client = json.loads(answers.stdout.splitlines()[-1])
             except (IndexError, ValueError):

@@ -1,6 +1,6 @@
 """What a client says of the newest run of a flow, as JSON: runs under Metaflow and under us, so it imports neither.
 
-python probe.py PACKAGE FLOW
+python probe.py PACKAGE FLOW [spin]
 """
 
 from __future__ import annotations
@@ -56,6 +56,8 @@ def main() -> None:
     """Print what the client says."""
     client: Any = importlib.import_module(sys.argv[1])
     client.namespace(None)
+    if sys.argv[3:]:
+        client.inspect_spin(".")
     run = client.Flow(sys.argv[2]).latest_run
     told = {
         "successful": run.successful,
