@@ -4,7 +4,8 @@ git frees space by age: what nothing reaches goes when it is two weeks old, the 
 no object goes that was not a removed run's:
 
 1. Take `fold.lock`, so that no fold of packs is at work; nothing is freed while a gc, a maintenance or a run is, nor
-   in a partial clone, where git keeps track of what the remote has.
+   in a partial clone, where git keeps track of what the remote has. Packs that dead processes of ours kept are kept no
+   more.
 2. List the candidates: what the removed runs reach, and nothing else does, be it a ref, a reflog, an index, HEAD and
    the like, or a rebase under way, in any work tree.
 3. Write them to `freeing`, in the state directory: whatever kills us from here on, the next `git runs gc` goes on.
@@ -72,6 +73,7 @@ from gitflowrun.limits import (
 )
 from gitflowrun.runs.commit_message import parse_message
 from gitflowrun.runs.locks import Locks
+from gitflowrun.runs.maintenance import pack_grace
 from gitflowrun.settings import Durability
 from gitflowrun.values import frozen
 
@@ -159,6 +161,9 @@ def free(repo: Repository, refs: Mapping[str, Oid], uids: Collection[Oid] = ()) 
     lock = _lock(repo)  # 1
     try:
         check_free(repo)
+        # A fetch that was killed has left the packs kept that it brought, and nothing goes out of those.
+        with contextlib.suppress(GitflowrunError, OSError):
+            repo.packs.sweep(pack_grace(repo))
         return _Freeing(repo, lock, refs, uids).run()
     finally:
         os.close(lock)

@@ -73,13 +73,16 @@ def free_left_over(repo: Repository) -> LeftOver:
         return LeftOver()
     refs = {name: oid for name, (oid, _) in found.items()}
     removed = RemovedRuns(repo)
-    known = {it.commit for it in removed.read()}
+    listed = removed.read()
+    known = {it.commit for it in listed}
+    states = [
+        RemovedRun(str(uid), str(oid), name.removeprefix(layout.REMOTES))
+        for name, (oid, uid) in found.items()
+        if str(oid) not in known
+    ]
     try:
-        removed.add(
-            RemovedRun(str(uid), str(oid), name.removeprefix(layout.REMOTES))
-            for name, (oid, uid) in found.items()
-            if str(oid) not in known
-        )
+        if states:  # a remote may have any number: where there is no space, they come again, and are freed again
+            removed.add(listed, states)
         freed = free(repo, refs, {uid for _, uid in found.values()})
     except GitflowrunError as error:
         freed = Freed(waits=error.message)

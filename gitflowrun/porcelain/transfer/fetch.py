@@ -338,9 +338,12 @@ class _Fetch(Transfer):
         for name in [*self.tracking.seen]:
             if self.tracking.ref(name) in found.gone:
                 del self.tracking.seen[name]
+        what = "not all is freed that has come of runs which were removed here for good"
         if waits := found.freed.waits:
-            what = "not all is freed that has come of runs which were removed here for good"
-            self._waits = [f"{what}: {waits}; `git runs gc` goes on"]
+            self._waits.append(f"{what}: {waits}; `git runs gc` goes on")
+        if kept := found.freed.kept:
+            where = "in a pack with a .keep file or in another repository, or were just used"
+            self._waits.append(f"{what}: {kept:,} of its objects lie {where}")
         return found.stays
 
     def _own_names(self, info: Oid | None, uid: Oid | None) -> set[str]:

@@ -10,6 +10,7 @@ import pytest
 
 from gitflowrun.git.objects import Oid
 from gitflowrun.porcelain.deletion import free as freeing
+from gitflowrun.porcelain.deletion import trash
 from gitflowrun.porcelain.deletion.left_over import left_over
 from gitflowrun.porcelain.deletion.trash import RemovedRun, RemovedRuns
 from gitflowrun.porcelain.transfer.sync import Outcome
@@ -101,6 +102,15 @@ def test_a_fetch_that_is_killed(
     assert (left(bob, states), refs(bob, "refs/runs-remotes")) == (0, {})
 
 
+def test_a_fetch_that_is_killed_before_a_copy_is_noted(bob: GitRepo, states: list[str]) -> None:
+    """It leaves a pack that it kept: the next fetch, which finds all in there, frees it with what it holds."""
+    bob.runs("fetch", env={"GITFLOWRUN_FAILPOINTS": "publish.visible=kill"})
+    assert [*bob.path.glob(".git/objects/pack/*.keep")]
+    assert left(bob, states) == len(states)
+    assert get(bob).notices == ()
+    assert (left(bob, states), refs(bob, "refs/runs-remotes")) == (0, {})
+
+
 def test_who_asks_for_it_by_name_gets_it(bob: GitRepo, states: list[str], gc_pid: Path) -> None:
     """Also where a copy waits to be freed; then it stays."""
     get(bob)
@@ -109,6 +119,18 @@ def test_who_asks_for_it_by_name_gets_it(bob: GitRepo, states: list[str], gc_pid
     bob.call("gc")
     assert [*ids(bob)] == ["MyFlow/1"]
     assert left(bob, states) == len(states)
+
+
+def test_more_states_than_the_list_has_space_for(
+    bob: GitRepo, states: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A remote may have any number: they come each time, and are freed, and the list can be read."""
+    monkeypatch.setattr(
+        trash, "MAX_REMOVED", 2 * (bob.path / ".git/gitflowrun-removed").stat().st_size
+    )
+    for _ in range(2):
+        assert outcomes(get(bob)) == [Outcome.AWAY]
+        assert (left(bob, states), refs(bob, "refs/runs-remotes")) == (0, {})
 
 
 def test_copies_of_what_is_here_or_in_the_trash_stay(ada: GitRepo) -> None:
