@@ -119,6 +119,7 @@ def execute_step(
     frames: tuple[ForeachLevel, ...] = (),
     iterations: tuple[int, ...] = (),
     max_num_splits: int = MAX_NUM_SPLITS,
+    failure: str = "",
     facts: Mapping[str, Any] | None = None,
     given: Mapping[str, Any] | None = None,
 ) -> StepOutcome:
@@ -133,6 +134,7 @@ def execute_step(
         frames: The foreach levels the task is in, outermost first.
         iterations: How often its step has run before it in a loop.
         max_num_splits: The most items a foreach may have.
+        failure: How the attempt before this one has ended; empty in the first.
         facts: Attributes of `current` that say more of the run and the task than their names.
         given: Values in the place of what the task would inherit. (Those of a join's inputs are in `parents`.)
 
@@ -153,6 +155,7 @@ def execute_step(
         iterations=iterations,
         is_join=is_join,
         max_num_splits=max_num_splits,
+        failure=failure,
     )
     flow = flow_cls.__new__(flow_cls)
     vars(flow).update(initial_attributes(flow_cls))

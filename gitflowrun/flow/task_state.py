@@ -105,6 +105,7 @@ class TaskState:
         iterations: How often the step has run before in a loop; nothing outside of one.
         is_join: Whether the step takes inputs.
         max_num_splits: The most items a foreach may have.
+        failure: How the attempt before this one has ended; empty in the first.
         loaded_values: What all flow objects of the task have loaded.
         transition: What `self.next` said; None until then.
         split_values: The items of a foreach as short texts, in order.
@@ -124,6 +125,7 @@ class TaskState:
     iterations: tuple[int, ...] = ()
     is_join: bool = False
     max_num_splits: int = MAX_NUM_SPLITS
+    failure: str = ""
     loaded_values: LoadedValues = field(default_factory=LoadedValues)
     transition: Transition | None = None
     split_values: tuple[str, ...] = ()

@@ -216,9 +216,11 @@ class MetaflowAPI:
                 raise TimeoutError(
                     f"{self._file!r} has not said within {self._timeout} seconds which options it has"
                 ) from error
-            if not answer.exists():
-                raise RuntimeError(failure(command, done.returncode, done.stdout, done.stderr))
-            document = json.loads(answer.read_text(encoding="utf-8"))
+            try:  # it may have been killed, or its disk full, while it wrote
+                document = json.loads(answer.read_text(encoding="utf-8"))
+            except (OSError, ValueError) as error:
+                code = done.returncode
+                raise RuntimeError(failure(command, code, done.stdout, done.stderr)) from error
         return {
             part: [Option(**row) for row in document[part]]
             for part in ("top", "run", "resume", "spin")

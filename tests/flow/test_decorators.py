@@ -108,6 +108,7 @@ def test_catch_after_retries_and_a_kill(repo: GitRepo) -> None:
     said: Any = value_of(one_task(latest(repo), "end"), "said")
     assert said[0] == "gitflowrun.errors.FailureHandledByCatch"
     assert said[1].startswith("the task failed in 2 attempts")
+    assert said[1].endswith("killed by SIGKILL")
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -16,9 +16,7 @@ from tests.helpers.repos import GitRepo
 if TYPE_CHECKING:
     from gitflowrun.runs.read import StoredRun
 
-HEAD = (
-    "import os, time\nfrom gitflowrun import FlowSpec, Parameter, current, parallel, retry, step\n"
-)
+HEAD = "import os, time\nfrom gitflowrun import FlowSpec, Parameter, catch, current, parallel, retry, step\n"
 FOOT = "\nif __name__ == '__main__':\n    F()\n"
 
 LOOP = (
@@ -303,6 +301,24 @@ def test_the_nodes_of_a_gang_run_at_the_same_time(repo: GitRepo, kind: str) -> N
         2,
         1,
     )
+    repo.fsck()
+
+
+def test_catch_on_a_gang(repo: GitRepo) -> None:
+    """What the nodes that ended well have done is there; of the one that was killed, how it was."""
+    text = gang_flow("gang.node_index == 1", "@catch(var='bad', print_exception=False)")
+    text = text.replace("raise ValueError('bad')", "os.kill(os.getpid(), 9)")
+    joined = "[it.x for it in inputs]"
+    assert joined in text
+    text = text.replace(joined, "[(getattr(it, 'x', [None])[-1], str(it.bad)) for it in inputs]")
+    repo.write("f.py", text)
+    env = {"MEET": str(repo.path.parent)}
+    done = repo.flow("f.py", "run", "--wait", "false", "--n", "2", env=env)
+    assert done.code == 0, done.out + done.err
+    first, second = value_of(one_task(latest(repo), "end"), "xs")[0]
+    assert first == ("0", "None")
+    assert second[0] is None
+    assert second[1].strip().endswith("and its code could not say why: killed by SIGKILL")
     repo.fsck()
 
 

@@ -83,9 +83,11 @@ class CatchDecorator(StepDecorator):
             return step_func
 
         def fallback(*_: object) -> None:
+            state = state_of(flow)
+            failure = state.failure if state is not None else ""
             raise FailureHandledByCatch(
-                f"the task failed in {retry_count} attempt{'s' * (retry_count > 1)}, and its code did not say why: "
-                "its process was killed or lost"
+                f"the task failed in {retry_count} attempt{'s' * (retry_count > 1)}, and its code could not say why: "
+                f"{failure or 'its process was lost'}"
             )
 
         return fallback

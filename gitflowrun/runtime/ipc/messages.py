@@ -307,6 +307,7 @@ class Launch:
         frames: The foreach levels the task is in.
         parents: The tasks whose artifacts it sees, in the order of the split.
         iterations: How often its step has run before it in a loop, as `TaskRecord` has it.
+        failure: How the attempt before this one has ended; empty in the first.
     """
 
     serial: int
@@ -315,6 +316,7 @@ class Launch:
     frames: tuple[ForeachLevel, ...]
     parents: tuple[Parent, ...]
     iterations: tuple[int, ...] = ()
+    failure: str = ""
 
 
 @frozen
@@ -338,6 +340,7 @@ class LaunchItem:
             or launch.task.step != last.task.step
             or launch.attempt != last.attempt
             or launch.iterations != last.iterations
+            or launch.failure != last.failure
             or not launch.frames
             or not launch.task.task.isdecimal()  # the node of a gang
         ):
@@ -351,7 +354,7 @@ class LaunchItem:
         own = ForeachLevel(frame.step, frame.var, frame.num_splits, self.index, self.value)
         return Launch(
             self.serial, TaskName(last.task.step, str(self.number)), last.attempt,
-            (*last.frames[:-1], own), last.parents, last.iterations,
+            (*last.frames[:-1], own), last.parents, last.iterations, last.failure,
         )  # fmt: skip
 
 
@@ -457,7 +460,7 @@ _SCHEMAS: dict[str, ArraySchema[Any]] = {
             _UIDS, COUNT, TEXT, MAP, _PARENT, _SECRETS, TEXTS, MAP, map_of(BINARY),
             optional(SPIN),
         ),
-        (Launch, COUNT, TASK_NAME, COUNT, many(FOREACH_FRAME), many(_PARENT), many(COUNT)),
+        (Launch, COUNT, TASK_NAME, COUNT, many(FOREACH_FRAME), many(_PARENT), many(COUNT), TEXT),
         (LaunchItem, COUNT, COUNT, COUNT, TEXT),
         (Kill, COUNT, COUNT),
         (Started, COUNT, COUNT),

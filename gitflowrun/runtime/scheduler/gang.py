@@ -1,8 +1,9 @@
 """Gangs: tasks of one step that run at the same time and may wait for each other, so that they end together.
 
 What a node has done counts when all nodes have: until then it is held back. Where one fails that may be tried again,
-the others are ended, after a while in which they may end by themselves, and all of them are tried again. Where it may
-not, the run ends, and what the others have done is kept with it.
+the others are ended, after a while in which they may end by themselves, and all of them are tried again. Where only
+its failure is still to be recorded (`@catch`), those that end well keep what they have done. Where neither is so, the
+run ends, and what the others have done is kept with it.
 """
 
 from __future__ import annotations
@@ -18,34 +19,44 @@ if TYPE_CHECKING:
     from gitflowrun.runtime.ipc.messages import Exited
     from gitflowrun.runtime.scheduler.attempt import Job, TaskAttempt
 
-TRIED_AGAIN = "another node of its gang failed, and all are tried again"
+NODE_FAILED = "another node of its gang failed"
+_Done = list[tuple["TaskAttempt", "Exited"]]
 
 
 @mutable
 class Gang:
-    """The nodes of one gang in one attempt.
+    """The nodes of one gang, until all have ended once.
 
     Attributes:
         size: How many nodes it has.
         held: The nodes that have succeeded.
         ended: The nodes that are to be tried again.
-        fails: Whether a node has failed, and all are to be tried again.
+        fails: Whether a node has failed, so that some are to be tried again.
+        begins_anew: Whether all are, those that succeed included.
+        falls_back: Whether nodes do no more than record how they have failed: none of them needs another.
     """
 
     size: int
-    held: list[tuple[TaskAttempt, Exited]] = field(default_factory=list)
+    held: _Done = field(default_factory=list)
     ended: list[Job] = field(default_factory=list)
     fails: bool = False
+    begins_anew: bool = False
+    falls_back: bool = False
 
-    def hold(self, attempt: TaskAttempt, exited: Exited) -> list[tuple[TaskAttempt, Exited]]:
-        """Keep what a node has done; what all have done, in order, once the last one has ended."""
-        self.held.append((attempt, exited))
-        return self.release() if len(self.held) == self.size else []
+    @property
+    def has_ended(self) -> bool:
+        """Whether all nodes have ended."""
+        return len(self.held) + len(self.ended) == self.size
 
-    def release(self) -> list[tuple[TaskAttempt, Exited]]:
-        """What was held back, in the order of the nodes."""
+    def release(self) -> _Done:
+        """What was held back, in the order of the nodes; it is forgotten here."""
         held, self.held = self.held, []
         return sorted(held, key=lambda item: item[0].job.planned.index or 0)
+
+    def take_ended(self) -> list[Job]:
+        """What is to be tried again, in the order of the nodes; it is forgotten here."""
+        ended, self.ended = self.ended, []
+        return sorted(ended, key=lambda job: job.planned.index or 0)
 
 
 class Gangs:
@@ -63,6 +74,10 @@ class Gangs:
         if key not in self._gangs:
             self._gangs[key] = Gang(level.num_splits)
         return self._gangs[key]
+
+    def fall_back(self, gang: Gang, job: Job, held: _Done) -> None:
+        """Put another one in the place of a gang whose other nodes record how they have failed."""
+        self._gangs[_key(job)] = Gang(gang.size, held, falls_back=True)
 
     def forget(self, job: Job) -> None:
         """Forget the gang of a task: it has ended, or begins anew."""

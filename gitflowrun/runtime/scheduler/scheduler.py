@@ -41,7 +41,7 @@ from gitflowrun.runtime.ipc.messages import (
 )
 from gitflowrun.runtime.scheduler.attempt import Job, TaskAttempt
 from gitflowrun.runtime.scheduler.commit_queue import CommitQueue
-from gitflowrun.runtime.scheduler.gang import TRIED_AGAIN, Gangs
+from gitflowrun.runtime.scheduler.gang import NODE_FAILED, Gangs
 from gitflowrun.runtime.scheduler.logs import STDERR, STDOUT, TaskLog
 
 if TYPE_CHECKING:
@@ -200,8 +200,10 @@ class Scheduler:
         log = TaskLog(self._max_log_size, self._mask)
         attempt = TaskAttempt(self._loop, job, self._serial, log, self._output)
         frames, parents = job.planned.frames, job.planned.parents
-        iterations = job.planned.iterations
-        launch = Launch(self._serial, job.name, attempt.number, frames, parents, iterations)
+        failure = (job.attempts[-1].error if job.attempts else None) or ""
+        launch = Launch(
+            self._serial, job.name, attempt.number, frames, parents, job.planned.iterations, failure
+        )
         self._running[self._serial] = attempt
         names = tuple(parent.name for parent in parents)
         self._live.start(StartedTask(job.name, attempt.started, names, frames, attempt.number))
@@ -271,11 +273,11 @@ class Scheduler:
             gang = self._gangs.of(attempt.job)
             if (
                 gang is not None and gang.fails
-            ):  # all are tried again in any case, once all have ended
+            ):  # it is tried again in any case, once all have ended
                 self._fail(attempt, Exited(attempt.serial, signal.SIGKILL, 0.0, 0), gang)
                 continue
             jobs.append(attempt.job)
-            if gang is not None:
+            if gang is not None and not gang.falls_back:
                 jobs += [held.job for held, _ in gang.release()]
         return sorted(
             jobs, key=lambda job: -(job.planned.index or 0)
@@ -396,19 +398,17 @@ class Scheduler:
         job = attempt.job
         self._check_code(attempt)
         gang = self._gangs.of(job)
-        if attempt.succeeded(exited) and gang is None:
+        if not attempt.succeeded(exited) or (gang is not None and gang.begins_anew):
+            self._fail(attempt, exited, gang)
+        elif gang is None:
             self._succeed(attempt, exited)
-            return
-        if attempt.succeeded(exited) and gang is not None and not gang.fails:
-            for done in gang.hold(attempt, exited):
-                self._gangs.forget(job)
-                self._succeed(*done)
-            return
-        self._fail(attempt, exited, gang)
+        else:
+            gang.held.append((attempt, exited))
+            self._go_on(gang)
 
     def _fail(self, attempt: TaskAttempt, exited: Exited, gang: Gang | None) -> None:
         job = attempt.job
-        error, line = (TRIED_AGAIN, None) if attempt.succeeded(exited) else attempt.explain(exited)
+        error, line = (NODE_FAILED, None) if attempt.succeeded(exited) else attempt.explain(exited)
         if line is not None:
             self._say(attempt, line)
         # What we have ended has not failed, and nothing begins anew in a run that ends.
@@ -418,7 +418,7 @@ class Scheduler:
             again = False
             self._say(attempt, _NOT_AGAIN)
         if gang is not None and gang.fails:
-            again = self._ending is None
+            again = self._ending is None and attempt.number < self._retries_of(job).all
         job.attempts.append(attempt.record(exited, error))
         took = job.attempts[-1].finished - attempt.started
         self._notify(
@@ -429,34 +429,43 @@ class Scheduler:
         )  # fmt: skip
         self._queue.add(attempt, again=again)
         if again and gang is not None:
-            self._try_gang_again(gang, job)
+            self._try_gang_again(gang, attempt)
             return
         if again:
             self._again.append(job)
             return
         self.stop(Status.FAILED, f"step {job.name.step!r} (task {job.name.task}) failed: {error}")
 
-    def _try_gang_again(self, gang: Gang, job: Job) -> None:
-        """Try all nodes of a gang again, once all have ended."""
-        gang.ended.append(job)
+    def _try_gang_again(self, gang: Gang, failed: TaskAttempt) -> None:
+        """Try nodes of a gang again, once all have ended: all, or in a fallback those that have failed."""
+        gang.ended.append(failed.job)
         if not gang.fails:
             gang.fails = True
+            gang.begins_anew = failed.number < self._retries_of(failed.job).own
             self._loop.after(limits.GRACE, lambda: self._end_gang(gang, signal.SIGTERM))
-            held = gang.release()
-            for done in held:  # the last of them, where all have ended, comes to what follows here
+            for done in gang.release() if gang.begins_anew else ():
                 self._fail(*done, gang)
-            if held:
-                return
-        if len(gang.ended) == gang.size:
-            self._gangs.forget(job)
-            order = sorted(gang.ended, key=lambda it: it.planned.index or 0)
-            self._again.extendleft(reversed(order))
+        self._go_on(gang)
+
+    def _go_on(self, gang: Gang) -> None:
+        """Go on behind a gang all of whose nodes have ended; with what is to be tried again, if there is any."""
+        if not gang.has_ended:
+            return
+        held, again = gang.release(), gang.take_ended()
+        self._gangs.forget(again[0] if again else held[0][0].job)
+        if again:
+            if not gang.begins_anew:
+                self._gangs.fall_back(gang, again[0], held)
+            self._again.extendleft(reversed(again))
+            return
+        for done in held:
+            self._succeed(*done)
 
     def _end_gang(self, gang: Gang, number: int) -> None:
         """End the nodes of a gang that go on though another has failed."""
         nodes = [it for it in self._running.values() if self._gangs.of(it.job) is gang]
         for attempt in nodes:
-            attempt.killed = attempt.killed or TRIED_AGAIN
+            attempt.killed = attempt.killed or NODE_FAILED
             self._executor.kill(attempt.serial, number)
         if nodes and number != signal.SIGKILL:
             self._loop.after(limits.LAST_GRACE, lambda: self._end_gang(gang, signal.SIGKILL))

@@ -183,6 +183,7 @@ class TaskRunner:
             frames=launch.frames,
             iterations=launch.iterations,
             max_num_splits=context.max_num_splits,
+            failure=launch.failure,
             facts={
                 **self._facts,
                 "run_id": str(context.run.id),

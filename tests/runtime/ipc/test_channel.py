@@ -48,7 +48,7 @@ EXAMPLES: list[messages.Message] = [
                    None, frozenset({RUN.uid}), 9, ".", {"random": 1}, PARENT),
     messages.RunContext(RUN, RUN, "ada", "user:ada", (), "/o", "/i", "/g", "/w", 1.5, "local@/w", "fast",
                    0o2770, frozenset(), 5, "/tmp", {}, PARENT),
-    messages.Launch(7, TASK, 1, (ForeachLevel("s", "xs", 3, 1, "b"),), (PARENT, PARENT)),
+    messages.Launch(7, TASK, 1, (ForeachLevel("s", "xs", 3, 1, "b"),), (PARENT, PARENT), (2,), "no luck"),
     messages.Launch(0, TASK, 0, (), ()),
     messages.LaunchItem(8, 4, 1, "bé"),
     messages.Kill(7, 9),

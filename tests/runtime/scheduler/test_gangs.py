@@ -118,9 +118,9 @@ def test_all_nodes_are_tried_again_when_one_has_failed(monkeypatch: pytest.Monke
     assert bench.killed == [(slow, signal.SIGTERM), (slow, signal.SIGKILL)]
     first = [it for it in bench.of(events.TaskEnded) if not it.ok]
     assert {str(it.task): it.error for it in first} == {
-        "work/2": "another node of its gang failed, and all are tried again",
+        "work/2": "another node of its gang failed",
         "work/2_node_1": "ValueError: no",
-        "work/2_node_2": "another node of its gang failed, and all are tried again",
+        "work/2_node_2": "another node of its gang failed",
     }
     assert all(it.again for it in first)
 
@@ -190,6 +190,52 @@ def test_what_nodes_have_done_is_not_lost_when_the_run_is_interrupted() -> None:
     assert sorted(name for names, _ in bench.commits for name in names) == ["start/1", *NODES]
     done = {str(it.task) for it in bench.of(events.TaskEnded) if it.ok}
     assert {"work/2", "work/2_node_1"} <= done
+
+
+def test_a_failure_that_is_only_recorded_is_that_of_its_node(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The fallback of `@catch`: nodes that end well keep what they have done, and one that waits is ended."""
+    monkeypatch.setattr(limits, "GRACE", 0.01)
+
+    def answer(launch: Launch) -> Sequence[Step]:
+        if index(launch) is None or launch.attempt or index(launch) == 0:
+            return good(launch)
+        started = Started(launch.serial, 7)
+        return [started, Exited(launch.serial, 9, 0.1, 1)] if index(launch) == 1 else [started]
+
+    bench = Bench(answer, SHAPE, retries={"work": Retries(0, 3)})
+    bench.kill = lambda serial, number: bench.later(  # type: ignore[method-assign]
+        partial(bench.scheduler.deliver, Exited(serial, number, 0.0, 1))
+    )
+    assert bench.run() == (Status.DONE, None)
+    runs = [
+        (str(it.task), it.attempt, it.failure) for it in bench.launched if it.task.step == "work"
+    ]
+    assert runs == [
+        *((name, 0, "") for name in NODES),
+        (NODES[1], 1, "killed by SIGKILL"),
+        (NODES[2], 1, "another node of its gang failed"),
+    ]
+    assert any(names[-3:] == NODES for names, _ in bench.commits)
+
+
+def test_what_nodes_have_done_is_kept_where_a_zygote_is_lost_in_a_fallback() -> None:
+    """They are not begun again: nobody waits for them any more."""
+    lost: list[Launch] = []
+
+    def answer(launch: Launch) -> Sequence[Step]:
+        if index(launch) != 1 or lost:
+            return good(launch)
+        if launch.attempt:
+            lost.append(launch)
+            return [bench.scheduler.executor_lost]
+        return [Started(launch.serial, 7), Exited(launch.serial, 9, 0.1, 1)]
+
+    bench: Bench = Bench(answer, SHAPE, substitute=lambda: bench, retries={"work": Retries(0, 3)})
+    assert bench.run() == (Status.DONE, None)
+    runs = [(str(it.task), it.attempt) for it in bench.launched if it.task.step == "work"]
+    assert runs == [*((name, 0) for name in NODES), (NODES[1], 1), (NODES[1], 1)]
 
 
 @pytest.mark.parametrize("have_ended", [False, True])
