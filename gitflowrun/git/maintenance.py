@@ -68,7 +68,7 @@ from gitflowrun.git.command import git_message
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.owner import gc_is_running, maintenance_is_running
 from gitflowrun.git.pack.index import PackIndex, names_in_multi_pack_index
-from gitflowrun.git.pack.publish import suffixed
+from gitflowrun.git.pack.publish import files_of, suffixed
 from gitflowrun.git.pack.reader import quarantine
 from gitflowrun.git.pack.writer import sync_directory, sync_file
 from gitflowrun.git.permissions import (
@@ -282,11 +282,7 @@ class Folding:
         with contextlib.suppress(PermissionError):  # a share that sets times itself: to now
             os.utime(suffixed(written, ".pack"), (newest, newest))
         new = self._pack_dir / self._name
-        files = [
-            (path, suffixed(new, suffix))
-            for suffix in (".pack", ".rev", ".idx")
-            if (path := suffixed(written, suffix)).exists()
-        ]
+        files = [(path, suffixed(new, suffix)) for suffix, path in files_of(written)]
         # Whatever `runs.durability` says: the inputs may have been durable.
         for path, _ in files:
             sync_file(path)

@@ -229,6 +229,8 @@ class _SnapshotBuilder:
             self._copy_index()  # 1
         reached("snapshot.begun")
         status = self._status()  # 2
+        if self._has_index and not self.index.exists():  # before another one is made in its place
+            raise FileNotFoundError(self.index)
         unseen = self._unseen()
         hidden = self._hidden_edits(unseen) if unseen else []
         head_tree = self.repository.objects.commit(status.head).tree if status.head else None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from typing import Any
+
 import pytest
 
 from gitflowrun.names import TaskName
@@ -311,11 +313,13 @@ def test_catch_on_a_gang(repo: GitRepo) -> None:
     joined = "[it.x for it in inputs]"
     assert joined in text
     text = text.replace(joined, "[(getattr(it, 'x', [None])[-1], str(it.bad)) for it in inputs]")
+    text = text.replace("it.told for it", "it.bad is None for it")
     repo.write("f.py", text)
     env = {"MEET": str(repo.path.parent)}
     done = repo.flow("f.py", "run", "--wait", "false", "--n", "2", env=env)
     assert done.code == 0, done.out + done.err
-    first, second = value_of(one_task(latest(repo), "end"), "xs")[0]
+    xs: Any = value_of(one_task(latest(repo), "end"), "xs")
+    first, second = xs[0]
     assert first == ("0", "None")
     assert second[0] is None
     assert second[1].strip().endswith("and its code could not say why: killed by SIGKILL")

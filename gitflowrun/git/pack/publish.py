@@ -57,6 +57,8 @@ if TYPE_CHECKING:
 _KEEP_WORD = "gitflowrun"
 _SUFFIXES = (".promisor", ".pack", ".rev", ".idx")
 """Of the files that git may have for a pack, in the order in which they appear."""
+_NEEDED = frozenset({".pack", ".idx"})
+"""Those that each pack has: an index alone would have objects taken for stored."""
 _NAME = re.compile(r"pack-[0-9a-f]{40}")
 _REPLACED = "replaced"  # the packs that the owner of a temporary directory was about to delete
 _HINTS = {
@@ -163,9 +165,8 @@ class PackStore:
         final = self.pack_dir / name
         try:
             with explained(final):
-                for suffix in _SUFFIXES:
-                    if (path := suffixed(written, suffix)).exists():
-                        sync_file(path)
+                for _, path in files_of(written):
+                    sync_file(path)
             self._show(written, final)
             with explained(self.pack_dir):
                 sync_directory(self.pack_dir)
@@ -319,11 +320,7 @@ class PackStore:
             with keep.open("x", encoding="utf-8") as file:
                 file.write(_keep_line(self._owner()))
             share_file(keep, self._shared)
-            *others, last = [
-                (path, suffixed(final, suffix))
-                for suffix in _SUFFIXES
-                if (path := suffixed(temporary, suffix)).exists()
-            ]
+            *others, last = [(path, suffixed(final, it)) for it, path in files_of(temporary)]
             if self._shared:
                 for path, _ in (*others, last):
                     allow(path, self._shared & 0o444)
@@ -346,6 +343,16 @@ class PackStore:
 def suffixed(path: Path, suffix: str) -> Path:
     """One of the files of a pack; unlike `Path.with_suffix` it takes no dot of the name for a suffix."""
     return path.with_name(path.name + suffix)
+
+
+def files_of(pack: Path) -> list[tuple[str, Path]]:
+    """The files of a pack that is to be published, with their suffixes, in the order in which they must appear.
+
+    The pack and its index are among them if they are not there, too: whoever moves them fails then, and publishes no
+    index alone. Somebody may be deleting the directory, file by file.
+    """
+    files = ((suffix, suffixed(pack, suffix)) for suffix in _SUFFIXES)
+    return [it for it in files if it[0] in _NEEDED or it[1].exists()]
 
 
 def _take_back(temporary: Path, final: Path) -> None:

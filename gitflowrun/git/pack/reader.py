@@ -428,11 +428,13 @@ def _list(objects_dir: Path, old: _Listing | None) -> _Listing:
     packs = []
     try:
         with os.scandir(objects_dir / "pack") as files:
-            packs = [
-                (_mtime(file), file.name)
-                for file in files
-                if file.name.startswith("pack-") and file.name.endswith(".idx")
-            ]
+            found = {file.name: file for file in files if file.name.startswith("pack-")}
+        packs = [
+            (_mtime(file), name)
+            for name, file in found.items()
+            # As git does: what an index alone speaks of is not here.
+            if name.endswith(".idx") and f"{name[:-4]}.pack" in found
+        ]
     except FileNotFoundError:
         pass
     except OSError as error:

@@ -125,6 +125,33 @@ def test_the_protocol_keeps_its_order(repo: GitRepo, monkeypatch: pytest.MonkeyP
     assert order == ["rename .keep", "rename .pack", "rename .idx"]
 
 
+@pytest.mark.parametrize("gone", [{".pack"}, {".idx"}, {".pack", ".idx"}])
+def test_no_index_alone_is_published(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, gone: set[str]
+) -> None:
+    """Whoever deletes `.git/gitflowrun` does so file by file: where one is gone, the pack is written again."""
+    store, times = pack_store(repo), iter([1])
+
+    def delete(name: str) -> None:
+        if name == "publish.written" and next(times, None):
+            for suffix in gone:
+                for path in store.incoming.glob(f"*{suffix}"):
+                    path.unlink()
+
+    monkeypatch.setattr(publish_module, "reached", delete)
+    pack = store.write([blob(b"x")])
+    assert PackReader(objects_dir(repo)).blob(pack.oids[0]) == b"x"
+    assert len(list(store.pack_dir.glob("*.idx"))) == len(list(store.pack_dir.glob("*.pack"))) == 1
+    repo.fsck()
+
+
+def test_what_an_index_alone_speaks_of_is_not_here(repo: GitRepo) -> None:
+    """As with git: who has such an object stores it again."""
+    pack = pack_store(repo).write([blob(b"x")])
+    (objects_dir(repo) / "pack" / f"{pack.name}.pack").unlink()
+    assert pack.oids[0] not in PackReader(objects_dir(repo))
+
+
 @pytest.mark.parametrize("moment", ["rename .keep", "rename .idx"])
 def test_the_place_of_temporary_files_may_be_deleted_at_any_time(
     repo: GitRepo, monkeypatch: pytest.MonkeyPatch, moment: str

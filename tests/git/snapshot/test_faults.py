@@ -253,11 +253,13 @@ def test_a_file_that_git_may_not_store_is_told_with_its_reason(repo: GitRepo) ->
 
 
 @pytest.mark.parametrize("command", ["status", "ls-files", "update-index"])
+@pytest.mark.parametrize("what", ["", "snapshots/*/index"])
 def test_deleting_our_state_meanwhile_changes_nothing(
-    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, command: str
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, command: str, what: str
 ) -> None:
     """`.git/gitflowrun` may be deleted at any time: git must not take the index that is gone for an empty one."""
     repo.write("new", "2")
+    repo.write("README", "changed")
     repo.write(".gitignore", "README\n")  # it is tracked all the same
     whole = shoot(repo).snapshot
     attempt = Git.attempt
@@ -266,7 +268,11 @@ def test_deleting_our_state_meanwhile_changes_nothing(
     def delete_first(git: Git, *args: Any, **options: Any) -> Completed:
         if command in args and not deleted:
             deleted.append(command)
-            shutil.rmtree(repo.path / ".git" / "gitflowrun")
+            state = repo.path / ".git" / "gitflowrun"
+            if not what:
+                shutil.rmtree(state)
+            for path in state.glob(what) if what else ():
+                path.unlink()  # as `rm -rf` does, before it comes to others
         return attempt(git, *args, **options)
 
     monkeypatch.setattr(Git, "attempt", delete_first)
