@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 _graphs: WeakKeyDictionary[type, FlowGraph] = WeakKeyDictionary()
 _MAP_TYPES = {"split": "split-static", "foreach": "split-foreach"}
 _LISTED = 20
+_DEEPEST = (
+    24  # of splits and switches within one another: a record has 64 levels, and each takes two
+)
 _SPLITS = frozenset({"split", "foreach"})
 
 
@@ -226,9 +229,7 @@ class FlowGraph:
                 name: self.nodes[name].to_map(self._decorators_of(name))
                 for name in self.sorted_nodes
             },
-            "graph_structure": self._structure(
-                self.start_step, None, [_LISTED * len(self)], self._meetings()
-            ),
+            "graph_structure": _Structure(self).rows(self.start_step),
             "doc": self.doc,
             "decorators": _attached(self._flow_cls).described_flow(),
             "extensions": {"installed": {}},
@@ -254,61 +255,6 @@ class FlowGraph:
         written = self.nodes[step].written_above
         return {name for name in written if name.rpartition(".")[2] in names}
 
-    def _structure(
-        self,
-        name: str | None,
-        stop: str | None,
-        left: list[int],
-        meetings: Mapping[str, str | None],
-    ) -> list[Any]:
-        """Names in sequence; a split is followed by the list of its branches, a switch by that of its cases.
-
-        Args:
-            name: The first of them.
-            stop: The step before which they end.
-            left: How many more names there may be: cases that meet nowhere are listed again and again.
-            meetings: Where the ways from each step meet.
-        """
-        rows: list[Any] = []
-        while name is not None and name != stop and name in self.nodes and left[0] > 0:
-            left[0] -= 1
-            node = self.nodes[name]
-            rows.append(name)
-            if node.type in _SPLITS and not node.parallel_foreach:
-                inner, ways = node.matching_join, node.out_funcs
-            elif node.type == "split-switch":
-                inner = meetings.get(name)
-                ways = tuple(out for out in node.out_funcs if out != name)
-            else:
-                name = node.out_funcs[0] if node.out_funcs else None
-                continue
-            rows.append([self._structure(out, inner or stop, left, meetings) for out in ways])
-            name = inner
-        return rows
-
-    def _meetings(self) -> dict[str, str | None]:
-        """The first step that every way from a step leads to, by the step; None where the ways have different ends.
-
-        Following these from two steps leads to where their ways meet, as parents in a tree do: from the step that is
-        farther from the end first. So a graph is gone through once, however many switches it has.
-        """
-        after: dict[str, str | None] = {}
-        height: dict[str | None, int] = {None: 0}
-        for name in reversed(self.acyclic_nodes):
-            ways = [
-                out if out in after else None for out in self.nodes[name].out_funcs if out != name
-            ]
-            meeting = ways[0] if ways else None
-            for way in ways[1:]:
-                other = way
-                while meeting != other:
-                    if height[meeting] < height[other]:
-                        other = after[str(other)]
-                    else:
-                        meeting = after[str(meeting)]
-            after[name], height[name] = meeting, height[meeting] + 1
-        return after
-
     def reached(self, step: str) -> set[str]:
         """A step and all that can follow it."""
         found: set[str] = set()
@@ -319,6 +265,70 @@ class FlowGraph:
                 found.add(name)
                 waiting += self.nodes[name].out_funcs
         return found
+
+
+class _Structure:
+    """The names of a graph's steps in sequence, as nested lists: `graph_structure`.
+
+    Args:
+        graph: The graph.
+    """
+
+    def __init__(self, graph: FlowGraph) -> None:
+        self._nodes = graph.nodes
+        self._meetings = _meetings(graph)
+        # Cases that meet nowhere are listed again and again.
+        self._left = _LISTED * len(graph)
+
+    def rows(self, name: str | None, stop: str | None = None, depth: int = 0) -> list[Any]:
+        """A step and those that follow it; a split is followed by the list of its branches, a switch by its cases.
+
+        Args:
+            name: The first of them.
+            stop: The step before which they end.
+            depth: How many splits and switches they are in; the steps in very many are left out.
+        """
+        rows: list[Any] = []
+        while name is not None and name != stop and name in self._nodes and self._left > 0:
+            self._left -= 1
+            node = self._nodes[name]
+            rows.append(name)
+            if node.type in _SPLITS and not node.parallel_foreach:
+                inner, ways = node.matching_join, node.out_funcs
+            elif node.type == "split-switch":
+                inner = self._meetings.get(name)
+                ways = tuple(out for out in node.out_funcs if out != name)
+            else:
+                name = node.out_funcs[0] if node.out_funcs else None
+                continue
+            is_deep = depth == _DEEPEST
+            rows.append(
+                [[] if is_deep else self.rows(out, inner or stop, depth + 1) for out in ways]
+            )
+            name = inner
+        return rows
+
+
+def _meetings(graph: FlowGraph) -> dict[str, str | None]:
+    """The first step that every way from a step leads to, by the step; None where the ways have different ends.
+
+    Following these from two steps leads to where their ways meet, as parents in a tree do: from the step that is
+    farther from the end first. So a graph is gone through once, however many switches it has.
+    """
+    after: dict[str, str | None] = {}
+    height: dict[str | None, int] = {None: 0}
+    for name in reversed(graph.acyclic_nodes):
+        ways = [out if out in after else None for out in graph[name].out_funcs if out != name]
+        meeting = ways[0] if ways else None
+        for way in ways[1:]:
+            other = way
+            while meeting != other:
+                if height[meeting] < height[other]:
+                    other = after[str(other)]
+                else:
+                    meeting = after[str(meeting)]
+        after[name], height[name] = meeting, height[meeting] + 1
+    return after
 
 
 def _is_endless(node: Node) -> bool:

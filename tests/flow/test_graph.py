@@ -185,6 +185,18 @@ def test_a_long_chain_of_switches(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert len(asked) <= 3
 
 
+def test_very_many_switches_within_one_another(tmp_path: Path) -> None:
+    """The graph fits into a record, which is nested so deep and no deeper: names are left out where it is deepest."""
+    edges: dict[str, tuple[str, ...]] = {"start": ("s0",)}
+    edges |= {f"s{n}": (f"a{n}", f"s{n + 1}") for n in range(60)}
+    edges |= {f"a{n}": (f"b{n}",) for n in range(60)} | {f"b{n}": ("end",) for n in range(60)}
+    data = FlowGraph(_of_edges(tmp_path, {**edges, "s60": ("end",), "end": ()})).to_map()
+    inner = data["graph_structure"]
+    assert (inner[:2], inner[2][0], inner[3]) == (["start", "s0"], ["a0", "b0"], "end")
+    assert msgpack.unpack(msgpack.pack({"info": {"graph": data}})) == {"info": {"graph": data}}
+    assert len(data["steps"]) == 183
+
+
 def test_the_source_is_read_once() -> None:
     """Asking twice gives the same graph."""
     assert FlowGraph.of(Shapes) is FlowGraph.of(Shapes)
