@@ -15,8 +15,10 @@ from gitflowrun.cli.flow.main import main
 from gitflowrun.flow import FlowSpec, step
 from gitflowrun.runs.runs import Status
 from gitflowrun.runs.trees import FinishedTask
+from gitflowrun.runs.trust import Trust
 from gitflowrun.runtime.launch.launcher import Launcher
 from gitflowrun.values import replace
+from tests.client.samples import CANARY, Pickled
 from tests.helpers.repos import GitRepo
 from tests.helpers.runs import finished_task, make_run, start_run
 from tests.security.forge import Forge, Forgery, info
@@ -151,6 +153,20 @@ def test_dump_of_values_whose_class_is_gone(
     assert "MyFlow/1/start/1/many: the value needs gone.Model" in told
 
 
+def test_dump_of_strangers_values(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What runs code when it is loaded is named, and not loaded; all else is printed."""
+    with start_run(repo) as writer:
+        values = {"a": 1, "b": Pickled()}
+        writer.commit([_task(writer.identity, "start/1", values)], status=Status.DONE)
+    monkeypatch.setattr(Trust, "trusts_artifact", lambda *_: False)
+    assert _flow("dump", "1/start/1") == 0
+    rows = [line.partition(" = ")[2] for line in capsys.readouterr().out.splitlines()]
+    assert rows == ["1", "< not loaded: its run is not trusted, see `git runs trust` >"]
+    assert CANARY == []
+
+
 @pytest.mark.usefixtures("run")
 def test_dump_of_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     """What is not there is said on stderr and is no error, as in Metaflow; a run alone is one."""
@@ -256,8 +272,13 @@ def test_tag_alone_lists_what_it_can_do(repo: GitRepo, capsys: pytest.CaptureFix
     assert told.err == ""
 
 
-def test_tags_are_listed(repo: GitRepo, capsys: pytest.CaptureFixture[str]) -> None:
-    """`tag list` shows the tags of a run or of all, with or without the system's, grouped or flat."""
+def test_tags_are_listed(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`tag list` shows the tags of a run or of all, with or without the system's, grouped or flat.
+
+    People see stars at those that users gave.
+    """
     make_run(repo, tags=["a"])
     make_run(repo, tags=["b"])
     make_run(repo, "Other", tags=["c"])
@@ -277,6 +298,8 @@ def test_tags_are_listed(repo: GitRepo, capsys: pytest.CaptureFixture[str]) -> N
         "b",
         "    MyFlow/2",
     ]
+    monkeypatch.setenv("GIT_PAGER_IN_USE", "true")  # as on a terminal
+    assert [line.split() for line in listed("1")] == [["a", "*", "runtime:dev", "user:ada"]]
 
 
 def test_tags_of_my_runs(
