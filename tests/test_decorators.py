@@ -181,6 +181,10 @@ def test_hooks_of_the_run_that_fail(repo: GitRepo) -> None:
     assert "warning: @audited.runtime_finished failed" in done.err
     assert "ValueError: too late" in done.err
     assert "gitflowrun/runtime" not in done.err
+    repo.write("leaving.py", PLUGIN.replace('raise ValueError("too late")', "raise SystemExit(3)"))
+    flow = flow.replace("from plugin", "from leaving")
+    done = ran(repo, flow.replace("level=2", 'level=2, fails="finished"'))
+    assert "SystemExit: 3" in done.err
 
 
 @pytest.mark.parametrize("is_told", [True, False])

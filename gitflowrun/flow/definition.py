@@ -9,14 +9,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from gitflowrun.errors import DecoratorError, MetaflowException
 from gitflowrun.flow.current import task_facts
 from gitflowrun.flow.decorators.attached import attached
+from gitflowrun.flow.failure import message_of, users_line_of
 from gitflowrun.flow.graph import FlowGraph
 from gitflowrun.flow.members import initial_attributes, uses_configs
 from gitflowrun.flow.steps import steps_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+
+    from gitflowrun.flow.decorators.base import Decorator
 
 
 def _silent(*_words: object, **_options: object) -> None:
@@ -178,11 +182,28 @@ def _initialise(flow_cls: Any, options: dict[str, Any], log: Callable[..., None]
         for decorator in every:
             decorator.evaluate(configs)
     for decorator in every:
-        decorator.init()
+        _call(decorator, "init")
     for it in flow_decorators:
-        it.flow_init(flow, graph, None, None, None, log, log, options)
+        _call(it, "flow_init", flow, graph, None, None, None, log, log, options)
     for step, made, decorators in of_steps:
-        made.step_init(flow, graph, step, decorators, None, None, log)
+        _call(made, "step_init", flow, graph, step, decorators, None, None, log)
     for step, made, _ in of_steps:
-        made.package_init(flow, step, None)
+        _call(made, "package_init", flow, step, None)
     found.initialised += [*flow_decorators, *(made for _, made, _ in of_steps)]
+
+
+def _call(decorator: Decorator, hook: str, *arguments: Any) -> None:
+    """Call a hook; what one of the user's raises is their mistake, and told with its line."""
+    try:
+        getattr(decorator, hook)(*arguments)
+    except MetaflowException:
+        raise
+    except Exception as error:
+        if type(decorator).__module__.startswith("gitflowrun."):
+            raise
+        source, line = users_line_of(error) or (None, None)
+        raise DecoratorError(
+            f"@{decorator.name}.{hook} failed: {type(error).__name__}: {message_of(error)}",
+            line=line,
+            source=source,
+        ) from error

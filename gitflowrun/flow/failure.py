@@ -96,3 +96,13 @@ def message_of(error: BaseException) -> str:
         return error.told if isinstance(error, MetaflowException) else str(error)
     except Exception:  # noqa: BLE001  (a user's __str__ may raise anything)
         return f"<a {type(error).__name__} that can't be shown>"
+
+
+def users_line_of(error: BaseException) -> tuple[str, int] | None:
+    """File and line of the innermost frame of an error that is not this package's; None where all are."""
+    trace, found = error.__traceback__, None
+    while trace is not None:
+        if not trace.tb_frame.f_code.co_filename.startswith(_PACKAGE_DIR):
+            found = trace.tb_frame.f_code.co_filename, trace.tb_lineno
+        trace = trace.tb_next
+    return found

@@ -11,9 +11,11 @@ import pytest
 import gitflowrun
 from gitflowrun import FlowSpec, catch, step
 from gitflowrun.client.trigger import Trigger
-from gitflowrun.errors import DecoratorError
+from gitflowrun.decorators import StepDecorator, make_step_decorator
+from gitflowrun.errors import DecoratorError, MetaflowException
+from gitflowrun.flow.decorators.attempts import user_retries
 from gitflowrun.flow.decorators.base import amount_of, plain_data
-from gitflowrun.flow.decorators.secrets import SecretsDecorator
+from gitflowrun.flow.decorators.secrets import SecretsDecorator, SecretsProvider
 from gitflowrun.flow.decorators.spec import parse_spec
 from gitflowrun.flow.decorators.timeout import TimeoutDecorator
 from gitflowrun.flow.decorators.triggers import TriggerDecorator
@@ -317,6 +319,77 @@ def test_exit_hooks_are_called_when_the_run_has_ended(repo: GitRepo) -> None:
     done = ran(repo, text, code=1, FAIL="1")
     assert "told F/2 False" in done.out
     assert "bare" not in done.out
+
+
+def test_exit_hooks_are_called_when_the_scheduler_was_killed(repo: GitRepo) -> None:
+    """The run has ended then, and not well."""
+    head = "def told(run):\n    print('told', run.pathspec, run.successful)\n"
+    body = (
+        "zygote = os.getppid()\n"
+        "program = open(f'/proc/{zygote}/stat').read().rpartition(')')[2].split()[1]\n"
+        "for child in open(f'/proc/{program}/task/{program}/children').read().split():\n"
+        "    if int(child) != zygote:\n"
+        "        os.kill(int(child), signal.SIGKILL)\n"
+        "time.sleep(20)"
+    )
+    done = ran(repo, flow(body, head=head, on_flow="@exit_hook(on_error=[told])"), code=1)
+    assert "told F/1 False" in done.out
+    assert "the scheduler was killed" in done.err
+
+
+@pytest.mark.parametrize("hook", ["init", "step_init", "package_init"])
+def test_a_hook_of_the_users_that_fails(hook: str) -> None:
+    """It is told which one, and in which line; what it says itself as an error of a flow is told as it is."""
+
+    def fails(*_: object) -> None:
+        raise error
+
+    kind = type("Hooked", (StepDecorator,), {"name": "zz_hooked", hook: fails})
+
+    def made() -> type[FlowSpec]:
+        class F(FlowSpec):
+            @make_step_decorator(kind)
+            @step
+            def start(self) -> None:
+                self.next(self.end)
+
+            @step
+            def end(self) -> None: ...
+
+        return F
+
+    error: Exception = ValueError("not today")
+    with pytest.raises(DecoratorError) as caught:
+        complete(made())
+    assert caught.value.message == f"@zz_hooked.{hook} failed: ValueError: not today"
+    assert caught.value.source == __file__
+    assert caught.value.line == fails.__code__.co_firstlineno + 1
+    error = MetaflowException("as it is")
+    with pytest.raises(MetaflowException, match="as it is"):
+        complete(made())
+
+
+def test_a_count_of_retries_that_is_none() -> None:
+    """A hook that returns something else is told."""
+    kind = type(
+        "Counting", (StepDecorator,), {"name": "zz_count", "step_task_retry_count": lambda _: None}
+    )
+    with pytest.raises(DecoratorError, match="@zz_count.step_task_retry_count returned None"):  # noqa: RUF043
+        user_retries([kind()])
+
+
+def test_a_provider_that_returns_no_variables() -> None:
+    """What it returns instead is told."""
+
+    class Pairs(SecretsProvider):
+        TYPE = "pairs"
+
+        def get_secret_as_dict(self, *_: object, **_options: object) -> Any:
+            return ["A"]
+
+    made = SecretsDecorator({"sources": [{"type": Pairs.TYPE, "id": "x"}]})
+    with pytest.raises(DecoratorError, match="the provider 'pairs' returned list"):
+        made.fetch("start")
 
 
 def test_trigger_says_what_has_started_a_run(repo: GitRepo) -> None:

@@ -15,6 +15,7 @@ from gitflowrun.runtime.ipc.request import RunKind
 
 if TYPE_CHECKING:
     from gitflowrun.cli.flow.context import FlowContext
+    from gitflowrun.runs.records import RunIdentity
     from gitflowrun.runtime.ipc.request import RunRequest
 
 _IGNORED = (
@@ -25,21 +26,28 @@ _IGNORED = (
 
 def execute_run(flow: FlowContext, request: RunRequest) -> int:
     """Execute a run to its end; the exit code. Raises what `Launcher.run` does."""
-    launcher, repository = flow.launcher, flow.repository
+    code = 1
     try:
-        code = launcher.run(request, repository, ask_secret, flow.run_log)
-        if request.kind is RunKind.SPIN:
-            return code
-        if "gitflowrun.flow.decorators.exit_hook" in sys.modules and launcher.named is not None:
+        code = flow.launcher.run(request, flow.repository, ask_secret, flow.run_log)
+    finally:  # a run whose scheduler was killed has ended, too
+        if request.kind is not RunKind.SPIN and flow.launcher.named is not None:
+            _tell_of_end(flow, flow.launcher.named, is_done=code == 0)
+    return code
+
+
+def _tell_of_end(flow: FlowContext, run: RunIdentity, *, is_done: bool) -> None:
+    """Call and start what the flow, and the user, want to be told of the end of a run."""
+    repository = flow.repository
+    try:
+        if "gitflowrun.flow.decorators.exit_hook" in sys.modules:
             from gitflowrun.runtime.launch.exit_hooks import call_exit_hooks
 
-            call_exit_hooks(flow.flow_cls, repository, launcher.named, flow.say, is_done=code == 0)
-        return code
+            call_exit_hooks(flow.flow_cls, repository, run, flow.say, is_done=is_done)
     finally:
-        if launcher.named is not None and request.kind is not RunKind.SPIN and _is_wanted(flow):
+        if _is_wanted(flow):
             from gitflowrun.runtime.launch.on_finish import is_ignored, start_on_finish
 
-            start_on_finish(repository, launcher.named)
+            start_on_finish(repository, run)
             if is_ignored(repository):
                 click.echo(_IGNORED, err=True)
 

@@ -343,7 +343,7 @@ def _parsed(it: ConfigDeclaration, text: str, problems: list[str]) -> Any:
         return None
     try:
         return _made_plain(it, value)
-    except Unencodable as error:
+    except (Unencodable, RecursionError) as error:
         problems.append(f"config {it.name!r} can't be stored: {error}")
         return None
 

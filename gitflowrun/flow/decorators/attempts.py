@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from gitflowrun.errors import DecoratorError
 from gitflowrun.flow.decorators.attached import attached
 from gitflowrun.flow.decorators.base import MAX_ATTEMPTS
+from gitflowrun.flow.foreach import brief
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,7 +27,18 @@ def user_retries(decorators: Iterable[StepDecorator]) -> int:
 
 
 def _retries(decorators: Iterable[StepDecorator]) -> tuple[int, int]:
-    counts = [it.step_task_retry_count() for it in decorators]
+    counts = [_counts(it) for it in decorators]
     user = min(max((count for count, _ in counts), default=0), MAX_ATTEMPTS - 1)
     more = max((count for _, count in counts), default=0)
     return user, min(more, MAX_ATTEMPTS - 1 - user)
+
+
+def _counts(decorator: StepDecorator) -> tuple[int, int]:
+    """How often a decorator wants a task to be tried again. Raises DecoratorError where it does not say so."""
+    given: Any = decorator.step_task_retry_count()
+    if isinstance(given, tuple) and [type(count) for count in given] == [int, int]:
+        return given
+    raise DecoratorError(
+        f"@{decorator.name}.step_task_retry_count returned {brief(repr(given))}",
+        hint="it returns how often to try again, and how often beyond that: (0, 0)",
+    )

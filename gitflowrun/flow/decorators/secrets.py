@@ -11,6 +11,7 @@ its entry points, in the group `gitflowrun.secrets_providers`.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from gitflowrun.errors import DecoratorError
@@ -20,7 +21,7 @@ from gitflowrun.flow.decorators.declare import StepDeclaration
 from gitflowrun.names import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
 _GROUP = "gitflowrun.secrets_providers"
 _BACKEND = "DEFAULT_SECRETS_BACKEND_TYPE"
@@ -113,7 +114,13 @@ class SecretsDecorator(StepDecorator):
                     f"the provider {provider.TYPE!r} failed: {type(error).__name__}: {error}",
                     "is what it needs there, and are you known to it?",
                 ) from error
-            for name, value in dict(variables).items():
+            if not isinstance(variables, Mapping):
+                raise self._refusal(
+                    step,
+                    f"the provider {provider.TYPE!r} returned {type(variables).__name__}",
+                    "get_secret_as_dict returns a dictionary of names and texts",
+                )
+            for name, value in variables.items():
                 self._check(step, name, value)
                 if name in found:
                     raise self._refusal(step, f"two sources have {name}", "leave one of them out")

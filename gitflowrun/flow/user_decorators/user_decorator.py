@@ -16,6 +16,7 @@ from gitflowrun.flow.decorators.declare import (
     misplaced,
     named,
 )
+from gitflowrun.flow.failure import users_line_of
 from gitflowrun.flow.foreach import brief
 from gitflowrun.flow.secret_names import is_called_secret
 from gitflowrun.flow.steps import is_step, located, user_line
@@ -242,26 +243,12 @@ def initialise(decorator: Any, place: str) -> None:
 def failed(error: Exception, decorator: Any, place: str, method: str) -> DecoratorError:
     """The error that says which decorator has failed with another one, and in which line of the user's."""
     what = f"{short_name(decorator)}.{method} of {place}"
-    line, source = _line_of(error, declared(decorator).where)
+    source, line = users_line_of(error) or declared(decorator).where or (None, None)
     if isinstance(error, GitflowrunError):
         return DecoratorError(f"{what}: {error.message}", hint=error.hint, line=line, source=source)
     return DecoratorError(
         f"{what} failed: {type(error).__name__}: {error}", line=line, source=source
     )
-
-
-def _line_of(
-    error: BaseException, otherwise: tuple[str, int] | None
-) -> tuple[int | None, str | None]:
-    """Line and file of the innermost frame of an error that is not this package's."""
-    trace, found = error.__traceback__, None
-    while trace is not None:
-        module = str(trace.tb_frame.f_globals.get("__name__", ""))
-        if not module.startswith(f"{_PACKAGE}."):
-            found = (trace.tb_frame.f_code.co_filename, trace.tb_lineno)
-        trace = trace.tb_next
-    where = found or otherwise
-    return (None, None) if where is None else (where[1], where[0])
 
 
 def put(decorator: Any, target: T) -> T:

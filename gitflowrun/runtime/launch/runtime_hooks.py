@@ -50,7 +50,7 @@ class RuntimeHooks:
         for it in self._beginning:
             try:
                 it.runtime_init(flow, FlowGraph.of(self._flow_cls), None, str(run.id))
-            except Exception as error:  # noqa: BLE001  (it may raise anything)
+            except (Exception, SystemExit) as error:  # noqa: BLE001  (it may raise anything)
                 what = f"@{it.name}.runtime_init failed"
                 sys.stderr.write(f"{what}\n{_traceback(error)}")
                 channel.send(Interrupt(signal.SIGTERM, f"{what}: {_summary(error)}"))
@@ -67,19 +67,19 @@ class RuntimeHooks:
         for it in self._ending:
             try:
                 it.runtime_finished(failure)
-            except Exception as error:  # noqa: BLE001  (the run has ended, whatever it raises)
+            except (Exception, SystemExit) as error:  # noqa: BLE001  (the run has ended, whatever it raises)
                 sys.stderr.write(
                     f"warning: @{it.name}.runtime_finished failed\n{_traceback(error)}"
                 )
 
 
-def _traceback(error: Exception) -> str:
+def _traceback(error: BaseException) -> str:
     """The traceback without our own call."""
     own = error.__traceback__
     return explained(error.with_traceback(own.tb_next if own else None))
 
 
-def _summary(error: Exception) -> str:
+def _summary(error: BaseException) -> str:
     return f"{type(error).__name__}: {message_of(error)}"
 
 

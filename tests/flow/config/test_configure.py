@@ -200,6 +200,14 @@ def test_parsers() -> None:
     assert value_of(Config("x", parser=upper, default_value={"a": 1})) == {"text": '{"A": 1}'}
 
 
+@pytest.mark.parametrize("depth", [100, 700])
+def test_a_config_that_is_nested_too_deep(depth: int) -> None:
+    """It is told as anything else that can't be stored."""
+    text = '{"a":' * depth + "1" + "}" * depth
+    with pytest.raises(UsageError, match="config 'x' can't be stored: "):
+        value_of(Config("x"), values={"x": text})
+
+
 def test_a_parser_that_ends_the_program() -> None:
     """It is told as what any other parser raises is."""
     with pytest.raises(UsageError, match="can't read config 'x': SystemExit: 3"):
