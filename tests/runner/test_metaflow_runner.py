@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from gitflowrun import Runner
+from gitflowrun.runner.click_api import MetaflowAPI
 from gitflowrun.runner.metaflow_runner import ExecutingRun
 from tests.helpers.flows import Background, eventually, started
 from tests.helpers.repos import GitRepo
@@ -103,6 +104,15 @@ def test_wrong_options_of_the_program(here: GitRepo) -> None:
         runner.run()
     with Runner("f.py", quiet="x") as runner, pytest.raises(TypeError, match="must be bool"):
         runner.run()
+
+
+def test_the_command_line_as_calls(here: GitRepo) -> None:
+    """Each call gives the words that one would type; words of values stand by themselves."""
+    here.write("f.py", flow())
+    words = MetaflowAPI.from_cli("f.py")(quiet=True).run(alpha=3, tags=["a b", "-c"])
+    file = str(here.path / "f.py")
+    options = ["--alpha", "3", "--tag", "a b", "--tag", "-c"]
+    assert words == [sys.executable, file, "--quiet", "run", *options]
 
 
 @pytest.mark.usefixtures("here")
