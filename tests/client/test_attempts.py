@@ -31,7 +31,7 @@ def tried(writer: RunWriter, number: int) -> FinishedTask:
     )  # fmt: skip
     record = task.record
     last = replace(record.attempts[-1], error=None if ok else f"ValueError: {number}")
-    noted = Metadatum("noted", f"in {number}", "noted", last.started, number)
+    noted = Metadatum("noted", f"[{number}]", "noted", last.started, number)
     attempts = (*record.attempts[:-1], last)
     return replace(task, record=replace(record, attempts=attempts, metadata=(noted,)))
 
@@ -54,7 +54,7 @@ def test_each_attempt_is_there(writer: RunWriter) -> None:
     assert (last.current_attempt, last.successful, last.exception) == (2, True, None)
     assert last.data.n == b"2"
     noted = [entry.value for entry in last.metadata if entry.name == "noted"]
-    assert sorted(noted) == ["in 0", "in 1", "in 2"]
+    assert sorted(noted) == ["[0]", "[1]", "[2]"]
     assert [it.value for it in last.metadata if it.name == "attempt"] == ["0", "1", "2"]
     ends = [it.value for it in last.metadata if it.name == "attempt_ok"]
     assert sorted(ends) == ["False", "False", "True"]
@@ -69,7 +69,7 @@ def test_each_attempt_is_there(writer: RunWriter) -> None:
         assert task.finished is task.successful is (number == 2)
         assert task["_task_ok"].data is (number == 2)
         known = {entry.name: entry.value for entry in task.metadata}
-        assert (known["attempt"], known["noted"]) == (str(number), f"in {number}")
+        assert (known["attempt"], known["noted"]) == (str(number), f"[{number}]")
         assert len([entry for entry in task.metadata if entry.name == "attempt"]) == 1
         assert task.created_at == last.created_at
     first = Task(PATH, attempt=0)

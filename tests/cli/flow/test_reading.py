@@ -158,12 +158,14 @@ def test_dump_of_strangers_values(
 ) -> None:
     """What runs code when it is loaded is named, and not loaded; all else is printed."""
     with start_run(repo) as writer:
-        values = {"a": 1, "b": Pickled()}
+        values = {"a": 1, "b": Pickled(), "c": ""}
         writer.commit([_task(writer.identity, "start/1", values)], status=Status.DONE)
     monkeypatch.setattr(Trust, "trusts_artifact", lambda *_: False)
     assert _flow("dump", "1/start/1") == 0
     rows = [line.partition(" = ")[2] for line in capsys.readouterr().out.splitlines()]
-    assert rows == ["1", "< not loaded: its run is not trusted, see `git runs trust` >"]
+    assert rows == ["1", "< not loaded: its run is not trusted, see `git runs trust` >", ""]
+    assert _flow("dump", "1/start/1", "--max-value-size", "0") == 0
+    assert capsys.readouterr().out.count("= < artifact too large >\n") == 3
     assert CANARY == []
 
 
