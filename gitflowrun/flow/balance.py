@@ -4,7 +4,8 @@ All paths are walked at once, in the order of the graph. Each step has a *path*:
 first, each with the branches that may have led here. Only a switch leads to one step in several ways, so where
 paths meet that are not the same, outside of a join, a switch must have chosen between them:
 
-- Branches of one split may meet where a switch within one of them leads there: each branch that comes runs the step.
+- Branches of one split may meet where a switch within one of them may lead there, and need not: each branch that comes
+  runs the step.
 - Branches of different splits may meet where a switch has chosen between the splits.
 
 A join closes the innermost split of its path, all whose branches must lead to it. A split may have several such joins,
@@ -16,6 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import LintError
+from gitflowrun.flow.graph import meetings
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
@@ -53,14 +55,15 @@ class _Balance:
     def __init__(self, graph: FlowGraph) -> None:
         self._graph = graph
         self._arrivals: dict[str, list[_Arrival]] = {node.name: [] for node in graph}
-        self._switches: list[tuple[Path, set[str]]] = []
+        self._switches: list[tuple[str, Path, set[str]]] = []
+        self._meetings: dict[str, str | None] = {}
 
     def visit(self, node: Node) -> None:
         """Find the path of a step, all steps before which were visited, and hand it on."""
         arrivals = self._arrivals[node.name]
         path = self._join(node, arrivals) if node.type == "join" else self._single(node, arrivals)
         if node.type == "split-switch":
-            self._switches.append((path, self._graph.reached(node.name)))
+            self._switches.append((node.name, path, self._graph.reached(node.name)))
         splits = node.type in {"split", "foreach"}
         for target in node.out_funcs:
             if target != node.name:
@@ -77,7 +80,7 @@ class _Balance:
             )
         path = arrivals[0].path if arrivals else ()
         for arrival in arrivals[1:]:
-            if not self._may_meet(path, arrival.path, (arrivals[0].step, arrival.step)):
+            if not self._may_meet(path, arrival.path, (arrivals[0].step, arrival.step), node):
                 raise _breach(
                     node,
                     f"branches meet in step {node.name!r}, which is no join: {_names(arrivals)}",
@@ -99,7 +102,7 @@ class _Balance:
             siblings = path[:-1] == arrival.path[:-1] and _splits(path[-1]) == _splits(
                 arrival.path[-1]
             )
-            if not siblings and not self._may_meet(path, arrival.path, steps):
+            if not siblings and not self._may_meet(path, arrival.path, steps, node):
                 raise _breach(
                     node,
                     f"the join {node.name!r} is reached from branches of different splits: "
@@ -122,7 +125,7 @@ class _Balance:
                     f"lead every branch of {split!r} to {join.name!r}",
                 )
 
-    def _may_meet(self, path: Path, other: Path, steps: tuple[str, str]) -> bool:
+    def _may_meet(self, path: Path, other: Path, steps: tuple[str, str], node: Node) -> bool:
         """Whether paths that meet outside of a join are one, or a switch chooses between them."""
         if path == other:
             return True
@@ -130,14 +133,27 @@ class _Balance:
             return False
         place = next(place for place, level in enumerate(path) if level != other[place])
         if _splits(path[place]) == _splits(other[place]):
+            branches = path[place] | other[place]
             return any(
-                len(around) > place and around[:place] == path[:place] and reached & set(steps)
-                for around, reached in self._switches
+                len(around) > place
+                and around[:place] == path[:place]
+                and around[place] & branches
+                and reached & set(steps)
+                and (node.type == "join" or not self._always_leads(switch, node.name))
+                for switch, around, reached in self._switches
             )
         return any(
             around == path[:place] and reached.issuperset(steps)
-            for around, reached in self._switches
+            for _, around, reached in self._switches
         )
+
+    def _always_leads(self, switch: str, step: str) -> bool:
+        """Whether every way from a switch leads to a step."""
+        self._meetings = self._meetings or meetings(self._graph)
+        at: str | None = switch
+        while at not in {None, step}:
+            at = self._meetings.get(str(at))
+        return at == step
 
 
 def _merged(path: Path, other: Path) -> Path:

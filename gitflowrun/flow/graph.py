@@ -276,7 +276,7 @@ class _Structure:
 
     def __init__(self, graph: FlowGraph) -> None:
         self._nodes = graph.nodes
-        self._meetings = _meetings(graph)
+        self._meetings = meetings(graph)
         # Cases that meet nowhere are listed again and again.
         self._left = _LISTED * len(graph)
 
@@ -309,7 +309,7 @@ class _Structure:
         return rows
 
 
-def _meetings(graph: FlowGraph) -> dict[str, str | None]:
+def meetings(graph: FlowGraph) -> dict[str, str | None]:
     """The first step that every way from a step leads to, by the step; None where the ways have different ends.
 
     Following these from two steps leads to where their ways meet, as parents in a tree do: from the step that is

@@ -449,7 +449,7 @@ def test_with_adds_a_decorator_to_all_steps_that_lack_it(repo: GitRepo) -> None:
         on_start="@environment(vars={'A': 'own'})",
     )
     spec = 'environment:vars={"A": "all, B=1"}'
-    given = 'environment:vars={"A":"all"}'
+    given = 'retry:times=1 environment:vars={"A":"all"}'
     for words, default in (
         (("run", "--with", spec), ""),
         (("--with", spec, "run"), ""),
@@ -461,6 +461,8 @@ def test_with_adds_a_decorator_to_all_steps_that_lack_it(repo: GitRepo) -> None:
         assert str(value_of(one_task(run, "end"), "b")).startswith("all")
         steps = run.info.graph["steps"]
         assert steps["end"]["decorators"][0]["statically_defined"] is False
+        names = ["retry", "environment"] if default else ["environment"]
+        assert [row["name"] for row in steps["end"]["decorators"]] == names
 
 
 @pytest.mark.parametrize(

@@ -351,6 +351,17 @@ BAD = {
     "branches meet": (
         f"{AB}|j: self.next(self.end)|{END}", "branches meet in step 'j', which is no join", 12,
     ),
+    "branches meet whatever a switch chooses": (
+        ("start: self.next(self.s, self.t)|s: self.next({'a': self.a, 'b': self.b}, condition='x')"
+        f"|a: self.next(self.c)|b: self.next(self.c)|c: self.next(self.t)|t: self.next(self.j)|{JOIN}|{END}"),
+        "branches meet in step 't', which is no join", 18,
+    ),
+    "branches meet behind a switch of another split": (
+        ("start: self.next(self.f, foreach='x')|f: self.next({'a': self.a, 'b': self.b}, condition='y')"
+        "|a: self.next(self.c)|b: self.next(self.c)|c: self.next(self.k)|k inputs: self.next(self.s)"
+        f"|s: self.next(self.d, self.e)|d: self.next(self.e)|e: self.next(self.j)|{JOIN}|{END}"),
+        "branches meet in step 'e', which is no join", 27,
+    ),
     "missing branch": (
         (f"start: self.next(self.a, self.b, self.c)|a: self.next(self.j)|b: self.next(self.j)"
         f"|c: self.next(self.k)|j inputs: self.next(self.k)|k inputs: self.next(self.end)|{END}"),
