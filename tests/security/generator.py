@@ -58,7 +58,7 @@ def variants(parts: RunParts, canaries: str) -> list[Variant]:
     fields = [info[::2], info[1::2], task[::3], task[1::3], task[2::3]]
     others = [
         _whole_records(parts, canaries), _times(parts, canaries), _messages(canaries), _entries(parts, canaries),
-        _attempts(parts, canaries), _code(canaries), _refs(parts, canaries), _tags(), _histories(),
+        _attempts(parts, canaries), _not_kept(canaries), _code(canaries), _refs(parts, canaries), _tags(), _histories(),
         _payloads(parts, canaries), _flips(parts), _shapes(parts),
     ]  # fmt: skip
     families = [*fields, *[_spread(list(family)) for family in others]]
@@ -405,6 +405,17 @@ def _entries(parts: RunParts, canaries: str) -> Iterator[Variant]:
 _ATTEMPTS = (b"steps", *_TASK, b"attempts")
 
 
+def _not_kept(canaries: str) -> Iterator[Variant]:
+    """What a task says that it has set and nobody stored."""
+    for what, value in [
+        *values(canaries),
+        ("names", ["x"] * 100_000),
+        ("its artifacts", ["x", "text"]),
+    ]:
+        said = _to_task("not_kept", lambda _, value=value: value)  # type: ignore[misc]
+        yield Variant(f"start/TASK:not_kept = {what}", said)
+
+
 def _attempts(parts: RunParts, canaries: str) -> Iterator[Variant]:
     """Earlier attempts of a task: records, numbers and entries that no run has, nested ones, and thousands of them."""
     path = (*_ATTEMPTS, b"0", b"TASK")
@@ -584,6 +595,8 @@ def _refs(parts: RunParts, canaries: str) -> Iterator[Variant]:
         "refs/runs/__class__/{n}", "refs/runs/" + "x" * 240 + "/{n}", "refs/runs/{f}/a/b/c/{n}", "refs/runs/@{f}/{n}",
         "refs/runs/@archive/{f}{n}", "refs/runs/@index/{n}", "refs/runs/@tags/{n}", "refs/runs/@trust/{n}",
         "refs/runs-trash/1/{f}/{n}", "refs/runs-trash/{n}", "refs/runs-remotes/x/{f}/{n}",
+        "refs/runs-spin/{f}/{n}", "refs/runs-spin/{f}/0{n}", "refs/runs-spin/{n}", "refs/runs-spin/{f}/{n}/x",
+        "refs/runs-spin/{f}/" + "9" * 200, "refs/runs-spin/{f}/{n}-abcdef1", "refs/runs-spin/{f};touch/{n}",
         "refs/runs-remotes/" + "0" * 64 + "/{f}/{n}", "refs/runs-trust/{n}", "refs/gitflowrun/{n}",
         "refs/notes/runs{n}",
         "refs/tags/runs/{f}/t/{n}-abcdef1", "refs/tags/runs/{f}/%1b%5b2J/{n}-abcdef1", "refs/tags/--output={n}",
