@@ -93,8 +93,12 @@ def test_catch_has_nothing_to_say_of_a_step_that_succeeds(repo: GitRepo) -> None
     """The artifact is None then, and with print_exception=False a caught exception is not printed."""
     ran(repo, flow(on_start="@catch(var='bad')"))
     assert value_of(one_task(latest(repo), "end"), "bad") is None
-    done = ran(repo, flow("raise ValueError('quiet')", on_start="@catch(print_exception=False)"))
+    leaves = flow("sys.exit('quiet')", on_start="@catch(var='bad', print_exception=False)")
+    done = ran(repo, leaves)
     assert "quiet" not in done.out
+    task = one_task(latest(repo), "start")
+    caught: Any = value_of(task, "bad")
+    assert (caught.type, len(task.record.attempts)) == ("builtins.SystemExit", 1)
 
 
 def test_catch_after_retries_and_a_kill(repo: GitRepo) -> None:
