@@ -117,6 +117,7 @@ class TaskOverview:
         goes_to: The steps it chose to go on with.
         origin: The run that executed it, if this run adopted it.
         other_code: Files whose code it ran and that the snapshot has not so, and what is known of each.
+        not_kept: The names of what it has set or inherited and nobody stored: of a spun task.
         artifacts: What it made, and what it inherited.
     """
 
@@ -136,6 +137,7 @@ class TaskOverview:
     goes_to: tuple[str, ...]
     origin: str | None
     other_code: Mapping[str, str]
+    not_kept: tuple[str, ...]
     artifacts: tuple[ArtifactRow, ...]
 
 
@@ -367,6 +369,7 @@ def task_overview(task: StoredTask) -> TaskOverview:
         goes_to=record.transition.targets if record.transition else (),
         origin=record.run.pathspec if adopted else None,
         other_code=dict(record.other_code),
+        not_kept=record.not_kept,
         artifacts=result_rows(task.run, record.artifacts),
     )
 

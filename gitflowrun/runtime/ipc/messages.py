@@ -408,7 +408,7 @@ class Result:
             ids of what it has loaded.
         metadata: What decorators have noted about the task.
         exit_code: The exit status of its process, where the step has failed.
-        not_kept: The names of what it has set and was told not to store.
+        not_kept: The names of what it has set or inherited and was told not to store.
     """
 
     serial: int

@@ -287,6 +287,7 @@ def test_artifacts_are_stored_if_that_is_wanted(work: GitRepo) -> None:
     kept = [work.call("cat", f"spin-{number}/work/2/y").out for number in range(1, 6)]
     assert kept == ["4\n", "", "4\n", "4\n", ""]
     assert "was not kept" in work.call("cat", "spin-2/work/2/y").err
+    assert re.search(r"Not kept: +BASE, .* y\n", work.call("show", "spin-2/work/2").out)
     assert work.call("purge", "--force", "1").code == 0
     assert work.call("cat", "spin-1/work/2/path").out == "['start']\n"
     work.fsck()

@@ -29,7 +29,7 @@ from gitflowrun.cli.output.tables import (
 from gitflowrun.cli.output.text import ago, counted, printable, stamp
 from gitflowrun.errors import CorruptRecord, RepositoryError
 from gitflowrun.git.repository import Repository
-from gitflowrun.limits import MAX_PREVIEW
+from gitflowrun.limits import MAX_PREVIEW, NAMES_IN_A_HINT
 from gitflowrun.names import TaskName
 from gitflowrun.porcelain import overview
 from gitflowrun.porcelain.parts import artifact_at, artifact_ref
@@ -193,10 +193,18 @@ def task_lines(task: overview.TaskOverview, screen: Screen) -> Iterator[str]:
         ("Then", printable(" ".join(task.goes_to))),
         ("Origin", printable(task.origin or "")),
         ("Differs", _other_code(task.other_code)),
+        ("Not kept", _named(task.not_kept)),
     )
     if task.attempts > is_over:
         yield from section("Attempts", _attempt_table(task, screen), screen)
     yield from section("Artifacts", _artifact_table(task.artifacts, screen), screen)
+
+
+def _named(names: Sequence[str]) -> str:
+    """The first of some names, and how many more there are."""
+    more = len(names) - NAMES_IN_A_HINT
+    shown = printable(", ".join(names[:NAMES_IN_A_HINT]))
+    return f"{shown} and {more:,} more" if more > 0 else shown
 
 
 def _is_over(task: overview.TaskOverview) -> bool:
