@@ -63,3 +63,23 @@ def test_tags_of_any_name(repo: GitRepo) -> None:
     assert [name for name in names if not name.startswith(ours)] == ["refs/heads/main"]
     repo.git("pack-refs", "--all")
     repo.fsck()
+
+
+def test_a_flow_and_steps_of_other_letters(repo: GitRepo) -> None:
+    """A class may be called as Python allows: its runs are made, listed, tagged, resumed and removed as others are."""
+    flow = "Größe漢"
+    repo.write("flöw.py", linear_flow("self.größe = 1\nassert 'FAIL' not in os.environ", name=flow))
+    assert repo.flow("flöw.py", "run", env={"FAIL": "1"}).code == 1
+    assert repo.flow("flöw.py", "resume", "--tag", "größer").code == 0
+    done = repo.flow("flöw.py", "run")  # whose code the run before has
+    assert done.code == 0, done.err
+    assert [line.split()[0] for line in repo.runs("list").out.splitlines()[1:]] == [
+        f"{flow}/3", f"{flow}/2", f"{flow}/1",
+    ]  # fmt: skip
+    assert f"run {flow}/2" in repo.runs("show", "größer").out + repo.runs("show", "2").out
+    code = "from gitflowrun import Flow; import sys; print(Flow(sys.argv[1]).latest_run.data.größe)"
+    assert repo.python("-c", code, flow).out == "1\n"
+    repo.git("pack-refs", "--all")
+    assert repo.flow("flöw.py", "run").code == 0
+    assert repo.runs("rm", "3").code == 0
+    repo.fsck()

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 # Frames of these files are left out of tracebacks.
 _FLOW_DIR = os.path.dirname(os.path.abspath(__file__)) + os.sep  # noqa: PTH100, PTH120  (pathlib is an import)
 _PACKAGE_DIR = os.path.dirname(os.path.dirname(_FLOW_DIR)) + os.sep  # noqa: PTH120
+_OF_VALUES = (_FLOW_DIR, f"{_PACKAGE_DIR}artifacts{os.sep}config_value.py")
 
 
 class MetaflowExceptionWrapper(Exception):
@@ -69,7 +70,7 @@ def explained(error: BaseException) -> str:
     trace = traceback.TracebackException.from_exception(error, compact=True)
     # Where our own errors, or an interrupt, came up within the package helps nobody; where a codec failed may.
     is_ours = isinstance(error, GitflowrunError | KeyboardInterrupt)
-    _leave_out(trace, _PACKAGE_DIR if is_ours else _FLOW_DIR)
+    _leave_out(trace, (_PACKAGE_DIR,) if is_ours else _OF_VALUES)
     if isinstance(error, FlowError) and (error.line is not None or not trace.stack):
         return f"{error.headline}: {error}\n"
     if isinstance(error, MetaflowException) and not is_ours:
@@ -82,7 +83,7 @@ def explained(error: BaseException) -> str:
     return text
 
 
-def _leave_out(trace: traceback.TracebackException, ours: str) -> None:
+def _leave_out(trace: traceback.TracebackException, ours: tuple[str, ...]) -> None:
     for other in (trace.__cause__, trace.__context__):
         if other is not None:
             _leave_out(other, ours)

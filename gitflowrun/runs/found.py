@@ -187,7 +187,7 @@ def found_code(repo: Repository, snapshot: Snapshot) -> Iterator[Reliance]:
             read_file(repo.state_dir / _CODE, "the ref of a run", limit=4 * MAX_REF_COMPONENT)
             or b""
         )
-        ref = content.decode("ascii", errors="replace")
+        ref = content.decode(errors="replace")
     is_ref = ref is not None and layout.is_run(ref)
     held = partial(_code_of, repo, snapshot)
     yield Reliance(frozenset(snapshot.found), ref if is_ref else None, held)
@@ -197,7 +197,7 @@ def remember_code(repo: Repository, snapshot: Snapshot, ref: str) -> None:
     """Note which run has changed code, for the next one that finds it."""
     if snapshot.objects or snapshot.found:
         with suppress(GitflowrunError, OSError):
-            replace_file(repo.state() / _CODE, ref.encode("ascii"), repo.shared_mode)
+            replace_file(repo.state() / _CODE, ref.encode(), repo.shared_mode)
 
 
 def _code_of(repo: Repository, snapshot: Snapshot, commit: Oid) -> set[Oid]:

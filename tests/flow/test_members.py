@@ -7,13 +7,17 @@ from typing import Any
 
 import pytest
 
-from gitflowrun import Config, Parameter
-from gitflowrun.errors import FlowError
+from gitflowrun import Config, ConfigValue, Parameter
+from gitflowrun.artifacts import codecs
+from gitflowrun.artifacts.codecs.unstorable import innermost
+from gitflowrun.errors import FlowError, UnserializableArtifact
 from gitflowrun.flow import FlowSpec, flowspec, members, step, task_state
 from gitflowrun.flow import execute as execute_module
 from gitflowrun.flow.execute import StepOutcome
+from gitflowrun.flow.failure import explained
 from gitflowrun.flow.parameter_values import check_parameters
 from gitflowrun.flow.task_state import ArtifactSource, Inputs, LoadedValues, TaskState
+from gitflowrun.names import TaskName
 from gitflowrun.values import field_names
 from tests.flow.memory import StepFailedError, run_flow
 
@@ -385,3 +389,22 @@ def test_the_inputs_of_a_join_are_no_artifact() -> None:
     ):
         with pytest.raises(Exception, match=message):
             run_flow(flow_cls)
+
+
+def test_inputs_say_themselves_why_they_can_not_be_stored() -> None:
+    """The error speaks of the inputs, and of nothing within them."""
+    source = ArtifactSource(TaskName("a", "1"), lambda: pytest.fail("read"), lambda *_: None)
+    inputs = Inputs(FlowSpec, (source,), LoadedValues(), of_foreach=False)
+    with pytest.raises(UnserializableArtifact) as caught:
+        codecs.encode(inputs)
+    path, error = innermost(inputs, caught.value)
+    assert path == ""
+    assert "the inputs of a join can't be stored" in error.message
+
+
+def test_what_a_config_refuses_is_told_by_the_users_frames() -> None:
+    """Where within the package it was refused helps nobody."""
+    with pytest.raises(TypeError) as caught:
+        ConfigValue({"a": 1})["b"] = 2
+    assert "config_value.py" not in explained(caught.value)
+    assert __file__ in explained(caught.value)

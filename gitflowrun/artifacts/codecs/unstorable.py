@@ -26,7 +26,10 @@ def innermost(value: Any, error: UnserializableArtifact) -> tuple[str, Unseriali
         value: A value that can't be stored.
         error: Why not; the result where no part of it is to blame.
     """
-    if TOO_DEEP in error.message:
+    is_ours = type(value).__module__.startswith(
+        "gitflowrun."
+    )  # which says itself what to do instead
+    if TOO_DEEP in error.message or is_ours:
         return "", error
     path, seen = "", {id(value)}
     for _ in range(MAX_DEPTH):
