@@ -294,4 +294,6 @@ def test_notebooks_show_runs(here: GitRepo) -> None:
         assert page.startswith("<p><b>")
         assert "<table>" in page
     assert "&lt;b&gt;bold" in run._repr_html_()
+    assert "<td>train</td><td>2</td>" in run._repr_html_()
+    assert "_parameters" not in run._repr_html_()
     assert not re.search(r"<b>bold", run._repr_html_())
