@@ -166,6 +166,8 @@ def test_dump_of_strangers_values(
     assert rows == ["1", "< not loaded: its run is not trusted, see `git runs trust` >", ""]
     assert _flow("dump", "1/start/1", "--max-value-size", "0") == 0
     assert capsys.readouterr().out.count("= < artifact too large >\n") == 3
+    assert _flow("dump", "1/start/1", "--max-value-size", "1", "--include", "a") == 0
+    assert capsys.readouterr().out == "a [size: 1 type: <class 'int'>] = 1\n"
     assert CANARY == []
 
 
