@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from gitflowrun.errors import InvalidPathspec, NotFound
 from gitflowrun.git.refs import loose_names
-from gitflowrun.names import RunId, any_id
+from gitflowrun.names import RunId, SpinId, any_id
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.lookup.listing import list_all, list_runs, no_runs_of, run_names
@@ -45,6 +45,10 @@ class RunStore:
         run = run if isinstance(run, RunId) else any_id(run)
         ref = layout.run_ref(flow, run)
         commit = self.repo.refs.get(ref) if layout.is_run(ref) else None
+        if commit is None and isinstance(run, SpinId):
+            from gitflowrun.runs.spins.find import find_spin
+
+            return find_spin(self.repo, run, flow)
         if commit is None:
             raise self._not_found(flow, run)
         return StoredRun(self.repo, flow, run, commit)

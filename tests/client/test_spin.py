@@ -112,8 +112,9 @@ def test_lists_have_what_was_asked_for(work: GitRepo) -> None:
 
 def test_wrong_addresses(work: GitRepo) -> None:
     """What is not there is not found, and nothing can be tagged."""
-    with pytest.raises(NotFound, match="spin-9"):
+    with pytest.raises(NotFound, match="no spun task spin-9 of flow Work") as error:
         Run("Work/spin-9")
+    assert error.value.hint == "the newest is spin-2"
     with pytest.raises(NotFound, match="spin-9"):
         Run("spin-9")
     with pytest.raises(InvalidPathspec):

@@ -35,12 +35,12 @@ def resolve_spin(repo: Repository, text: str, flow: str | None = None) -> Addres
         return None
     if place and flow not in {None, parts[0]}:
         return None
-    run = _find(repo, SpinId(parts[place]), parts[0] if place else flow)
+    run = find_spin(repo, SpinId(parts[place]), parts[0] if place else flow)
     return address_in(run, parts[place + 1 :])
 
 
-def _find(repo: Repository, spin: SpinId, flow: str | None) -> StoredRun:
-    """The spun task of an id, which no two flows have."""
+def find_spin(repo: Repository, spin: SpinId, flow: str | None) -> StoredRun:
+    """The spun task of an id, which no two flows have; of one flow only where that is given. Raises NotFound."""
     refs = repo.refs.below(layout.below(layout.SPINS, flow))
     found = {ref: name for ref in refs if (name := layout.parse_spin_ref(ref))}
     for ref, name in found.items():

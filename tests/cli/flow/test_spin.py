@@ -526,3 +526,61 @@ def test_runs_that_are_signed(work: GitRepo) -> None:
     work.git("config", "gpg.program", "false")
     work.git("config", "user.signingKey", "nobody")
     spin(work, "1/work/2")
+
+
+@pytest.mark.parametrize("isolation", ["inline", "fresh"])
+def test_however_tasks_get_their_processes(work: GitRepo, isolation: str) -> None:
+    """In the program's own process or a new interpreter it is the same."""
+    work.write(
+        "mine.py", 'ARTIFACTS = {"items": [0, 0, type("Other", (), {"__mul__": lambda *_: 6})()]}\n'
+    )
+    env = {"GITFLOWRUN_ISOLATION": isolation}
+    done = spin(work, "1/work/4", "--artifacts-module", "mine.py", env=env)
+    assert "said 7 2 Work/spin-1/work/4 None" in done.out
+
+
+def test_users_decorators_and_mutators(repo: GitRepo) -> None:
+    """What wraps the step, or was given to it by a mutator, does so here; --skip-decorators leaves it out."""
+    repo.write(
+        "f.py",
+        """
+import os
+from gitflowrun import FlowMutator, FlowSpec, project, current, step, user_step_decorator
+@user_step_decorator
+def wrapped(step_name, flow, inputs=None, attributes=None):
+    print("before", step_name)
+    yield
+class Gives(FlowMutator):
+    def mutate(self, flow):
+        for name, found in flow.steps:
+            found.add_decorator("environment", deco_kwargs={"vars": {"FROM": name}})
+@project(name="ours")
+@Gives
+class F(FlowSpec):
+    @wrapped
+    @step
+    def start(self):
+        print("in", os.environ.get("FROM"), current.project_name)
+        self.next(self.end)
+    @step
+    def end(self):
+        pass
+if __name__ == "__main__":
+    F()
+""",
+    )
+    assert repo.flow("f.py", "run").code == 0
+    assert said(spin(repo, "start", flow="f.py")) == ["before start", "in start ours"]
+    bare = spin(repo, "start", "--skip-decorators", flow="f.py")
+    assert said(bare) == ["in None None"]
+
+
+def test_nothing_is_started_for_it(work: GitRepo) -> None:
+    """What is to be started when a run ends waits for runs, and so do hooks of the flow."""
+    hooked = FLOW.replace("import FlowSpec", "import FlowSpec, exit_hook").replace(
+        "class Work", "@exit_hook(on_success=[lambda: print('HOOK')])\nclass Work"
+    )
+    work.write("work.py", hooked)
+    done = spin(work, "1/work/2", env={"GITFLOWRUN_ONFINISH": "touch ended"})
+    assert "HOOK" not in done.out + done.err
+    assert not (work.path / "ended").exists()
