@@ -30,7 +30,7 @@ import subprocess
 from functools import cached_property
 from typing import IO, TYPE_CHECKING
 
-from gitflowrun.errors import RepositoryError, UsageError
+from gitflowrun.errors import GitflowrunError, RepositoryError, UsageError
 from gitflowrun.git.command import Completed, Git
 from gitflowrun.git.pack.reader import quarantine
 from gitflowrun.git.permissions import make_directory
@@ -191,12 +191,19 @@ class Remote:
             return [self]
         return [Remote(self._repository, url) for url in urls]
 
-    def places(self) -> list[Remote]:
-        """All places that it is fetched from or pushed to, each by itself."""
-        places = self.for_push()
-        if self.label in {place.label for place in places}:
-            return places
-        return [Remote(self._repository, self._fetch_url), *places]
+    def places(self) -> tuple[list[Remote], list[str]]:
+        """All places that it is fetched from or pushed to, each by itself; and those of its URLs that can't be one."""
+        if not self._configured or self._push_urls == [self._fetch_url]:
+            return [self], []
+        places: dict[str, Remote] = {}
+        unusable = []
+        for url in dict.fromkeys([self._fetch_url, *self._push_urls]):
+            try:
+                place = Remote(self._repository, url)
+                places[place.label] = place
+            except GitflowrunError:
+                unusable.append(url)
+        return list(places.values()), unusable
 
     def at(self, url: str) -> Remote:
         """The one of its push URLs that git calls `url`; for one that it does not have, that place."""

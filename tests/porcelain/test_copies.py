@@ -95,6 +95,39 @@ def test_a_place_that_no_push_goes_to(server: GitRepo, shared: GitRepo) -> None:
     assert (again.code, "keeps MyFlow/1: " in again.out) == (1, True)
 
 
+@pytest.mark.parametrize("url", ["no_push", "-x", "nowhere/relative"])
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_remote_that_nobody_is_to_push_to(
+    server: GitRepo, shared: GitRepo, url: str, is_known: bool
+) -> None:
+    """Its push URL can't be one: what it has is told and stays, whether this clone has seen it there or not."""
+    if is_known:
+        get(shared)
+    else:
+        shared.git("update-ref", "--stdin", stdin=b"".join(
+            b"delete %s\n" % ref.encode() for ref in refs(shared, "refs/runs-remotes/")
+        ))  # fmt: skip
+    shared.git("config", "remote.origin.pushurl", url)
+    before = refs(server)
+    for times in range(2):
+        done = shared.call("rm", "--remote", "--force", "1")
+        assert (done.code, "No remote has them" in done.err) == (1, False), times
+        assert f"origin has the URL {url}, which can't be one" in done.out
+    assert refs(server) == before
+
+
+def test_a_remote_without_the_run_that_nobody_is_to_push_to(shared: GitRepo) -> None:
+    """It is asked, has none, and is no reason to say more."""
+    shared.git("clone", "-q", "--bare", str(shared.path), "../upstream")
+    upstream = GitRepo(shared.path.parent / "upstream")
+    for ref in refs(upstream, "refs/"):
+        upstream.git("update-ref", "-d", ref)
+    shared.git("remote", "add", "upstream", "../upstream")
+    shared.git("remote", "set-url", "--push", "upstream", "no_push")
+    done = shared.call("rm", "--remote", "--force", "1")
+    assert (done.code, "upstream" in done.out + done.err) == (0, False)
+
+
 def test_a_server_that_hides_its_runs(server: GitRepo, shared: GitRepo) -> None:
     """What is not listed is not said to be removed."""
     server.git("config", "uploadpack.hideRefs", "refs/runs")

@@ -125,15 +125,39 @@ class Copies:
                 found.append(RemoteCopy(uid, title, ref, name, oid, command))
         return found
 
-    @cached_property
+    @property
     def places(self) -> dict[str, Remote]:
         """The places that configured remotes are fetched from or pushed to, by what their copies lie under."""
+        return self._configured[0]
+
+    @property
+    def barred(self) -> dict[str, str]:
+        """Those of them where nothing may be removed, and why: a URL that can't be one keeps people from pushing."""
+        return self._configured[1]
+
+    @property
+    def unusable(self) -> list[str]:
+        """The configured remotes that can't be asked."""
+        return self._configured[2]
+
+    @cached_property
+    def _configured(self) -> tuple[dict[str, Remote], dict[str, str], list[str]]:
         found: dict[str, Remote] = {}
+        barred: dict[str, Remote] = {}
+        reasons: dict[str, str] = {}
+        unusable = []
         for name in self._repo.remotes():
-            with contextlib.suppress(GitflowrunError):  # one that can't be used
-                for place in Remote(self._repo, name).places():
-                    found.setdefault(place.label, place)
-        return found
+            try:
+                places, urls = Remote(self._repo, name).places()
+            except GitflowrunError:
+                unusable.append(name)
+                continue
+            for place in places:
+                (barred if urls else found).setdefault(place.label, place)
+                reasons[place.label] = f"{name} has the URL {', '.join(urls)}, which can't be one"
+            unusable += [] if places else [name]
+        barred = {label: place for label, place in barred.items() if label not in found}
+        return found | barred, {label: reasons[label] for label in barred}, unusable
 
 
 def uids_of_states(repo: Repository, commits: Iterable[str]) -> dict[str, Oid]:
@@ -175,18 +199,21 @@ def remove_there(
         What became of each copy and of what was found besides; and the remotes that can't be reached, and of which
         there is no copy.
     """
-    places, by_place = Copies(repo).places, dict[str, list[RemoteCopy]]()
+    known, by_place = Copies(repo), dict[str, list[RemoteCopy]]()
+    places = known.places
     for copy in copies:
         label = copy.tracking.removeprefix(layout.REMOTES).partition("/")[0]
         if label in places:
             by_place.setdefault(label, []).append(copy)
     done: list[RemoteRemoval] = []
-    unreached = []
+    unreached = list(known.unusable)
     for label, place in places.items():
         there = by_place.get(label, [])
         try:
             with Sending(repo, label).alone(place.title, None):
-                done += _RemoteRuns(repo, place).remove(there, tips)
+                runs = _RemoteRuns(repo, place)
+                why = known.barred.get(label)
+                done += runs.remove(there, tips) if why is None else runs.tell(there, tips, why)
         except RepositoryError as error:  # it can't be reached, or only in part
             done += [RemoteRemoval(copy, error.message) for copy in there]
             unreached += [] if there else [place.title]
@@ -243,6 +270,26 @@ class _RemoteRuns:
         found += [RemoteRemoval(copy, why[copy.ref]) for copy in others]
         told = {it.copy.ref for it in found}
         return [*found, *self._left(still, tips, uids - kept, told)]
+
+    def tell(
+        self, copies: Sequence[RemoteCopy], tips: Mapping[Oid, RunIdentity], reason: str
+    ) -> list[RemoteRemoval]:
+        """As `remove`, where nothing may be removed: what is there of the runs stays for this reason."""
+        copies = [*copies, *self._unknown(self._there, tips, {copy.ref for copy in copies})]
+        uids = {run.uid for run in tips.values()} | {copy.uid for copy in copies}
+        rest = self._tags_of(self._there, uids) | self._mirrors_of(self._there, uids)
+        told = {copy.ref for copy in copies}
+        unclear = self._unclear(self._there, tips, told)
+        rest |= {ref: runs[0].uid for ref, (runs, _) in unclear.items()}
+        others = [self._as_copy(ref, uid, uid) for ref, uid in rest.items() if ref not in told]
+        found = [
+            RemoteRemoval(copy, reason if is_there else "", is_there)
+            for copy in (*copies, *others)
+            for is_there in [copy.ref in self._there]
+        ]
+        gone: dict[str, Oid | None] = {it.copy.ref: None for it in found if not it.reason}
+        Tracking(self._repo.refs, self._remote).note(gone)
+        return found
 
     def _judge(self, why: dict[str, str], still: Mapping[str, str]) -> None:
         """Have it from a second list what became of refs: none is gone that is there."""
