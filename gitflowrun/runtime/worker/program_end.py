@@ -203,15 +203,30 @@ def thaw() -> None:
     """Let Python end this program as any other, where a global of the flow's modules has an end of its own.
 
     `gc.freeze()` spares a process the collection at its end, which takes 10 ms and more; but without it nothing that
-    its modules hold is closed or deleted.
+    its modules hold is closed or deleted. They are given up here, as Python itself ends modules in an order that
+    depends on who imports whom: what a file needs to be closed may be gone before the file.
     """
     import gc
 
-    for name in _users(sys.modules):
-        for value in list(vars(sys.modules[name]).values()):
-            if type(value) not in _HARMLESS and any(map(_has_end, (value, *_parts(value)))):
-                gc.unfreeze()
-                return
+    users = _users(sys.modules)
+    if not any(_holds_end(sys.modules[name]) for name in users):
+        return
+    gc.unfreeze()
+    threading: Any = sys.modules.get("threading")
+    if threading is not None:
+        threading._shutdown()
+    atexit._run_exitfuncs()
+    for name in users:
+        own = vars(sys.modules[name])
+        for key in [key for key, value in own.items() if type(value) not in _HARMLESS][::-1]:
+            own.pop(key, None)
+
+
+def _holds_end(module: ModuleType) -> bool:
+    return any(
+        type(value) not in _HARMLESS and any(map(_has_end, (value, *_parts(value))))
+        for value in list(vars(module).values())
+    )
 
 
 def _has_end(thing: object) -> bool:
