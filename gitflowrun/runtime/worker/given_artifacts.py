@@ -2,6 +2,9 @@
 
 The module is executed in the task's own process, so its values may be anything, and none is stored on the way. Of a
 join the keys are the pathspecs of its inputs, `12/train/3`, each with the values for that input.
+
+Secret parameters are refused: what hides a secret was made of the parameters' own values before the task began, so one
+from here would be recorded as it is.
 """
 
 from __future__ import annotations
@@ -15,36 +18,48 @@ from typing import TYPE_CHECKING, Any
 
 from gitflowrun.errors import FlowError
 from gitflowrun.flow.failure import explained
+from gitflowrun.flow.members import parameters_of
 from gitflowrun.flow.steps import steps_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from gitflowrun.flow import FlowSpec
+    from gitflowrun.flow.parameter import Parameter
     from gitflowrun.names import TaskName
     from gitflowrun.runs.records import RunIdentity
     from gitflowrun.runtime.ipc.messages import Parent
+    from gitflowrun.runtime.worker.task_secrets import Secrets
 
 _NAME = "ARTIFACTS"
 _LISTED = 10
 Values = Mapping[str, Any]
 
 
-def load_artifacts(path: str, flow_cls: type, step: str) -> Values:
+def load_artifacts(path: str, flow_cls: type[FlowSpec], step: str, secrets: Secrets) -> Values:
     """What a module gives to a task that is no join.
 
     Args:
         path: The module's file.
         flow_cls: The flow.
         step: The task's step.
+        secrets: The secrets of the spun task's run.
 
     Raises:
-        FlowError: the module fails, or has no such thing.
+        FlowError: the module fails, or has no such thing; or it gives a secret parameter.
     """
-    return _checked(_read(path), f"{_NAME} of {path}", flow_cls, step)
+    values, what = _read(path), f"{_NAME} of {path}"
+    _check(values, what, flow_cls, step, secrets)
+    return values
 
 
 def load_artifacts_of_inputs(
-    path: str, flow_cls: type, step: str, origin: RunIdentity, parents: Sequence[Parent]
+    path: str,
+    flow_cls: type[FlowSpec],
+    step: str,
+    origin: RunIdentity,
+    parents: Sequence[Parent],
+    secrets: Secrets,
 ) -> list[Values]:
     """What a module gives to each input of a join, in their order.
 
@@ -54,9 +69,10 @@ def load_artifacts_of_inputs(
         step: The join.
         origin: The run of the inputs.
         parents: The inputs.
+        secrets: The secrets of the spun task's run.
 
     Raises:
-        FlowError: the module fails, has no such thing, or names what is no input.
+        FlowError: the module fails, has no such thing, or names what is no input; or it gives a secret parameter.
     """
     found = _read(path)
     places = {key: index for index, it in enumerate(parents) for key in _keys(origin, it.name)}
@@ -70,7 +86,8 @@ def load_artifacts_of_inputs(
                 hint=f"its keys are pathspecs of inputs: {', '.join([*names, *more])}",
             )
         what = f"{_NAME}[{key!r}] of {path}"
-        given[places[key]] = _checked(_mapping(values, what), what, flow_cls, step)
+        given[places[key]] = _mapping(values, what)
+        _check(given[places[key]], what, flow_cls, step, secrets)
     return given
 
 
@@ -111,7 +128,11 @@ def _mapping(values: Any, what: str) -> Values:
     return values
 
 
-def _checked(values: Values, what: str, flow_cls: type, step: str) -> Values:
+def _check(
+    values: Values, what: str, flow_cls: type[FlowSpec], step: str, secrets: Secrets
+) -> None:
+    """See that each key can name an artifact, and that none is a secret parameter. Raises FlowError."""
+    parameters = parameters_of(flow_cls)
     for name in values:
         if not isinstance(name, str) or not name.isidentifier():
             raise FlowError(
@@ -119,4 +140,21 @@ def _checked(values: Values, what: str, flow_cls: type, step: str) -> Values:
             )
         if name in steps_of(flow_cls):
             raise FlowError(f"{what} has the key {name!r}, which is a step of the flow")
-    return values
+        parameter = parameters.get(name)
+        if parameter is not None and (parameter.is_secret or name in secrets):
+            raise _refused(what, parameter, name in secrets)
+
+
+def _refused(what: str, parameter: Parameter, is_hidden: bool) -> FlowError:
+    """The error that a secret parameter is given; whether the run keeps its value secret tells how to give it."""
+    variable = parameter.envvars[0]
+    hint = (
+        f"`spin` takes its value from {variable}, or asks for it on a terminal"
+        if is_hidden
+        else f"`run` with {variable} makes a run that has a secret there, and `spin` asks for it again; "
+        f"declare {parameter.attribute} with secret=False if it is none"
+    )
+    return FlowError(
+        f"{what} has the key {parameter.attribute!r}, which is a secret parameter: its value would be recorded",
+        hint=hint,
+    )

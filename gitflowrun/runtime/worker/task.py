@@ -295,9 +295,9 @@ class TaskRunner:
         flow_cls, step, path = self._flow_cls, launch.task.step, spin.artifacts_module
         if FlowGraph.of(flow_cls)[step].num_args > 1:
             return {}, given_artifacts.load_artifacts_of_inputs(
-                path, flow_cls, step, origin, parents
+                path, flow_cls, step, origin, parents, self._secrets
             )
-        given = given_artifacts.load_artifacts(path, flow_cls, step)
+        given = given_artifacts.load_artifacts(path, flow_cls, step, self._secrets)
         return given, [given] * len(parents)
 
     def _record(self, parent: Parent) -> TaskRecord:

@@ -16,6 +16,31 @@ from tests.helpers.repos import GitRepo, make_repo
 from tests.helpers.runs import open_repo
 from tests.helpers.spins import FLOW, refs, said, spin, spun_repo
 
+JOINED = """
+from gitflowrun import FlowSpec, Parameter, step
+class F(FlowSpec):
+    token = Parameter('token', default='')
+    other = Parameter('other', default='', secret=True)
+    @step
+    def start(self):
+        self.next(self.left, self.right)
+    @step
+    def left(self):
+        self.next(self.join)
+    @step
+    def right(self):
+        self.next(self.join)
+    @step
+    def join(self, inputs):
+        print([it.token for it in inputs])
+        self.next(self.end)
+    @step
+    def end(self):
+        pass
+if __name__ == "__main__":
+    F()
+"""
+
 
 @pytest.fixture
 def work(tmp_path: Path) -> GitRepo:
@@ -414,6 +439,31 @@ def test_secrets_are_asked_for_again_and_hidden(repo: GitRepo) -> None:
     assert repo.flow("f.py", "spin", "start").code != 0
     assert said(spin(repo, "start", flow="f.py", env=given)) == ["token *** 12"]
     assert repo.git("grep", "-c", "abcdefgh1234", "runs-spin/F/1", check=False) == ""
+
+
+@pytest.mark.parametrize("step", ["start", "join"])
+@pytest.mark.parametrize("given", ["a secret", "nothing"])
+def test_no_module_gives_a_secret_parameter(repo: GitRepo, step: str, given: str) -> None:
+    """It would be recorded as it is: whoever spins is told how the value is given, and nothing has it afterwards."""
+    repo.write("f.py", JOINED)
+    names = "GITFLOWRUN_RUN_TOKEN", "GITFLOWRUN_RUN_OTHER"
+    env = dict.fromkeys(names, "abcdefgh1234" if given == "a secret" else "")
+    assert repo.flow("f.py", "run", env=env).code == 0
+    if given == "a secret":  # what was one stays one, whatever the flow says now
+        repo.write("f.py", JOINED.replace("secret=True", "secret=False"))
+    for name in ("token", "other") if given == "a secret" else ("token",):
+        values = f"{{'x': 1, '{name}': 'given5678xyz'}}"
+        text = values if step == "start" else f"{{'1/left/2': {values}}}"
+        repo.write("mine.py", f"ARTIFACTS = {text}\n")
+        words = ("spin", step, "--persist", "--artifacts-module", "mine.py")
+        done = repo.flow("f.py", *words, env=env)
+        assert done.code == 1
+        assert f"has the key '{name}', which is a secret parameter" in done.out
+        assert f"GITFLOWRUN_RUN_{name.upper()}" in done.out
+        assert "given5678xyz" not in done.out + done.err
+    kept = [repo.git("grep", "given5678xyz", ref, "--", "steps", check=False) for ref in refs(repo)]
+    assert kept == [""] * len(kept) != []
+    assert repo.git("grep", "-c", "token", refs(repo)[0], "--", "steps", check=False)
 
 
 def test_files_for_programs(work: GitRepo) -> None:
