@@ -36,7 +36,7 @@ from gitflowrun.runs.lookup.ranges import expand
 from gitflowrun.runs.maintenance import tidy
 from gitflowrun.runs.records import RunIdentity
 from gitflowrun.runs.runs import RunStore
-from gitflowrun.runs.spins.store import NO_SPINS, ExpiredSpins, expired_spins
+from gitflowrun.runs.spins.store import NO_SPINS, ExpiredSpins, expired_spins, spins_of
 from gitflowrun.runs.tags import Tags
 from gitflowrun.values import frozen, replace
 
@@ -251,13 +251,13 @@ def purge(
     trashed: Sequence[TrashedRun],
     spins: ExpiredSpins = NO_SPINS,
 ) -> Purge:
-    """Remove runs for good, and their objects: what is here as well as what is in the trash.
+    """Remove runs for good, and their objects: what is here, what is in the trash, and what was spun of them.
 
     Args:
         repo: The repository.
         runs: Runs that are here.
         trashed: Those in the trash.
-        spins: Spun tasks, which go in the same way.
+        spins: Other spun tasks, which go in the same way.
 
     Raises:
         RefConflict: one of them has just changed.
@@ -292,6 +292,7 @@ def purge(
     if leaving:
         RunIds(repo).mend()  # of numbers that came from elsewhere, refs alone tell till now
     reached("purge.listed")
+    spins = spins.and_also(spins_of(repo, uids - still))
     Trash(repo).empty_logs(refs)
     try:
         freed = free(repo, {**refs, **spins.refs}, {*(uids - still), *spins.uids})

@@ -1,7 +1,7 @@
 """The numbers of spun tasks: a sequence of their own, which uses up none of the runs' numbers.
 
 One more than the highest number that a ref has or a process has locked. Expired ones are deleted but for the newest of
-all (`store`), so a number comes again only where somebody deletes refs by hand.
+all (`store`), so a number comes again only where somebody purges its run, or deletes refs by hand.
 """
 
 from __future__ import annotations

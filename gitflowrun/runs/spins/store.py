@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from gitflowrun.git.objects import Oid
+from gitflowrun.names import SpinId
 from gitflowrun.runs import layout
 from gitflowrun.runs.locks import Locks, LockState
 from gitflowrun.runs.lookup.listing import FIELDS, summary_of
@@ -14,9 +15,13 @@ from gitflowrun.runs.runs import RunStore
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+
     from gitflowrun.git.repository import Repository
-    from gitflowrun.names import RunId, SpinId
+    from gitflowrun.names import RunId
     from gitflowrun.runs.read import StoredRun
+
+    _Row = tuple[str, Oid, RunSummary | DamagedRun]
 
 
 class SpinStore(RunStore):
@@ -60,7 +65,7 @@ class SpinStore(RunStore):
 
 @frozen
 class ExpiredSpins:
-    """Spun tasks that are old enough to go.
+    """Spun tasks that are to go: they are old enough, or their run is purged.
 
     Attributes:
         refs: Their refs, and what they hold.
@@ -72,25 +77,56 @@ class ExpiredSpins:
     uids: tuple[Oid, ...]
     ids: tuple[SpinId, ...]
 
+    def and_also(self, others: ExpiredSpins) -> ExpiredSpins:
+        """These and others, each once."""
+        rows = zip(others.refs.items(), others.uids, others.ids, strict=True)
+        new = [row for row in rows if row[0][0] not in self.refs]
+        return ExpiredSpins(
+            {**self.refs, **dict(ref for ref, _, _ in new)},
+            (*self.uids, *(uid for _, uid, _ in new)),
+            (*self.ids, *(spin for _, _, spin in new)),
+        )
+
 
 NO_SPINS = ExpiredSpins({}, (), ())
 
 
 def expired_spins(repo: Repository, seconds: float) -> ExpiredSpins:
     """What was spun so long ago, but for the newest of all, which keeps its number from coming again, and what runs."""
-    rows = repo.refs.rows(layout.SPINS, fields=FIELDS)
-    named = [(name, row) for row in rows if (name := layout.parse_spin_ref(row[0]))]
-    newest = max((name[1].number for name, _ in named), default=0)
-    locks, oldest = Locks(repo.state_dir), time.time() - seconds
-    refs, uids, ids = {}, [], []
-    for name, row in named:
-        run = summary_of(repo, name, row)
+    spun = [*_spun(repo)]
+    newest = max((run.id.number for _, _, run in spun), default=0)
+    oldest, found = time.time() - seconds, []
+    for row in spun:
+        run = row[2]
         started = run.state.started if isinstance(run, RunSummary) else 0.0
-        if name[1].number == newest or started > oldest:
-            continue
-        if locks.run(name[1]).state() is LockState.HELD:
-            continue
-        refs[row[0]] = Oid.from_hex(row[1])
-        ids.append(name[1])
-        uids.append(run.uid if isinstance(run, RunSummary) else refs[row[0]])
-    return ExpiredSpins(refs, tuple(uids), tuple(ids))
+        if run.id.number != newest and started <= oldest and not _is_running(repo, run):
+            found.append(row)
+    return _going(found)
+
+
+def spins_of(repo: Repository, uids: Collection[Oid]) -> ExpiredSpins:
+    """All tasks of some runs that were spun: each has the run's parameters, and what it has made of them."""
+    wanted, found = {*map(str, uids)}, []
+    for row in _spun(repo) if wanted else ():
+        run = row[2]
+        if isinstance(run, RunSummary) and run.state.origin.rpartition(" ")[2] in wanted:
+            found.append(row)
+    return _going(found)
+
+
+def _spun(repo: Repository) -> Iterator[_Row]:
+    for row in repo.refs.rows(layout.SPINS, fields=FIELDS):
+        if name := layout.parse_spin_ref(row[0]):
+            yield row[0], Oid.from_hex(row[1]), summary_of(repo, name, row)
+
+
+def _is_running(repo: Repository, run: RunSummary | DamagedRun) -> bool:
+    return Locks(repo.state_dir).run(run.id).state() is LockState.HELD
+
+
+def _going(rows: Sequence[_Row]) -> ExpiredSpins:
+    return ExpiredSpins(
+        {ref: commit for ref, commit, _ in rows},
+        tuple(run.uid if isinstance(run, RunSummary) else commit for _, commit, run in rows),
+        tuple(SpinId(str(run.id)) for _, _, run in rows),
+    )

@@ -313,7 +313,7 @@ def test_artifacts_are_stored_if_that_is_wanted(work: GitRepo) -> None:
     assert kept == ["4\n", "", "4\n", "4\n", ""]
     assert "was not kept" in work.call("cat", "spin-2/work/2/y").err
     assert re.search(r"Not kept: +BASE, .* y\n", work.call("show", "spin-2/work/2").out)
-    assert work.call("purge", "--force", "1").code == 0
+    assert work.call("rm", "--force", "1").code == 0
     assert work.call("cat", "spin-1/work/2/path").out == "['start']\n"
     work.fsck()
     assert work.call("fsck").code == 0
@@ -518,6 +518,22 @@ def test_spun_tasks_go_when_they_are_old(work: GitRepo) -> None:
     assert len(refs(work)) == 2
 
 
+def test_what_was_spun_of_a_run_is_purged_with_it(work: GitRepo) -> None:
+    """It has the run's parameters; the tasks of other runs stay, and so do all while the run is in the trash."""
+    assert work.flow("work.py", "run", "--factor", "4711").code == 0
+    for words in (["1/work/2"], ["2/work/2", "--persist"], ["2/end"]):
+        spin(work, *words)
+    secret = "4711"
+    assert work.call("rm", "--force", "2").code == 0
+    assert len(refs(work)) == 3
+    done = work.call("purge", "--force", "2")
+    assert (done.code, "with spin-2, spin-3, spun of it\n" in done.out) == (0, True), done
+    assert refs(work) == ["refs/runs-spin/Work/1"]
+    oids = work.git("cat-file", "--batch-all-objects", "--batch-check=%(objectname)").split()
+    assert not [oid for oid in oids if secret in work.git("cat-file", "-p", oid)]
+    work.fsck()
+
+
 def test_a_killed_one_is_interrupted(repo: GitRepo) -> None:
     """Ctrl-C ends it in order; and what was killed leaves no lock that a number waits for."""
     wait = "open(f'there-{current.run_id}', 'w').close()\nif 'spin' in current.run_id:\n    time.sleep(60)"
@@ -533,6 +549,9 @@ def test_a_killed_one_is_interrupted(repo: GitRepo) -> None:
     assert "running" in repo.call("show", "spin-2").out
     repo.call("gc", "--prune=now")
     assert refs(repo) == ["refs/runs-spin/F/1", "refs/runs-spin/F/2"]
+    purged = repo.call("purge", "--force", "1")
+    assert (purged.code, "run spin-2 is running" in purged.err) == (128, True), purged
+    assert "F/1" in repo.call("list").out
     spun.process.kill()
     spun.wait()
     assert eventually(lambda: "interrupted" in repo.call("show", "spin-2").out)

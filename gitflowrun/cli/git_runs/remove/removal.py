@@ -243,6 +243,8 @@ def _collected(done: Purge, left: int) -> Iterator[str]:
 
 def _purged(done: Purge) -> Iterator[str]:
     yield f"removed for good: {printable(', '.join(done.runs))}"
+    if done.spins:
+        yield f"with {printable(', '.join(done.spins))}, spun of {_them(done.runs)}"
     yield from _told_freed(done)
     if done.reached_by:
         names = ", ".join(done.reached_by)
