@@ -102,11 +102,11 @@ class FlowContext:
         except RepositoryError:
             return "git"
 
-    def run_log(self, run: RunIdentity) -> RunLog:
-        """What shows the end of a run whose own log has ended before."""
+    def run_log(self, run: RunIdentity, spun: str | None) -> RunLog:
+        """What shows the end of a run, or of a spun task, whose own log has ended before."""
         from gitflowrun.cli.flow.run_log import RunLog  # the scheduler's, as a rule
 
-        return RunLog(typed_command(), self.repository.config, self.git(), run=run)
+        return RunLog(typed_command(), self.repository.config, self.git(), run=run, spun=spun)
 
     def say(self, text: str = "") -> None:
         """Say something about ourselves, unless we are to be quiet."""

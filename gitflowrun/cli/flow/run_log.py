@@ -87,6 +87,7 @@ class RunLog:
         out: Where the run log goes.
         err: Where the rest goes.
         run: The run, where its start is not among the events.
+        spun: The address of the task that it executes once more, likewise.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class RunLog:
         out: TextIO | None = None,
         err: TextIO | None = None,
         run: RunIdentity | None = None,
+        spun: str | None = None,
     ) -> None:
         self._command = command
         self._git = git
@@ -110,7 +112,7 @@ class RunLog:
         self._recent: dict[TaskName, deque[str]] = {}
         self._line: tuple[TaskName, str] | None = None
         self._run = run
-        self._spun: str | None = None
+        self._spun = spun
         self._asked = False
         self._inline = False
         self._foreaches: dict[str, _Foreach] = {}

@@ -231,7 +231,9 @@ class Launcher:
         request: RunRequest,
         repository: Repository,
         ask: Callable[[str], str | None] = lambda _prompt: None,
-        make_listener: Callable[[RunIdentity], Listener] = lambda _run: lambda _event: None,
+        make_listener: Callable[[RunIdentity, str | None], Listener] = (
+            lambda _run, _spun: lambda _event: None
+        ),
     ) -> int:
         """Execute a run to its end and return the exit code.
 
@@ -239,7 +241,8 @@ class Launcher:
             request: What to run.
             repository: Where it is recorded. The scheduler gets it as it is, so that git is asked once a run.
             ask: Asks the user for a secret, with this prompt; None when nobody can be asked.
-            make_listener: Makes what shows how a run has ended whose scheduler can't do it any more.
+            make_listener: Makes what shows how a run has ended whose scheduler can't do it any more; of a spun task,
+                it is given the address.
 
         Raises:
             UsageError: a parameter is missing or not of its type.
@@ -276,7 +279,7 @@ class Launcher:
             process.kill_orphans()
         from gitflowrun.runtime.launch.recorded_end import SilentEnd  # seldom needed
 
-        end = SilentEnd(self._named, start.typed, status, error, forwarding.number)
+        end = SilentEnd(self._named, start, status, error, forwarding.number)
         code = end.exit_code(repository, make_listener)
         hooks.end(code, self._named)
         return code

@@ -93,6 +93,26 @@ def test_the_hint_names_the_run_of_a_killed_scheduler(repo: GitRepo) -> None:
     assert latest(repo).info.origin is not None
 
 
+def test_a_spun_task_whose_scheduler_was_killed(repo: GitRepo) -> None:
+    """It is spun again, by the command that was typed or by its address, and never resumed."""
+    repo.write("f.py", linear_flow("self.x = 1", "assert os.environ.get('GO')"))
+    assert repo.flow("f.py", "run").code == 1
+    words = ("spin", "1/end", "--persist")
+    done = repo.flow("f.py", *words, env={"GITFLOWRUN_FAILPOINTS": "ref.moved=kill"})
+    assert done.code == 1
+    assert re.search(r"hint: `\S+ f.py spin 1/end --persist` tries it again\n", done.err), done.err
+    done = repo.flow("f.py", *words, env=ENDED)
+    assert done.code == 1
+    assert "Workflow" not in done.out
+    found = re.search(r"hint: `\S+ f.py (spin F/1/end/2)` tries it again", done.err)
+    assert found, done.err
+    assert re.search(rf"Try again with: +\S+ f.py {found[1]}\n", repo.call("show", "spin-2").out)
+    done = repo.flow("f.py", *found[1].split(), env={**ENDED, "GO": "1"})
+    assert done.code == 0
+    assert done.out.endswith(" Task finished successfully.\n")
+    assert "again" not in repo.call("show", "spin-3").out
+
+
 def test_an_error_after_the_end_costs_a_word(repo: GitRepo) -> None:
     """What fails when the run is done and recorded is told, and the run is done all the same."""
     repo.write("f.py", linear_flow("self.x = 1"))

@@ -30,7 +30,7 @@ from gitflowrun.cli.output.text import ago, counted, printable, stamp
 from gitflowrun.errors import CorruptRecord, RepositoryError
 from gitflowrun.git.repository import Repository
 from gitflowrun.limits import MAX_PREVIEW, NAMES_IN_A_HINT
-from gitflowrun.names import TaskName
+from gitflowrun.names import SpinId, TaskName
 from gitflowrun.porcelain import overview
 from gitflowrun.porcelain.parts import artifact_at, artifact_ref
 from gitflowrun.runs.commit_message import Status, duration
@@ -94,7 +94,7 @@ def _run_facts(top: Path | None, run: overview.RunOverview, screen: Screen) -> I
     packages = f", {counted(run.packages, 'package')}" if run.packages else ""
     return facts(
         ("Status", screen.style.status(status, status + took)),
-        ("Go on with", printable(_resume_command(top, run))),
+        _again(top, run),
         ("Started", _time(run.started, screen)),
         ("User", printable(f"{run.user} on {run.host}" if run.host else run.user)),
         ("Tags", screen.style.cyan(", ".join(map(printable, run.tags)))),
@@ -124,8 +124,19 @@ def _signed_by(run: overview.RunOverview) -> str:
     return printable(f"{run.signed_by} (not checked: git runs verify {run.pathspec})")
 
 
-def _resume_command(top: Path | None, run: overview.RunOverview) -> str:
-    """What continues a run that stopped, as it was started, from here; nothing for others."""
+def _again(top: Path | None, run: overview.RunOverview) -> tuple[str, str]:
+    """What continues a run that stopped, or spins a task once more."""
+    run_id = run.pathspec.partition("/")[2]
+    if not SpinId.matches(run_id):
+        return "Go on with", _command(top, run, "resume", run_id)
+    origin = (run.origin or "").partition(" ")[2]
+    if not origin or not run.failures:
+        return "", ""
+    return "Try again with", _command(top, run, "spin", f"{origin}/{run.failures[0].task}")
+
+
+def _command(top: Path | None, run: overview.RunOverview, *words: str) -> str:
+    """A command of the flow of a run that stopped, as it was started, from here; nothing for others."""
     code = run.code
     script = PurePath(code.script)
     is_here = code.script and not script.is_absolute() and ".." not in script.parts
@@ -133,13 +144,11 @@ def _resume_command(top: Path | None, run: overview.RunOverview) -> str:
         return ""
     from gitflowrun.runtime.launch.program import spelled
 
-    words = spelled(
-        code.command or ("python", code.script), "resume", run.pathspec.partition("/")[2]
-    )
+    command = printable(spelled(code.command or ("python", code.script), *words))
     if top is None or code.directory is None:
-        return words
+        return command
     place = os.path.relpath(top / code.directory)
-    return words if place == "." else f"cd {shlex.quote(place)} && {words}"
+    return command if place == "." else printable(f"cd {shlex.quote(place)} && ") + command
 
 
 def step_lines(step: overview.StepDetails, screen: Screen) -> Iterator[str]:
