@@ -8,6 +8,9 @@
    uid), then these refs go in one transaction. Its id stays taken, and is the run's when that comes.
 3. The run and its tags come back in one transaction. Where it did not come, all is put back as it was: a backup may
    bring the commit. After a kill the next fetch does either.
+
+The damaged run of a spun task makes way for every fetch, since no remote has it, and is put back in the end. Its number
+is locked meanwhile, so that no other gets it.
 """
 
 from __future__ import annotations
@@ -23,12 +26,12 @@ from gitflowrun.git.odb import History
 from gitflowrun.git.pack.writer import sync_directory
 from gitflowrun.git.permissions import not_writable, read_file, replace_file
 from gitflowrun.git.refs import RefUpdate
-from gitflowrun.limits import LISTED_COMMIT, MAX_SENDING
+from gitflowrun.limits import ANSWER, LISTED_COMMIT, MAX_SENDING
 from gitflowrun.porcelain.deletion.trash import RemovedRun
 from gitflowrun.porcelain.transfer.sync import RunTip, some
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import parse_message
-from gitflowrun.runs.locks import Locks
+from gitflowrun.runs.locks import Locks, RunLock
 from gitflowrun.runs.records import RunIdentity
 from gitflowrun.runs.tags import tag_updates, transact
 from gitflowrun.settings import Durability
@@ -67,13 +70,14 @@ class DamagedRuns:
         self._path = repo.common_dir / "gitflowrun-aside"
         self._away: dict[str, _Held] = {}
         self._came: dict[str, tuple[_Held, Oid]] = {}
+        self._spins: dict[RunId, RunLock] = {}
 
     # ---- 1 ----
 
     def make_way(
         self, view: RemoteView, here: Mapping[Oid, RunTip], removed: Collection[str]
     ) -> list[RunTip]:
-        """Take the refs away of damaged runs that the remote has, and the copies whose commits are gone.
+        """Take the refs away of damaged runs that the remote has, of spun tasks, and the copies whose commits are gone.
 
         Args:
             view: The remote.
@@ -83,7 +87,7 @@ class DamagedRuns:
         Returns:
             What has to be fetched for runs in the trash.
         """
-        refs, copies = self._repo.refs, self._tracking.seen
+        refs, copies, spins = self._repo.refs, self._tracking.seen, self._lost_spins()
         damaged = {name: self._held(name) for name in refs.damaged if name.startswith(_OURS)}
         whole = {str(run.tip) for run in here.values()}
         known = {Oid.from_hex(oid) for oid in {*copies.values()} - whole}
@@ -92,12 +96,12 @@ class DamagedRuns:
             {name: None for name, oid in copies.items() if Oid.from_hex(oid) in gone}
         )
         lost = {name: oid for name, oid in damaged.items() if oid in gone}
-        if not lost:
+        away = {name: _Held(oid, None) for name, oid in spins.items() if self._may_go(name, oid)}
+        if not lost and not away:
             return []
         tags = self._tags_by_run(damaged)
         states = {run.tip: run for run in view.runs(())}
         trashed: list[RunTip] = []
-        away: dict[str, _Held] = {}
         for name, oid in lost.items():
             if _is_run(name):
                 own = tags.get(_run_of(name), {})
@@ -117,6 +121,35 @@ class DamagedRuns:
         away |= self._mirrors(away)
         self._take_away(away)
         return trashed
+
+    def _lost_spins(self) -> dict[str, Oid | None]:
+        """The refs of spun tasks that hold no id, or that of a commit from which git can't walk, and these."""
+        refs = self._repo.refs
+        below = [(name, Oid.from_hex(oid)) for name, oid in refs.below(layout.SPINS).items()]
+        empty = {it: self._held(it) for it in refs.damaged if it.startswith(layout.SPINS)}
+        return {**empty, **dict(self._not_walked(below))}
+
+    def _not_walked(self, refs: list[tuple[str, Oid]]) -> list[tuple[str, Oid]]:
+        """Those of some refs beside which git fetches nothing, as it can't walk from their commits."""
+        tips = "".join(f"{oid}\n" for _, oid in refs).encode()
+        options = ("--quiet", "--exclude-promisor-objects", "--stdin")
+        if not refs or not self._repo.git.read("rev-list", *options, stdin=tips, most=ANSWER).code:
+            return []
+        middle = len(refs) // 2
+        halves = (refs[:middle], refs[middle:]) if middle else ()
+        return [it for half in halves for it in self._not_walked(half)] if halves else refs
+
+    def _may_go(self, ref: str, oid: Oid | None) -> bool:
+        """Lock the number of a spun task; whether nobody executes it, and its ref is still there."""
+        spin = layout.parse_spin_ref(ref)
+        if spin is None:
+            return False
+        if spin[1] not in self._spins:
+            lock = self._locks.run(spin[1])
+            if not lock.try_acquire():
+                return False
+            self._spins[spin[1]] = lock
+        return not self._is_absent(ref) and self._held(ref) == oid
 
     def _held(self, name: str) -> Oid | None:
         """The id in a damaged ref; None when it holds none."""
@@ -247,12 +280,16 @@ class DamagedRuns:
 
     def settle(self, here: Mapping[Oid, RunTip]) -> None:
         """Give runs that came their tags, and put back what did not come, also of a fetch that was killed."""
-        if not self._read():
-            return
+        if self._read():
+            self._settle(here)
+        while self._spins:
+            self._spins.popitem()[1].release(remove=True)
+
+    def _settle(self, here: Mapping[Oid, RunTip]) -> None:
         with self._locks.tags():
             left = self._read()
             for name, held in [*left.items()]:
-                if not _is_run(name):
+                if not _is_run(name) and not layout.parse_spin_ref(name):
                     continue
                 uid = held.uid or self._uid_at(held.oid)
                 run = here.get(uid) if uid else None
@@ -343,7 +380,8 @@ class DamagedRuns:
                 again = f"git update-ref {shlex.quote(name)} {held.oid}"
                 words += f" as the remote has it, at {tip}; where that is here, by a backup, `{again}` goes there"
             told.append(words)
-        damaged = {it for it in self._repo.refs.damaged if it.startswith(_OURS)} - self._came.keys()
+        damaged = {it for it in self._repo.refs.damaged if it.startswith((*_OURS, layout.SPINS))}
+        damaged -= self._came.keys()
         left = {name: self._held(name) for name in damaged}
         for name, oid in sorted(left.items()):
             # Its tags come back with a run, and are nobody's to be given up.
@@ -358,6 +396,8 @@ class DamagedRuns:
         where = name.removeprefix(layout.RUNS)
         if name.startswith(layout.TRASH):
             where = f"{layout.parse_trash_ref(name)[1].removeprefix(layout.RUNS)} in the trash"
+        if spin := layout.parse_spin_ref(name):
+            where = "/".join(spin)
         words = giving_up(self._repo, name, is_id=oid is not None)
         return (
             f"{where} is damaged here (its ref holds {_told_held(oid)}), which may keep git from fetching; a backup "

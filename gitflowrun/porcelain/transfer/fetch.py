@@ -178,8 +178,8 @@ class _Fetch(Transfer):
     def receive(self) -> SyncReport:
         """Fetch all runs and tags."""
         view = RemoteView.of(self.remote)  # 1
-        trashed = self._damaged.make_way(view, self._here, self._removed_uids)
         try:
+            trashed = self._damaged.make_way(view, self._here, self._removed_uids)
             return self._receive(view, trashed)
         except BaseException:
             with contextlib.suppress(GitflowrunError):  # what that leaves the next fetch does

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 import shlex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from gitflowrun.errors import NotFound, RepositoryError
+from gitflowrun.names import SpinId
 from gitflowrun.porcelain.transfer.damaged import DamagedRuns
-from gitflowrun.porcelain.transfer.fetch import fetch
+from gitflowrun.porcelain.transfer.fetch import _Fetch, fetch
 from gitflowrun.porcelain.transfer.sync import Outcome
+from gitflowrun.runs import layout
+from gitflowrun.runs.locks import Locks
 from gitflowrun.runs.runs import Status
+from gitflowrun.runs.spins.numbers import SpinIds
 from tests.helpers.clones import add_tag, get, ids, outcomes, refs, send, tags
 from tests.helpers.packs import objects_dir
 from tests.helpers.runs import finished_task, make_run, open_repo, start_run
@@ -138,7 +142,7 @@ def _fail(repo: GitRepo, patch: pytest.MonkeyPatch, *, kill: bool = False) -> No
     with patch.context() as patched:
         patched.setattr("gitflowrun.porcelain.transfer.fetch._Fetch.fetch_copies", refuse)
         if kill:
-            patched.setattr(DamagedRuns, "settle", lambda *_: None)
+            patched.setattr(DamagedRuns, "_settle", lambda *_: None)
         with pytest.raises(RepositoryError, match="the network"):
             fetch(repository, "origin")
 
@@ -296,3 +300,73 @@ def test_a_tag_under_a_name_that_its_run_no_longer_has(server: GitRepo, ada: Git
     assert ada.call("doctor").code == 0
     assert ada.call("push").code == 0
     assert tags(server) == {"MyFlow/1": ("own",)}
+
+
+@pytest.mark.parametrize("held", ["lost", "lost, packed", "unreadable", "emptied"])
+def test_a_damaged_spun_task_keeps_no_run_out(
+    ada: GitRepo, bob: GitRepo, monkeypatch: pytest.MonkeyPatch, held: str
+) -> None:
+    """Its ref is there again afterwards, and its number nobody's meanwhile: a backup may bring it back."""
+    spun = f"{layout.SPINS}MyFlow/3"
+    make_run(ada)
+    ada.git("update-ref", spun, RUN)
+    ada.git("update-ref", "-d", RUN)
+    whole = refs(ada, layout.SPINS)
+    if held == "lost, packed":
+        ada.git("pack-refs", "--all")
+    loss = lose(ada, spun, 9)
+    loose_file = objects_dir(ada) / whole[spun][:2] / whole[spun][2:]
+    if held == "unreadable":
+        loose_file.parent.mkdir(exist_ok=True)
+        loose_file.write_bytes(b"")
+    elif held == "emptied":
+        loss.end()
+        (ada.path / ".git" / spun).write_text("")
+    theirs = make_run(bob)
+    send(bob)
+    _fail(ada, monkeypatch, kill=True)
+    numbers = []
+    fetch_copies = _Fetch.fetch_copies
+
+    def choose(*args: Any) -> Any:
+        assert loose(ada, layout.SPINS) == {}
+        reserved = SpinIds(open_repo(ada)).reserve()
+        numbers.append(reserved.id)
+        reserved.lock.release(remove=True)
+        return fetch_copies(*args)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(_Fetch, "fetch_copies", choose)
+        report = get(ada)
+    assert outcomes(report) == [Outcome.NEW]
+    assert ids(ada) == {"MyFlow/1": theirs.uid.short}
+    notice = "".join(report.notices)
+    assert (held == "unreadable") or notice.startswith("MyFlow/spin-3 is damaged here")
+    assert "spin-3" not in numbers != []
+    assert not (ada.path / ".git/gitflowrun-aside").exists()
+    assert Locks(open_repo(ada).state_dir).runs() == set()
+    if held != "emptied":
+        assert loose(ada, layout.SPINS) == {spun: f"{whole[spun]}\n"}
+        loose_file.unlink(missing_ok=True)
+        loss.end()
+    else:
+        assert f"rm {ada.path}/.git/{spun}" in notice
+        (ada.path / ".git" / spun).write_text(f"{whole[spun]}\n")
+    assert refs(ada, layout.SPINS) == whole
+    assert get(ada).notices == ()
+    ada.fsck()
+
+
+def test_a_spun_task_that_is_being_executed_makes_no_way(ada: GitRepo, bob: GitRepo) -> None:
+    """What looks lost may be about to come."""
+    make_run(bob)
+    send(bob)
+    (ada.path / ".git/refs/runs-spin/MyFlow").mkdir(parents=True)
+    (ada.path / ".git/refs/runs-spin/MyFlow/3").write_text("")
+    lock = Locks(open_repo(ada).state_dir).run(SpinId.of(3))
+    assert lock.try_acquire()
+    get(ada)
+    assert loose(ada, layout.SPINS) == {"refs/runs-spin/MyFlow/3": ""}
+    lock.release()
+    get(ada)
+    assert len(ids(ada)) == 1
