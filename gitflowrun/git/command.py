@@ -487,8 +487,8 @@ class Git:
             TooLarge: it prints more.
             RepositoryError: git can't be started.
         """
-        command, environment = self.command(args), self.environment(BOUNDED)
-        return read_command(command, self.cwd, environment, most, stdin, seconds)
+        command = self.command(("-c", "pack.threads=1", *args))  # partial clones index so
+        return read_command(command, self.cwd, self.environment(BOUNDED), most, stdin, seconds)
 
     def start(
         self,

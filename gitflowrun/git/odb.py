@@ -98,7 +98,11 @@ class ObjectStore(PackReader):
 
 
 def named(git: Git, names: Iterable[str]) -> dict[str, Oid]:
-    """The objects that revisions such as `<commit>:<path>` name, asked for at once; what is missing is left out."""
+    """The objects that revisions such as `<commit>:<path>` name, asked for at once; what is missing is left out.
+
+    Raises:
+        RepositoryError: a partial clone can't fetch one that was promised.
+    """
     wanted = list(names)
     if not wanted:
         return {}
@@ -108,6 +112,8 @@ def named(git: Git, names: Iterable[str]) -> dict[str, Oid]:
     if done.code and len(wanted) > 1:  # git ends where a tree on the way is too large
         middle = len(wanted) // 2
         return named(git, wanted[:middle]) | named(git, wanted[middle:])
+    if done.code and "from promisor remote" in done.err:  # nobody knows what it names
+        raise git.failure(options, done)
     answers = zip(wanted, done.out.decode(errors="replace").splitlines(), strict=False)
     return {name: Oid.from_hex(line) for name, line in answers if len(line) == 2 * Oid.SIZE}
 

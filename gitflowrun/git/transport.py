@@ -100,6 +100,8 @@ _UNPACKING = re.compile("^error: remote unpack failed: (.+)$", re.MULTILINE)
 # Why the remote could not lock a ref; or all that are packed.
 _LOCKING = re.compile("error: cannot lock ref '([^'\n]+)': (.+)$", re.MULTILINE)
 _UNABLE = re.compile("error: (Unable to create '.+)$", re.MULTILINE)
+NOT_RECEIVED = "did not receive expected object"
+"""What git says where something is missing in what came."""
 _LISTED_AT_ONCE = 1 << 20  # bytes
 _LISTED_URL = re.compile(r"([^\t]+)\t(.*) \((fetch|push)\)")
 _REMOTE_WORDS = "remote: "
@@ -272,12 +274,20 @@ class Remote:
             try:
                 return self._fetch(oids, known)
             except RepositoryError as error:
-                if not known or "shallow" not in error.message:
-                    raise
-                return self._fetch(oids, {})
+                if known and "shallow" in error.message:
+                    return self._fetch(oids, {})
+                if self._repository.is_partial and NOT_RECEIVED in error.message:
+                    # Another remote than that of the clone left out what it takes for here, and was only promised.
+                    return self._fetch(oids, known, all_of_it=True)
+                raise
 
     def _fetch(
-        self, oids: Sequence[str], env: Mapping[str, str], source: Path | None = None
+        self,
+        oids: Sequence[str],
+        env: Mapping[str, str],
+        source: Path | None = None,
+        *,
+        all_of_it: bool = False,
     ) -> list[str]:
         """Fetch, or take from `source`, where it has come to already.
 
@@ -288,7 +298,8 @@ class Remote:
 
         safe = self._repository.settings.durability is Durability.SAFE
         # git's default, unless the user has another.
-        each = ("-c", "core.fsync=objects") if safe else ()
+        each: tuple[str, ...] = ("-c", "core.fsync=objects") if safe else ()
+        each += ("-c", "fetch.negotiationAlgorithm=noop") if all_of_it else ()
         program = (f"--upload-pack={_UPLOAD}",) if source else self._program("upload")
         options = (*each, *_HARDENED, *_FETCH, *program)
         packs = self._repository.packs

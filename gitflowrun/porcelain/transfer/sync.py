@@ -46,6 +46,7 @@ from gitflowrun.errors import (
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.permissions import read_file, replace_file
 from gitflowrun.git.refs import RefUpdate
+from gitflowrun.git.transport import NOT_RECEIVED
 from gitflowrun.limits import (
     LOST_A_FETCH,
     LOST_AGAIN,
@@ -455,7 +456,7 @@ class Transfer:
         failed = dict.fromkeys(
             str(run.tip)
             for run, loss in lost.items()
-            if loss.reason not in {_NOT_TRIED, _LOST_BEFORE} and not _is_ours(loss.reason)
+            if loss.reason not in {_NOT_TRIED, _LOST_BEFORE} and not self._is_ours(loss.reason)
         )
         if failed:  # they are the last to be asked for again
             self._note_lost([*(oid for oid in known if oid not in failed), *failed])
@@ -467,7 +468,7 @@ class Transfer:
         for run in runs:
             if len(lost) < LOST_AGAIN and self._lost < LOST_A_FETCH:
                 if loss := self._fetch_batch([run]).get(run):
-                    lost[run] = Loss(loss.reason, for_good=not _is_ours(loss.reason))
+                    lost[run] = Loss(loss.reason, for_good=not self._is_ours(loss.reason))
             else:
                 lost[run] = Loss(_LOST_BEFORE, for_good=True)
         return lost
@@ -518,6 +519,11 @@ class Transfer:
         # Where nothing is wrong with the first half, the second one can't be had at once either.
         fetch = self._fetch_batch if lost or len(rest) == 1 else self._fetch_halves
         return lost | fetch(rest)
+
+    def _is_ours(self, message: str) -> bool:
+        """Whether a fetch may have failed because of us, so that nothing is known of what the remote has."""
+        signs = (*_HERE, NOT_RECEIVED) if self.repo.is_partial else _HERE
+        return any(sign in message for sign in signs)
 
     def _copy(self, runs: Sequence[RunTip]) -> None:
         # By object, as we saw it: git looks for each name among all names of the remote, which takes longer than to
@@ -601,11 +607,6 @@ class Transfer:
             up_to_date=frozenset(ref[len(layout.RUNS) :] for ref in self.up_to_date),
             trusted=self.trusted,
         )
-
-
-def _is_ours(message: str) -> bool:
-    """Whether a fetch may have failed because of us, so that nothing is known of what the remote has."""
-    return any(sign in message for sign in _HERE)
 
 
 def _batches(runs: Sequence[RunTip]) -> Iterator[Sequence[RunTip]]:

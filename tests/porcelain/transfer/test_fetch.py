@@ -18,8 +18,9 @@ from gitflowrun.porcelain.transfer.sync import Outcome, RemoteView, Transfer, fr
 from gitflowrun.runs.locks import Locks, LockState
 from gitflowrun.runs.runs import Status
 from tests.helpers.clones import add_tag, clone, get, ids, outcomes, refs, send, tags
+from tests.helpers.flows import linear_flow
 from tests.helpers.packs import blob, objects_dir, pack_store
-from tests.helpers.repos import GitRepo
+from tests.helpers.repos import GitRepo, make_repo
 from tests.helpers.runs import finished_task, make_run, open_repo, start_run, store_of
 
 if TYPE_CHECKING:
@@ -576,3 +577,26 @@ def test_a_state_that_was_made_here_and_lost_comes_back(ada: GitRepo, bob: GitRe
     ada.git("update-ref", ref, older)
     assert outcomes(get(ada)) == [Outcome.KEPT]
     assert ada.git("rev-parse", ref) == older
+
+
+@pytest.mark.parametrize("left_out", ["blob:none", "tree:0"])
+def test_runs_of_another_remote_in_a_partial_clone(tmp_path: Path, left_out: str) -> None:
+    """It leaves out what this clone takes for here, and was only promised; whole runs come, or are not called lost."""
+    first = make_repo(tmp_path / "first")
+    for name in ("uploadpack.allowFilter", "uploadpack.allowAnySHA1InWant"):
+        first.git("config", name, "true")
+    first.write("f.py", linear_flow("pass"))
+    first.write("data/x.txt", "of then")
+    first.commit()
+    assert first.flow("f.py", "run").code == 0
+    first.write("data/x.txt", "of now")
+    first.commit()
+    GitRepo(tmp_path).git("clone", "-q", "--mirror", str(first.path), "second")
+    GitRepo(tmp_path).git(
+        "clone", "-q", "--no-local", f"--filter={left_out}", f"file://{first.path}", "partial"
+    )
+    partial = GitRepo(tmp_path / "partial")
+    partial.git("remote", "add", "two", f"file://{tmp_path / 'second'}")
+    done = partial.call("fetch", "two")
+    assert (done.code, "update-ref -d" in done.out + done.err) == (0, False), done
+    assert partial.call("fsck", "F/1").code == 0
