@@ -454,9 +454,7 @@ class Transfer:
             lost |= self._fetch_batch(batch)
         lost |= self._ask_again(sorted(again, key=lambda run: turns[str(run.tip)]))
         failed = dict.fromkeys(
-            str(run.tip)
-            for run, loss in lost.items()
-            if loss.reason not in {_NOT_TRIED, _LOST_BEFORE} and not self._is_ours(loss.reason)
+            str(run.tip) for run, loss in lost.items() if self._is_theirs(loss.reason)
         )
         if failed:  # they are the last to be asked for again
             self._note_lost([*(oid for oid in known if oid not in failed), *failed])
@@ -468,7 +466,7 @@ class Transfer:
         for run in runs:
             if len(lost) < LOST_AGAIN and self._lost < LOST_A_FETCH:
                 if loss := self._fetch_batch([run]).get(run):
-                    lost[run] = Loss(loss.reason, for_good=not self._is_ours(loss.reason))
+                    lost[run] = Loss(loss.reason, for_good=self._is_theirs(loss.reason))
             else:
                 lost[run] = Loss(_LOST_BEFORE, for_good=True)
         return lost
@@ -520,10 +518,10 @@ class Transfer:
         fetch = self._fetch_batch if lost or len(rest) == 1 else self._fetch_halves
         return lost | fetch(rest)
 
-    def _is_ours(self, message: str) -> bool:
-        """Whether a fetch may have failed because of us, so that nothing is known of what the remote has."""
-        signs = (*_HERE, NOT_RECEIVED) if self.repo.is_partial else _HERE
-        return any(sign in message for sign in signs)
+    def _is_theirs(self, message: str) -> bool:
+        """Whether a fetch has failed for what the remote has, and not for a line that breaks, or because of us."""
+        signs = _ANSWERS if self.repo.is_partial else (*_ANSWERS, NOT_RECEIVED)
+        return any(it in message for it in signs) and not any(it in message for it in _HERE)
 
     def _copy(self, runs: Sequence[RunTip]) -> None:
         # By object, as we saw it: git looks for each name among all names of the remote, which takes longer than to

@@ -35,6 +35,9 @@ from tests.helpers.runs import open_repo
 UID, OTHER = Oid.from_hex("ab12cd3" + "4" * 33), Oid(b"o" * 20)
 LABEL = "0123456789abcdef"
 
+BAD = "did not receive expected object 4b825dc"
+"""What git says where a remote lacks something of a run."""
+
 
 def tip(name: str, oid: Oid = UID) -> RunTip:
     """`Flow/id` at a commit."""
@@ -327,15 +330,15 @@ def test_what_could_not_be_had_before_is_asked_for_last(
 ) -> None:
     """In turns, until a few can't be had again; who is asked for by name is not; our own faults are not noted."""
     monkeypatch.setattr(sync, "LOST_AGAIN", 1)
-    wrong = dict.fromkeys("abc", "bad")
+    wrong = dict.fromkeys("abc", BAD)
     runs = runs_of("abcd")
     first = transfer(repo, Server(**wrong))
-    assert first.fetch_copies(runs) == {run: Loss("bad", for_good=False) for run in runs[:3]}
+    assert first.fetch_copies(runs) == {run: Loss(BAD, for_good=False) for run in runs[:3]}
     server = Server(**wrong)
     lost = transfer(repo, server).fetch_copies(runs)
     assert server.asked == [["d"], ["a"]]
     later = Loss("it could not be had before, and was not asked for again", for_good=True)
-    assert lost == {runs[0]: Loss("bad", for_good=True), runs[1]: later, runs[2]: later}
+    assert lost == {runs[0]: Loss(BAD, for_good=True), runs[1]: later, runs[2]: later}
     server = Server(**{**wrong, "b": "error: No space left on device"})
     lost = transfer(repo, server).fetch_copies(runs, {runs[2].ref})
     assert server.asked == [["c", "d"], ["c"], ["d"], ["b"]]
@@ -349,14 +352,24 @@ def test_what_was_lost_before_is_not_asked_for_where_much_is_lost_now(
     repo: GitRepo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is told as what it is: lost for good, as far as anybody knows."""
-    runs, wrong = runs_of("ab"), dict.fromkeys("ab", "bad")
+    runs, wrong = runs_of("ab"), dict.fromkeys("ab", BAD)
     transfer(repo, Server(**wrong)).fetch_copies(runs[:1])
     monkeypatch.setattr(sync, "LOST_A_FETCH", 1)
     server = Server(**wrong)
     lost = transfer(repo, server).fetch_copies(runs)
     assert server.asked == [["b"]]
     later = Loss("it could not be had before, and was not asked for again", for_good=True)
-    assert lost == {runs[1]: Loss("bad", for_good=False), runs[0]: later}
+    assert lost == {runs[1]: Loss(BAD, for_good=False), runs[0]: later}
+
+
+@pytest.mark.parametrize(
+    "why", ["early EOF", "read error: Connection reset by peer", "invalid index-pack output"]
+)
+def test_a_line_that_breaks_is_no_fault_of_a_run(repo: GitRepo, why: str) -> None:
+    """However often it does: the run is refused each time, and never said to be no run."""
+    for _ in range(3):
+        lost = transfer(repo, Server(a=why)).fetch_copies(runs_of("a"))
+        assert list(lost.values()) == [Loss(why, for_good=False)]
 
 
 def test_names_that_no_run_has_are_nobodys() -> None:
@@ -375,10 +388,10 @@ def test_a_remote_of_which_much_is_lost_is_not_asked_on(
     monkeypatch.setattr(sync, "LOST_KEPT", 1)
     monkeypatch.setattr(sync, "REFS_A_FETCH", 1)
     runs = runs_of("abcd")
-    server = Server(**dict.fromkeys("abcd", "bad"))
+    server = Server(**dict.fromkeys("abcd", BAD))
     found = transfer(repo, server)
     lost = found.fetch_copies(runs)
-    assert [loss.reason for loss in lost.values()][:2] == ["bad", "bad"]
+    assert [loss.reason for loss in lost.values()][:2] == [BAD, BAD]
     assert {lost[run].reason.partition(",")[0] for run in runs[2:]} == {"not tried"}
     assert not any(loss.for_good for loss in lost.values())
     assert server.asked == [["a"], ["b"]]
