@@ -229,7 +229,7 @@ def invoke(
             raise KeyboardInterrupt from error
         except SystemExit as error:
             # What click makes of a broken pipe; anything else is of code of the user's, which the command has called.
-            if isinstance(error.__context__, OSError) and error.__context__.errno == errno.EPIPE:
+            if _raiser(error).partition(".")[0] == "click":
                 raise BrokenPipeError from None
             raise FlowError(
                 f"the flow's code has called sys.exit({error.code!r}), and ended what was to be done with it",
@@ -238,6 +238,14 @@ def invoke(
         return result if isinstance(result, int) else 0
 
     return exit_code_of(body, dialect)
+
+
+def _raiser(error: BaseException) -> str:
+    """The module that has raised an error."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "" if trace is None else str(trace.tb_frame.f_globals.get("__name__"))
 
 
 def _tell_usage(error: click.UsageError, dialect: Dialect, name: str) -> int:
