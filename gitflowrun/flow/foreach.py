@@ -16,7 +16,13 @@ from typing import Any
 
 MAX_VALUE_CHARS = 30
 """The length of an item's text, as in Metaflow."""
-_MAX_NESTING = 3  # deeper containers are shown by their own str()
+_DOTS: dict[type, str] = {
+    list: "[...]",
+    tuple: "(...)",
+    dict: "{...}",
+    set: "set(...)",
+    frozenset: "frozenset(...)",
+}
 
 _ITEMS = "_foreach_items_"
 
@@ -57,21 +63,41 @@ def item_at(items: Any, index: int) -> Any:
 def brief(value: object) -> str:
     """A value as text of at most MAX_VALUE_CHARS characters; of a large one no more than that is rendered."""
     try:
-        text = str(_shortened(value, 0))
+        text = str(_shortened(value, [MAX_VALUE_CHARS + 1], frozenset()))
     except Exception:  # noqa: BLE001  (a user's __str__ may raise anything, and this is only a label)
         text = f"<{type(value).__name__}>"
     return text[:MAX_VALUE_CHARS]
 
 
-def _shortened(value: Any, depth: int) -> Any:
-    """A value whose text begins like that of `value`: an item takes at least one character."""
+class _Rest:
+    """Stands for a container that is not rendered: it is beyond the text, or within itself."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return self._text
+
+
+def _shortened(value: Any, left: list[int], above: frozenset[int]) -> Any:
+    """A value whose text begins like that of `value`.
+
+    Args:
+        value: The value.
+        left: How many values may still be looked at: each takes at least one character, so a text of so many is whole.
+        above: The ids of the containers around it, in which Python shows itself as dots.
+    """
+    left[0] -= 1
     if type(value) in {str, bytes, bytearray}:
         return value[: MAX_VALUE_CHARS + 1]
-    if type(value) not in {list, tuple, set, frozenset, dict} or depth > _MAX_NESTING:
+    dots = _DOTS.get(type(value))
+    if dots is None:
         return value
+    if left[0] <= 0 or id(value) in above:
+        return _Rest(dots)
+    above |= {id(value)}
     head: Iterable[Any] = islice(value, MAX_VALUE_CHARS + 1)
     if isinstance(value, dict):
-        return {key: _shortened(value[key], depth + 1) for key in head}
-    if isinstance(value, (list, tuple)):
-        return type(value)([_shortened(item, depth + 1) for item in head])
-    return type(value)(head)
+        pairs = ((key, value[key]) for key in head)
+        return {_shortened(key, left, above): _shortened(item, left, above) for key, item in pairs}
+    return type(value)([_shortened(item, left, above) for item in head])

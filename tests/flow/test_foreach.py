@@ -468,6 +468,13 @@ def test_labels_are_short_however_large_the_item() -> None:
     assert len(brief(huge)) == 30
     assert brief("x" * 10**6) == "x" * 30
     assert brief(Rude()) == "<Rude>"
+    explodes: list[Any] = []
+    for _ in range(100):
+        explodes = [explodes, explodes]
+    assert brief(explodes) == "[" * 30
+    itself: list[Any] = [1]
+    itself.append(itself)
+    assert brief(itself) == str(itself)
 
 
 @given(
