@@ -68,10 +68,15 @@ def test_a_fifo_among_objects(repo: GitRepo) -> None:
     objects = repo.path / ".git" / "objects"
     index = objects / "pack" / f"pack-{'0' * 40}.idx"
     _pipe(index)
+    assert (
+        repo.runs("cat", "1/result", timeout=60).out == "1"
+    )  # git, too, passes over one without a pack
+    index.with_suffix(".pack").touch()
     done = repo.runs("cat", "1/result", timeout=60)
     assert done.code
     assert f"{index} is no regular file" in done.err
     index.unlink()
+    index.with_suffix(".pack").unlink()
     code = repo.git("ls-tree", "-r", "--object-only", "runs/MyFlow/1:code").split("\n")[0]
     loose = objects / code[:2] / code[2:]
     assert loose.exists()
