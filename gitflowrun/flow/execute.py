@@ -162,18 +162,22 @@ def execute_step(
     set_state(flow, state)
     if given:
         give(flow, given)
-    own = {
+    told = {**(facts or {}), **_own_facts(graph, task)}
+    with task_facts(told, graph.to_map):
+        hooks = _hooks(flow, state, graph, told, parents)
+        if hooks is None:
+            return _attempt(flow, state, parents, graph)
+        return _hooked_attempt(flow, state, parents, graph, hooks)
+
+
+def _own_facts(graph: FlowGraph, task: TaskName) -> dict[str, Any]:
+    """What `current` says of a task by its name and flow."""
+    return {
         "flow_name": graph.name,
         "step_name": task.step,
         "task_id": task.task,
         "parameter_names": list(graph.parameter_names),
     }
-    given = {**(facts or {}), **own}
-    with task_facts(given, graph.to_map):
-        hooks = _hooks(flow, state, graph, given, parents)
-        if hooks is None:
-            return _attempt(flow, state, parents, graph)
-        return _hooked_attempt(flow, state, parents, graph, hooks)
 
 
 def _attempt(

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import itertools
 import random
-import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -28,24 +26,22 @@ from tests.security.hostile import (
     unpack,
     values,
 )
-from tests.security.parts import DIRECTORY, FILE, GITLINK, LINK, Content, ObjectWriter, RunParts
+from tests.security.parts import (
+    DIRECTORY,
+    FILE,
+    GITLINK,
+    LINK,
+    Change,
+    Content,
+    ObjectWriter,
+    RunParts,
+    Variant,
+    set_part,
+)
+from tests.security.ref_variants import histories, refs, tags
 
 FieldPath = tuple[Any, ...]
-Change = Callable[[RunParts], None]
 _TASK = (b"start", b"1")
-
-
-@dataclass(frozen=True)
-class Variant:
-    """A forged run to be: what is wrong with it, and what makes it so.
-
-    Attributes:
-        label: For people, and for choosing the commands that look at it.
-        change: Changes the parts of a run that is otherwise right.
-    """
-
-    label: str
-    change: Change
 
 
 def variants(parts: RunParts, canaries: str) -> list[Variant]:
@@ -58,7 +54,7 @@ def variants(parts: RunParts, canaries: str) -> list[Variant]:
     fields = [info[::2], info[1::2], task[::3], task[1::3], task[2::3]]
     others = [
         _whole_records(parts, canaries), _times(parts, canaries), _messages(canaries), _entries(parts, canaries),
-        _attempts(parts, canaries), _not_kept(canaries), _code(canaries), _refs(parts, canaries), _tags(), _histories(),
+        _attempts(parts, canaries), _not_kept(canaries), _code(canaries), refs(parts, canaries), tags(), histories(),
         _payloads(parts, canaries), _flips(parts), _shapes(parts),
     ]  # fmt: skip
     families = [*fields, *[_spread(list(family)) for family in others]]
@@ -70,16 +66,6 @@ def _spread(family: list[Variant]) -> list[Variant]:
     """A family in an order whose beginning has something of everything."""
     random.Random(len(family)).shuffle(family)
     return family
-
-
-def _set(name: str, value: Any) -> Change:
-    """Give a part another content."""
-    return lambda parts: setattr(parts, name, value)
-
-
-def _refer(ref: str, what: str) -> Change:
-    """Have one more ref."""
-    return lambda parts: parts.refs.__setitem__(ref, what)
 
 
 def _text(name: bytes) -> str:
@@ -301,10 +287,10 @@ def _messages(canaries: str) -> Iterator[Variant]:
         label = f"{_text(name)}: {data[:24]!r}"
         yield Variant(label, _trailer(name, data))
     for data in given:
-        yield Variant(f"subject {data[:24]!r}", _set("subject", data))
+        yield Variant(f"subject {data[:24]!r}", set_part("subject", data))
         yield Variant(
             f"author {data[:24]!r}",
-            _set("who", data + b" <" + data + b"> 1795826217 +0000"),
+            set_part("who", data + b" <" + data + b"> 1795826217 +0000"),
         )
     for when in (
         b"-1 +0000",
@@ -314,7 +300,7 @@ def _messages(canaries: str) -> Iterator[Variant]:
         b"",
         b"18446744073709551615 -9959",
     ):
-        yield Variant(f"dated {when!r}", _set("who", b"M <m@x> " + when))
+        yield Variant(f"dated {when!r}", set_part("who", b"M <m@x> " + when))
     for name in _TRAILERS[:6]:
         yield Variant(f"no {_text(name)}", partial(_drop, name=name))
 
@@ -580,70 +566,6 @@ def _both(*changes: Change) -> Change:
     return change
 
 
-# ---- Refs, tags, histories ----
-
-
-def _refs(parts: RunParts, canaries: str) -> Iterator[Variant]:
-    """Runs under every form of name that git takes, and things that are no runs under the names of runs."""
-    flow, base = parts.flow, 70_000
-    forms = [
-        "refs/runs/{f}/{n}/x", "refs/runs/{f}/{n}-abcdef1", "refs/runs/{f}/{n}-{z}", "refs/runs/{f}/0{n}",
-        "refs/runs/{f}/-{n}",
-        "refs/runs/{f}/{n}-abc", "refs/runs/{f}/{n}000000000000000", "refs/runs/{f}/999999999999999999",
-        "refs/runs/{f}/" + "9" * 200, "refs/runs/{n}", "refs/runs/-{f}/{n}", "refs/runs/{f};touch/{n}",
-        "refs/runs/$(touch)/{n}", "refs/runs/{f}\u202e/{n}", "refs/runs/{f}\x80\x9b/{n}", "refs/runs/<b>x/{n}",
-        "refs/runs/__class__/{n}", "refs/runs/" + "x" * 240 + "/{n}", "refs/runs/{f}/a/b/c/{n}", "refs/runs/@{f}/{n}",
-        "refs/runs/@archive/{f}{n}", "refs/runs/@index/{n}", "refs/runs/@tags/{n}", "refs/runs/@trust/{n}",
-        "refs/runs-trash/1/{f}/{n}", "refs/runs-trash/{n}", "refs/runs-remotes/x/{f}/{n}",
-        "refs/runs-spin/{f}/{n}", "refs/runs-spin/{f}/0{n}", "refs/runs-spin/{n}", "refs/runs-spin/{f}/{n}/x",
-        "refs/runs-spin/{f}/" + "9" * 200, "refs/runs-spin/{f}/{n}-abcdef1", "refs/runs-spin/{f};touch/{n}",
-        "refs/runs-remotes/" + "0" * 64 + "/{f}/{n}", "refs/runs-trust/{n}", "refs/gitflowrun/{n}",
-        "refs/notes/runs{n}",
-        "refs/tags/runs/{f}/t/{n}-abcdef1", "refs/tags/runs/{f}/%1b%5b2J/{n}-abcdef1", "refs/tags/--output={n}",
-        "refs/replace/{z}", "refs/runs/%2e%2e/{n}", "refs/runs/{f}/{n}%00", "refs/runs/HEAD/{n}",
-        "refs/runs/{f}/HEAD{n}",
-        "refs/runs/٣/{n}", "refs/runs/{f}/٣{n}", "refs/runs/CON/{n}", "refs/runs/x.y/{n}", "refs/runs/{f}/{n}.pack",
-    ]  # fmt: skip
-    for index, form in enumerate(forms):
-        ref = form.format(f=flow, n=base + index, z=f"{base + index:040x}")
-        yield Variant(f"ref {ref[:60]!a}", _set("ref", ref))
-    for index, what in enumerate(("tree", "blob", "first")):
-        ref = f"refs/runs/{flow}/{base + 500 + index}"
-        yield Variant(f"{ref} is a {what}", _refer(ref, what))
-    for index, text in enumerate(texts(canaries)):
-        name = "".join([char for char in text if char.isprintable() and char not in " ~^:?*[\\{}"])
-        name = name[:80].strip("./-")
-        if name and not re.search(r"\.\.|//|/\.|\.lock$", name):
-            ref = f"refs/runs/{name}/{base + 600 + index}"
-            yield Variant(f"ref {ref[:60]!a}", _set("ref", ref))
-
-
-def _tags() -> Iterator[Variant]:
-    """Tags with names that decode to anything, on things that are no runs."""
-    names = ["plain", "%1b%5d0;OWNED%07", "%00", "%2e%2e", "%2F%2e%2e%2Fx", "%", "%zz", "%e2%80%ae", "%ff",
-    "%0a", "%3cscript%3e",
-             "%ed%a0%80", "a/b", "%61", "x" * 230, "--output=x", "%2Doutput", "user:ada", "latest",
-             "@latest", "1", "production"]  # fmt: skip
-    for name, what in itertools.product(names, ("first", "tip", "tree", "blob")):
-
-        def change(parts: RunParts, name: str = name, what: str = what) -> None:
-            parts.refs[f"refs/runs/@tags/{parts.flow}/{name}/{parts.number}"] = what
-            parts.refs[f"refs/tags/runs/{parts.flow}/{name}/{parts.number}-abcdef1"] = what
-
-        yield Variant(f"tag {name[:24]} on {what}", change)
-    for ref in ("{f}/t/1", "Other/t/{n}", "{f}/{n}", "{f}/t/0{n}", "{f}/t/{n}/x", "{f}/t/99{n}"):
-        yield Variant(f"tag ref {ref}", partial(_tag, form=ref))
-
-
-def _tag(parts: RunParts, form: str) -> None:
-    parts.refs["refs/runs/@tags/" + form.format(f=parts.flow, n=parts.number)] = "first"
-
-
-def _histories() -> Iterator[Variant]:
-    for what, weave in shapes.histories():
-        yield Variant(f"history: {what}", _set("weave", weave))
-
-
 # ---- Payloads and bytes ----
 
 _CODECS = (
@@ -729,7 +651,7 @@ def _flips(parts: RunParts) -> Iterator[Variant]:
     for turn in range(120):
         yield Variant(
             f"INFO with bits turned, {turn}",
-            _set("info", _flipped(pack(parts.info), random.Random(turn))),
+            set_part("info", _flipped(pack(parts.info), random.Random(turn))),
         )
         for key in sorted(parts.records):
             label = f"{_text(key[0])}/TASK with bits turned, {turn}"

@@ -224,3 +224,29 @@ def _blobs(repo: GitRepo, ref: str) -> list[tuple[TreePath, bytes, bytes]]:
         found.append((tuple(path.split(b"/")), head.split(b" ")[0], contents[:size]))
         contents = contents[size + 1 :]
     return found
+
+
+Change = Callable[[RunParts], None]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A forged run to be: what is wrong with it, and what makes it so.
+
+    Attributes:
+        label: For people, and for choosing the commands that look at it.
+        change: Changes the parts of a run that is otherwise right.
+    """
+
+    label: str
+    change: Change
+
+
+def set_part(name: str, value: Any) -> Change:
+    """Give a part another content."""
+    return lambda parts: setattr(parts, name, value)
+
+
+def refer(ref: str, what: str) -> Change:
+    """Have one more ref."""
+    return lambda parts: parts.refs.__setitem__(ref, what)

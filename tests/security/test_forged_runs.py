@@ -19,7 +19,7 @@ import pytest
 from gitflowrun.runs.layout import is_run_ref
 from tests.helpers.repos import GitRepo
 from tests.security.exerciser import Command, Done
-from tests.security.generator import Variant
+from tests.security.parts import Variant
 from tests.security.world import World, honest, placed, reading_commands
 
 A_BATCH = 50

@@ -18,8 +18,8 @@ import click
 from gitflowrun.cli.git_runs import verbs
 from tests.helpers.repos import ROOT, GitRepo, make_repo
 from tests.security.exerciser import Command, Done
-from tests.security.generator import Variant, variants
-from tests.security.parts import ObjectWriter, RunParts, take_apart
+from tests.security.generator import variants
+from tests.security.parts import ObjectWriter, RunParts, Variant, take_apart
 
 _EXERCISE = """
 import runpy, sys

@@ -283,12 +283,7 @@ def purge(
     refs = {name: oid for run in leaving for name, oid in run.refs().items()}
     refs |= {copy.tracking: copy.oid for copy in copies if copy.uid not in still}
     gone = [run for run in leaving if run.uid not in still]
-    lines = [RemovedRun(str(run.uid), str(run.tip), run.pathspec) for run in gone]
-    states = _states(repo, {it.tip: RunIdentity(it.flow, it.id, it.uid) for it in gone})
-    RemovedRuns(repo).add(
-        [*lines, *(_removed(copy) for copy in copies if copy.uid not in still)],
-        (RemovedRun(str(run.uid), str(it), f"{run.flow}/{run.id}") for it, run in states.items()),
-    )
+    _list_removed(repo, gone, [copy for copy in copies if copy.uid not in still])
     if leaving:
         RunIds(repo).mend()  # of numbers that came from elsewhere, refs alone tell till now
     reached("purge.listed")
@@ -313,6 +308,18 @@ def purge(
     names = tuple(dict.fromkeys(run.pathspec for run in leaving))
     kept = tuple(it for it in copies if it.uid not in still)
     return Purge(names, freed, kept, others, tuple(map(str, spins.ids)))
+
+
+def _list_removed(
+    repo: Repository, gone: Sequence[TrashedRun], copies: Sequence[RemoteCopy]
+) -> None:
+    """Have no fetch bring runs here again: they and their copies as they were, and each of their states."""
+    lines = [RemovedRun(str(run.uid), str(run.tip), run.pathspec) for run in gone]
+    states = _states(repo, {it.tip: RunIdentity(it.flow, it.id, it.uid) for it in gone})
+    RemovedRuns(repo).add(
+        [*lines, *map(_removed, copies)],
+        (RemovedRun(str(run.uid), str(it), f"{run.flow}/{run.id}") for it, run in states.items()),
+    )
 
 
 def find_runs(repo: Repository, words: Iterable[str]) -> tuple[list[StoredRun], list[TrashedRun]]:

@@ -184,16 +184,7 @@ class TaskRunner:
             iterations=launch.iterations,
             max_num_splits=context.max_num_splits,
             failure=launch.failure,
-            facts={
-                **self._facts,
-                "run_id": str(context.run.id),
-                "retry_count": launch.attempt,
-                "origin_run_id": context.origin_run_id,
-                "namespace": context.namespace or None,
-                "username": context.user,
-                "tags": set(context.tags),
-                "tempdir": context.tempdir,
-            },
+            facts=self._facts_of(launch),
             given=given,
         )
         if os.getpid() != process:
@@ -233,6 +224,20 @@ class TaskRunner:
             _exit_code(error),
             not_kept,
         )
+
+    def _facts_of(self, launch: Launch) -> dict[str, Any]:
+        """What `current` says of a task, but for its names."""
+        context = self.context
+        return {
+            **self._facts,
+            "run_id": str(context.run.id),
+            "retry_count": launch.attempt,
+            "origin_run_id": context.origin_run_id,
+            "namespace": context.namespace or None,
+            "username": context.user,
+            "tags": set(context.tags),
+            "tempdir": context.tempdir,
+        }
 
     def _encode(
         self, launch: Launch, outcome: StepOutcome
