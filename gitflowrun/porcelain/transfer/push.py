@@ -11,7 +11,8 @@ who fetches from one remote and pushes to another does not spread what anybody h
    other run there. Only runs of the same flow and number can be it; those whose newest state is not here are fetched
    into their tracking copies, for only their history says whether it is the same run.
 3. It is there: up to date, or to be moved forward, or ahead of us. It is not: it gets a free name. So does one that
-   was made here and that somebody else went on with there.
+   was made here and that somebody else went on with there. Where one that may be it could not be fetched, for reasons
+   that are not the remote's own, it is refused.
 4. Push, expecting every ref to be as seen. Where somebody was faster, begin again at 1.
 5. Note in the tracking copies what the remote now has.
 6. Merge the tags of these runs, one push or fetch of this clone at a time (`sending`); begin again there, too, where
@@ -155,11 +156,12 @@ def _some_failed(
 
 @frozen
 class _Plan:
-    """What is to become of a run on the remote, and what to push for it."""
+    """What is to become of a run on the remote, what to push for it, and whether it would go if more were known."""
 
     run: RunTip
     result: SyncedRun
     change: RefUpdate | None = None
+    is_unclear: bool = False
 
     @property
     def before(self) -> Oid | None:
@@ -205,6 +207,8 @@ class _Push(Transfer):
         self._notices: dict[str, None] = {}
         self._damaged: set[str] = set()
         self._uids: dict[Oid, Oid] = {}
+        self._unclear: dict[Oid, str] = {}
+        """Runs of ours, by tip, of which it can't be told whether one that is there is the same, and why."""
         self._failed: Counter[str] = Counter()
         self._held_back: set[object] = set()
         self._gone_there: set[str] = set()
@@ -320,7 +324,8 @@ class _Push(Transfer):
         """The plans but those to send what was not made here and is not trusted; it is said that there are such."""
         chosen, left = list[_Plan](), list[RunTip]()
         for plan in plans:
-            if plan.change is None or self.trust.trusts(plan.run.tip):
+            stays = plan.change is None and not plan.is_unclear
+            if stays or self.trust.trusts(plan.run.tip):
                 chosen.append(plan)
             else:
                 left.append(plan.run)
@@ -357,10 +362,17 @@ class _Push(Transfer):
         theirs = [mate for run in runs for mate in view.namesakes(run, self._uids[run.tip])]
         seen = set(self.tracking.seen.values())
         # What can't be read, because it is malformed or was just deleted, is not ours: its name is taken,
-        # that is all.
+        # that is all. Where the line broke, or we failed, nobody knows whose it is.
         apart = [mate for mate in theirs if mate.tip not in ours and str(mate.tip) not in seen]
         lost = self.fetch_copies([mate for mate in apart if not self.repo.objects.exists(mate.tip)])
         missing = {mate.tip for mate in lost}
+        unread = {mate: loss.reason for mate, loss in lost.items() if not self.is_theirs(loss)}
+        self._unclear = {
+            run.tip: f"whether {mate.flow}/{mate.id} there is this run can't be told: {unread[mate]}"
+            for run in runs
+            for mate in (view.namesakes(run, self._uids[run.tip]) if unread else ())
+            if mate in unread
+        }
         return History(self.repo.git, {*ours, *(mate.tip for mate in theirs)} - missing)
 
     def _plan_tags(self, view: RemoteView) -> _TagPlan:
@@ -535,11 +547,13 @@ class _Push(Transfer):
             apart = f"the remote has another continuation of it ({mate.tip.short})"
         if apart and not self._is_mine(run, uid):
             return _Plan(run, replace(result, reason=apart))
+        unclear = self._unclear.get(run.tip, "")
         # Where a name is free, and still can't be made: something is in its way that the remote does not show.
         avoided = [name for name, times in self._failed.items() if times > 1]
-        target = view.give_id(run, uid, avoided)
+        target = None if unclear else view.give_id(run, uid, avoided)
         if target is None:
-            return _Plan(run, replace(result, reason=_told_taken(view, run, self.remote)))
+            reason = unclear or _told_taken(view, run, self.remote)
+            return _Plan(run, replace(result, reason=reason), is_unclear=bool(unclear))
         change = RefUpdate(layout.run_ref(run.flow, target), run.tip, None)
         return _Plan(run, replace(result, target=target, outcome=Outcome.NEW, reason=apart), change)
 

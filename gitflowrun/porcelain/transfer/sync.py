@@ -77,10 +77,11 @@ _LOST_FILE = "lost"
 _NOT_TRIED = "not tried, as so many others could not be had; fetch again"
 _LOST_BEFORE = "it could not be had before, and was not asked for again"
 _HERE = (
-    "bad object refs/", "did not send all necessary objects",
+    "bad object refs/", "did not send all necessary objects", "died of signal", "ut of memory",
     *map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO, errno.EMFILE, errno.ENFILE)),
+    *map(os.strerror, (errno.ENOMEM, errno.EAGAIN)),
 )  # fmt: skip
-"""What git says where a fetch may have failed because of this repository or machine."""
+"""What git says where a fetch may have failed because of this repository or machine, or for now because of that one."""
 _THERE = ("fsck error", "over limit")
 """What git says where it has received what it does not take."""
 _ANSWERS = (*_THERE, "not our ref", "on the remote side", "pack-objects died")
@@ -454,7 +455,7 @@ class Transfer:
             lost |= self._fetch_batch(batch)
         lost |= self._ask_again(sorted(again, key=lambda run: turns[str(run.tip)]))
         failed = dict.fromkeys(
-            str(run.tip) for run, loss in lost.items() if self._is_theirs(loss.reason)
+            str(run.tip) for run, loss in lost.items() if self._says_theirs(loss.reason)
         )
         if failed:  # they are the last to be asked for again
             self._note_lost([*(oid for oid in known if oid not in failed), *failed])
@@ -466,7 +467,7 @@ class Transfer:
         for run in runs:
             if len(lost) < LOST_AGAIN and self._lost < LOST_A_FETCH:
                 if loss := self._fetch_batch([run]).get(run):
-                    lost[run] = Loss(loss.reason, for_good=self._is_theirs(loss.reason))
+                    lost[run] = Loss(loss.reason, for_good=self._says_theirs(loss.reason))
             else:
                 lost[run] = Loss(_LOST_BEFORE, for_good=True)
         return lost
@@ -518,7 +519,11 @@ class Transfer:
         fetch = self._fetch_batch if lost or len(rest) == 1 else self._fetch_halves
         return lost | fetch(rest)
 
-    def _is_theirs(self, message: str) -> bool:
+    def is_theirs(self, loss: Loss) -> bool:
+        """Whether a run could not be fetched for what the remote has."""
+        return loss.for_good or self._says_theirs(loss.reason)
+
+    def _says_theirs(self, message: str) -> bool:
         """Whether a fetch has failed for what the remote has, and not for a line that breaks, or because of us."""
         signs = _ANSWERS if self.repo.is_partial else (*_ANSWERS, NOT_RECEIVED)
         return any(it in message for it in signs) and not any(it in message for it in _HERE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
@@ -16,9 +17,10 @@ from gitflowrun.git.transport import PushResult, Remote
 from gitflowrun.limits import MAX_NOTICES, PUSH_ROUNDS
 from gitflowrun.porcelain.transfer.push import _Push, push
 from gitflowrun.porcelain.transfer.sync import Outcome, some
+from gitflowrun.runs.runs import Status
 from tests.helpers.clones import add_tag, ids, outcomes, refs, send, tags
 from tests.helpers.repos import GitRepo
-from tests.helpers.runs import make_run, open_repo
+from tests.helpers.runs import finished_task, make_run, open_repo, start_run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -247,3 +249,34 @@ def test_whose_run_it_is() -> None:
         pushing: Any = SimpleNamespace(trust=SimpleNamespace(made=made.__contains__))
         run: Any = SimpleNamespace(tip=tip)
         assert _Push._is_mine(pushing, run, uid) is bool(made)
+
+
+def test_a_line_that_breaks_makes_no_other_run_of_a_namesake(
+    ada: GitRepo, server: GitRepo, tmp_path: Path
+) -> None:
+    """It may be our run in a later state: ours is refused, the others go, and once the line holds it is known."""
+    with start_run(ada) as writer:
+        run = writer.identity
+        writer.commit([finished_task(run, "start/1")])
+        send(ada)
+        shutil.copytree(ada.path, tmp_path / "old")
+        writer.commit([], status=Status.DONE)
+    send(ada)
+    old = GitRepo(tmp_path / "old")
+    make_run(old)
+    calls, ssh = tmp_path / "calls", tmp_path / "ssh"
+    ssh.write_text(
+        f'#!/bin/sh\nshift\necho >>{calls}\n[ $(wc -l <{calls}) != 2 ] || exit 255\neval "$*"\n'
+    )
+    ssh.chmod(0o755)
+    old.git("config", "core.sshCommand", str(ssh))
+    old.git("config", "ssh.variant", "simple")
+    old.git("remote", "set-url", "origin", f"ssh://host{server.path}")
+    before = refs(server)
+    done = old.call("push", "origin")
+    assert done.code == 1
+    assert "whether MyFlow/1 there is this run can't be told: " in done.out + done.err
+    assert refs(server) == before | {"refs/runs/MyFlow/2": refs(old)["refs/runs/MyFlow/2"]}
+    done = old.call("push", "origin")
+    assert done.code == 0
+    assert {*refs(server)} == {*before, "refs/runs/MyFlow/2"}

@@ -17,6 +17,7 @@ from gitflowrun.porcelain.transfer import push
 from gitflowrun.porcelain.transfer.push import _Plan, _Push
 from gitflowrun.porcelain.transfer.sync import Outcome, RemoteView, RunTip, SyncedRun, TagKey
 from gitflowrun.runs.commit_message import RunState, Status, format_message
+from gitflowrun.values import replace
 
 UID, OTHER, TIP, LATER, OLD = (Oid(letter.encode() * 20) for letter in "untlo")
 SHORT = str(UID)[:7]
@@ -75,7 +76,7 @@ def pushing(made: Collection[Oid] = (), **fields: Any) -> Any:
     known = {
         "done": [], "trust": Trust(made), "_failed": Counter(), "_notices": {}, "_search": False,
         "_chooses": False, "_verify": True, "remote": SimpleNamespace(title="origin", name="origin"),
-        "_damaged": set(), "_held_back": set(),
+        "_damaged": set(), "_held_back": set(), "_unclear": {},
     }  # fmt: skip
     found.__dict__.update(known | fields)
     return found
@@ -135,6 +136,22 @@ def test_another_continuation_of_a_run(made: tuple[Oid, ...]) -> None:
         assert (plan.result.outcome, plan.result.target) == (Outcome.NEW, f"7-{SHORT}")
     else:
         assert (plan.result.outcome, plan.change) == (Outcome.REFUSED, None)
+
+
+def test_a_namesake_that_could_not_be_read() -> None:
+    """A run that it may be is not sent beside it; one that is there under another name is known all the same."""
+    unclear = {"_unclear": {TIP: "the line broke"}}
+    plan = pushing(**unclear)._plan(RUN, view(n7=OTHER), History())
+    assert (plan.result.outcome, plan.result.reason) == (Outcome.REFUSED, "the line broke")
+    assert (plan.result.target, plan.change, plan.is_unclear) == (None, None, True)
+    plan = pushing(**unclear)._plan(RUN, view(n7=OTHER, **{SUFFIXED: OLD}), History())
+    assert (plan.result.outcome, plan.is_unclear) == (Outcome.UPDATED, False)
+
+
+def test_a_run_of_others_whose_namesake_could_not_be_read_is_left() -> None:
+    """It would not have been sent in any case, and makes no push fail."""
+    refused = [replace(plan_of("A/1", oid=it, moves=False), is_unclear=True) for it in (TIP, OTHER)]
+    assert pushing((TIP,))._own(refused) == refused[:1]
 
 
 def test_names_that_can_not_be_made_are_avoided() -> None:

@@ -363,10 +363,18 @@ def test_what_was_lost_before_is_not_asked_for_where_much_is_lost_now(
 
 
 @pytest.mark.parametrize(
-    "why", ["early EOF", "read error: Connection reset by peer", "invalid index-pack output"]
+    "why",
+    [
+        "early EOF",
+        "read error: Connection reset by peer",
+        "invalid index-pack output",
+        "error: pack-objects died of signal 9\nfatal: possible repository corruption on the remote side.",
+        "remote: fatal: Out of memory, malloc failed\nfatal: possible corruption on the remote side.",
+        "remote: unable to create thread: Resource temporarily unavailable\non the remote side.",
+    ],
 )
 def test_a_line_that_breaks_is_no_fault_of_a_run(repo: GitRepo, why: str) -> None:
-    """However often it does: the run is refused each time, and never said to be no run."""
+    """Nor is a server that has no memory; however often: the run is refused each time, and never said to be no run."""
     for _ in range(3):
         lost = transfer(repo, Server(a=why)).fetch_copies(runs_of("a"))
         assert list(lost.values()) == [Loss(why, for_good=False)]
