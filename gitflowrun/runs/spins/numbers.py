@@ -40,14 +40,15 @@ class SpinIds:
             reserved.lock.release(remove=True)
 
     def _next(self) -> Reservation:
-        for number in count(self._highest() + 1):
+        for number in count(self.highest() + 1):
             spin = SpinId.of(number)
             lock = self._locks.run(spin)
             if lock.try_acquire():
                 return Reservation(spin, lock)
         raise AssertionError  # pragma: no cover  (numbers do not end)
 
-    def _highest(self) -> int:
+    def highest(self) -> int:
+        """The highest number that a spun task has; 0 without any."""
         names = map(layout.parse_spin_ref, self._repo.refs.below(layout.SPINS))
         highest = 0
         # Anybody's `git fetch` may have brought refs: one made-up number must not use up all.

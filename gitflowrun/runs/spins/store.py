@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING
 
+from gitflowrun.errors import GitflowrunError
 from gitflowrun.git.objects import Oid
 from gitflowrun.names import SpinId
 from gitflowrun.runs import layout
 from gitflowrun.runs.locks import Locks, LockState
-from gitflowrun.runs.lookup.listing import FIELDS, summary_of
+from gitflowrun.runs.lookup.listing import FIELDS, started_in, summary_of
 from gitflowrun.runs.lookup.run_summary import DamagedRun, RunSummary
 from gitflowrun.runs.runs import RunStore
+from gitflowrun.runs.spins.numbers import SpinIds
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
@@ -92,16 +95,36 @@ NO_SPINS = ExpiredSpins({}, (), ())
 
 
 def expired_spins(repo: Repository, seconds: float) -> ExpiredSpins:
-    """What was spun so long ago, but for the newest of all, which keeps its number from coming again, and what runs."""
-    spun = [*_spun(repo)]
-    newest = max((run.id.number for _, _, run in spun), default=0)
-    oldest, found = time.time() - seconds, []
+    """What was spun so long ago, but for the newest of all, which keeps its number from coming again, and what runs.
+
+    An age of no seconds takes all of these, by whatever clock they were made. Otherwise a clock that was behind takes
+    none: what seems to be older than its run, or than what was spun before it, is as old as that.
+    """
+    spun = sorted(_spun(repo), key=lambda row: row[2].id.number)
+    newest = SpinIds(
+        repo
+    ).highest()  # looked for last, so that what is spun meanwhile is none of these
+    now, before, found = time.time(), 0.0, []
     for row in spun:
         run = row[2]
-        started = run.state.started if isinstance(run, RunSummary) else 0.0
-        if run.id.number != newest and started <= oldest and not _is_running(repo, run):
+        started = started_in(run)
+        before = max(before, started if started <= now else 0.0)
+        made = max(started, before)
+        is_old = seconds <= 0 or (made <= now - seconds >= _origin_made(repo, run, now))
+        if run.id.number != newest and is_old and not _is_running(repo, run):
             found.append(row)
     return _going(found)
+
+
+def _origin_made(repo: Repository, run: RunSummary | DamagedRun, now: float) -> float:
+    """When the run was made of which a task was spun; 1970 where nobody knows, or by a clock that was ahead."""
+    if not isinstance(run, RunSummary):
+        return 0.0
+    made = 0.0
+    with contextlib.suppress(GitflowrunError, ValueError):  # without it, its own time counts
+        uid = Oid.from_hex(run.state.origin.rpartition(" ")[2])
+        made = float(repo.objects.commit(uid).committer.seconds)
+    return made if made <= now else 0.0
 
 
 def spins_of(repo: Repository, uids: Collection[Oid]) -> ExpiredSpins:

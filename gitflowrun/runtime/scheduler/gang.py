@@ -2,7 +2,8 @@
 
 What a node has done counts when all nodes have: until then it is held back. Where one fails that may be tried again,
 the others are ended, after a while in which they may end by themselves, and all of them are tried again. Where only
-its failure is still to be recorded (`@catch`), those that end well keep what they have done. Where neither is so, the
+its failure is still to be recorded (`@catch`), those that end well keep what they have done, and those that were lost
+with their zygote, which was not their fault, begin again. Where neither is so, the
 run ends, and what the others have done is kept with it.
 """
 
@@ -16,6 +17,7 @@ from gitflowrun.values import field, mutable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from gitflowrun.runtime.ipc.event_loop import Timer
     from gitflowrun.runtime.ipc.messages import Exited
     from gitflowrun.runtime.scheduler.attempt import Job, TaskAttempt
 
@@ -34,6 +36,7 @@ class Gang:
         fails: Whether a node has failed, so that some are to be tried again.
         begins_anew: Whether all are, those that succeed included.
         falls_back: Whether nodes do no more than record how they have failed: none of them needs another.
+        timer: Ends the nodes that go on though one has failed.
     """
 
     size: int
@@ -42,6 +45,7 @@ class Gang:
     fails: bool = False
     begins_anew: bool = False
     falls_back: bool = False
+    timer: Timer | None = None
 
     @property
     def has_ended(self) -> bool:

@@ -271,14 +271,14 @@ class Scheduler:
         jobs = []
         for attempt in lost:
             gang = self._gangs.of(attempt.job)
-            if (
-                gang is not None and gang.fails
-            ):  # it is tried again in any case, once all have ended
-                self._fail(attempt, Exited(attempt.serial, signal.SIGKILL, 0.0, 0), gang)
-                continue
-            jobs.append(attempt.job)
-            if gang is not None and not gang.falls_back:
+            if gang is not None and gang.fails:
+                if gang.begins_anew or attempt.killed:  # it is tried again in any case
+                    self._fail(attempt, Exited(attempt.serial, signal.SIGKILL, 0.0, 0), gang)
+                    continue
+                self._give_time(gang)  # it has not failed, and begins from nothing
+            elif gang is not None and not gang.falls_back:
                 jobs += [held.job for held, _ in gang.release()]
+            jobs.append(attempt.job)
         return sorted(
             jobs, key=lambda job: -(job.planned.index or 0)
         )  # those of gangs are put before others
@@ -442,7 +442,7 @@ class Scheduler:
         if not gang.fails:
             gang.fails = True
             gang.begins_anew = failed.number < self._retries_of(failed.job).own
-            self._loop.after(limits.GRACE, lambda: self._end_gang(gang, signal.SIGTERM))
+            self._give_time(gang)
             for done in gang.release() if gang.begins_anew else ():
                 self._fail(*done, gang)
         self._go_on(gang)
@@ -460,6 +460,12 @@ class Scheduler:
             return
         for done in held:
             self._succeed(*done)
+
+    def _give_time(self, gang: Gang) -> None:
+        """Let the nodes of a gang of which one has failed end by themselves for a while."""
+        if gang.timer is not None:
+            gang.timer.cancel()
+        gang.timer = self._loop.after(limits.GRACE, lambda: self._end_gang(gang, signal.SIGTERM))
 
     def _end_gang(self, gang: Gang, number: int) -> None:
         """End the nodes of a gang that go on though another has failed."""

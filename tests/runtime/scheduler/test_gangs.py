@@ -275,3 +275,39 @@ def test_nodes_of_a_lost_zygote_that_are_tried_again_anyway() -> None:
     assert lost
     runs = [(str(it.task), it.attempt) for it in bench.launched if it.task.step == "work"]
     assert runs == [(name, attempt) for attempt in (0, 1) for name in NODES]
+
+
+@pytest.mark.parametrize("was_ended", [False, True])
+def test_a_node_of_a_lost_zygote_has_not_failed_beside_one_that_has(
+    was_ended: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With `@catch` it begins again, and gets as long as the others had; one that was being ended has failed."""
+    monkeypatch.setattr(limits, "GRACE", 0.05 if was_ended else 0.3)
+    lost: list[Launch] = []
+
+    def answer(launch: Launch) -> Sequence[Step]:
+        if index(launch) == 1 and not launch.attempt:
+            return [Started(launch.serial, 7), Exited(launch.serial, 9, 0.1, 1)]
+        if index(launch) != 2 or launch.attempt:
+            return good(launch)
+        lost.append(launch)
+        if len(lost) > 1:
+            for step in good(launch):
+                bench.later(partial(bench.scheduler.deliver, step), 0.2)  # type: ignore[arg-type]
+            return []
+        if not was_ended:
+            bench.later(bench.scheduler.executor_lost, 0.2)
+        return [Started(launch.serial, 7)]
+
+    bench: Bench = Bench(answer, SHAPE, substitute=lambda: bench, retries={"work": Retries(0, 3)})
+    bench.kill = lambda *_: bench.later(bench.scheduler.executor_lost)  # type: ignore[method-assign]
+    assert bench.run() == (Status.DONE, None)
+    runs = [
+        (str(it.task), it.attempt, it.failure) for it in bench.launched if it.task.step == "work"
+    ]
+    first = [(name, 0, "") for name in NODES]
+    caught = (NODES[1], 1, "killed by SIGKILL")
+    if was_ended:
+        assert runs == [*first, caught, (NODES[2], 1, "another node of its gang failed")]
+    else:
+        assert runs == [*first, (NODES[2], 0, ""), caught]
