@@ -156,13 +156,6 @@ def try_decorators(flow_cls: type[Any]) -> None:
         mutation.try_decorators(flow_cls)
 
 
-def load_hooks(flow_cls: type[Any]) -> None:
-    """Import what calls the decorators of steps, where a flow has any: once, before tasks are forked."""
-    found = attached(flow_cls)
-    if found.steps or found.wrappers:
-        from gitflowrun.flow.decorators import task_hooks  # noqa: F401  (as said)
-
-
 def _initialise(flow_cls: Any, options: dict[str, Any], log: Callable[..., None]) -> None:
     found, graph = attached(flow_cls), FlowGraph.of(flow_cls)
     flow = flow_cls.__new__(flow_cls)

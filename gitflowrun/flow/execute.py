@@ -19,7 +19,7 @@ from __future__ import annotations
 import signal
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary, WeakSet
 
 from gitflowrun.errors import FlowError, InvalidNext
 from gitflowrun.flow.current import task_facts
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from gitflowrun.artifacts.reference import ArtifactRef
-    from gitflowrun.flow.decorators.task_hooks import TaskHooks
+    from gitflowrun.flow.decorators.task_hooks import StepHooks, TaskHooks
     from gitflowrun.flow.flowspec import FlowSpec
     from gitflowrun.names import TaskName
     from gitflowrun.runs.records import ForeachLevel, Metadatum, Transition
@@ -95,6 +95,7 @@ class StepOutcome:
 
 
 _prepared: WeakSet[type] = WeakSet()
+_hooks_of: WeakKeyDictionary[type, dict[str, StepHooks]] = WeakKeyDictionary()
 
 
 def prepare(flow_cls: type[FlowSpec]) -> FlowGraph:
@@ -108,6 +109,20 @@ def prepare(flow_cls: type[FlowSpec]) -> FlowGraph:
         prepare_members(flow_cls)
         _prepared.add(flow_cls)
     return graph
+
+
+def prepare_hooks(flow_cls: type[FlowSpec]) -> None:
+    """Do once per process what the decorators of steps need, when all are there.
+
+    Raises:
+        DecoratorError: a decorator does not say how often its step is tried again.
+    """
+    found = attached(flow_cls)
+    steps = found.steps.keys() | found.wrappers.keys()
+    if steps:
+        from gitflowrun.flow.decorators.task_hooks import StepHooks  # few flows have any
+
+        _hooks_of[flow_cls] = {step: StepHooks(found.of_step(step)) for step in steps}
 
 
 def execute_step(
@@ -204,7 +219,8 @@ def _hooks(
     decorators, wrappers = found.of_step(step), found.wrappers.get(step, [])
     if not decorators and not wrappers:
         return None
-    from gitflowrun.flow.decorators.task_hooks import TaskHooks  # few steps have decorators
+    if step not in _hooks_of.get(type(flow), ()):
+        prepare_hooks(type(flow))
 
     run, attempt = str(facts.get("run_id")), int(facts.get("retry_count") or 0)
     before = parents or [it for it in (state.parameters,) if it is not None]
@@ -212,8 +228,7 @@ def _hooks(
     inner = state.frames[-1] if state.frames else None
     index = inner.index if inner else None
     control = ("ubf_task" if index else "ubf_control") if inner and inner.is_gang else None
-    return TaskHooks(
-        decorators,
+    return _hooks_of[type(flow)][step].at_work(
         wrappers,
         flow,
         graph,

@@ -15,7 +15,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.flow.decorators.attempts import user_retries
-from gitflowrun.flow.decorators.base import StepCommand
+from gitflowrun.flow.decorators.base import StepCommand, StepDecorator
 from gitflowrun.flow.task_state import state_of
 from gitflowrun.flow.user_decorators.wrapped_step import WrappedStep
 from gitflowrun.runs.records import Metadatum, Transition
@@ -24,9 +24,13 @@ from gitflowrun.values import field, mutable
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from gitflowrun.flow.decorators.base import StepDecorator
     from gitflowrun.flow.graph import FlowGraph
     from gitflowrun.flow.user_decorators.user_step import UserStepDecorator
+
+_HOOKS = (
+    "runtime_task_created", "runtime_step_cli", "task_pre_step", "task_decorate", "task_post_step", "task_exception",
+    "task_finished",
+)  # fmt: skip
 
 
 class MetaDatum:
@@ -85,11 +89,44 @@ class TaskMetadata:
             self.entries.append(entry)
 
 
+class StepHooks:
+    """Which decorators of a step override which hooks: found once, before its tasks are forked.
+
+    Args:
+        decorators: The decorators, the lowest first.
+
+    Attributes:
+        retries: How often the step is tried again when it fails.
+
+    Raises:
+        DecoratorError: one does not say how often.
+    """
+
+    def __init__(self, decorators: Sequence[StepDecorator]) -> None:
+        self.retries = user_retries(decorators)
+        self._overriding = {
+            hook: [it for it in decorators if _overrides(it, hook)] for hook in _HOOKS
+        }
+
+    def __getitem__(self, hook: str) -> Sequence[StepDecorator]:
+        """The decorators to call for a hook."""
+        return self._overriding[hook]
+
+    def at_work(self, *args: Any) -> TaskHooks:
+        """They at one attempt of a task; the arguments are those of `TaskHooks` after the first."""
+        return TaskHooks(self, *args)
+
+
+def _overrides(decorator: StepDecorator, hook: str) -> bool:
+    own = getattr(getattr(decorator, hook), "__func__", None)
+    return own is not getattr(StepDecorator, hook)
+
+
 class TaskHooks:
     """The decorators of a step at work on one attempt of a task.
 
     Args:
-        decorators: The decorators, the lowest first.
+        hooks: The decorators by what they override.
         wrappers: Those that users have written, which are around the step itself, likewise.
         flow: The flow object of the task.
         graph: The flow's graph.
@@ -107,7 +144,7 @@ class TaskHooks:
 
     def __init__(
         self,
-        decorators: Sequence[StepDecorator],
+        hooks: StepHooks,
         wrappers: Sequence[UserStepDecorator],
         flow: Any,
         graph: FlowGraph,
@@ -120,14 +157,14 @@ class TaskHooks:
         ubf_context: str | None = None,
     ) -> None:
         self._ubf_context = ubf_context
-        self._decorators = decorators
+        self._hooks = hooks
         self._wrappers = wrappers
         self._flow = flow
         self._graph = graph
         self._step = step
         self._run = run
         self._task = task
-        self._counts = attempt, user_retries(decorators)
+        self._counts = attempt, hooks.retries
         self._index = index
         self._inputs = inputs
         self._before: dict[str, str | None] = {}
@@ -135,20 +172,24 @@ class TaskHooks:
 
     def set_environment(self) -> None:
         """Let the decorators change the process' environment before anything else of the task."""
-        command = StepCommand(commands=["step"], command_args=[self._step])
-        for it in self._decorators:
-            if not self._counts[0]:  # a further attempt is of the same task
-                is_cloned = False
+        if not self._counts[0]:  # a further attempt is of the same task
+            is_cloned = False
+            for it in self._hooks["runtime_task_created"]:
                 it.runtime_task_created(
                     None, self._task, self._index, self._inputs, is_cloned, self._ubf_context
                 )
+        if not self._hooks["runtime_step_cli"]:
+            return
+        command = StepCommand(commands=["step"], command_args=[self._step])
+        for it in self._hooks["runtime_step_cli"]:
             it.runtime_step_cli(command, *self._counts, self._ubf_context)
-        self._before = {name: os.environ.get(name) for name in command.env}
-        os.environ.update({name: str(value) for name, value in command.env.items()})
+        for name, value in command.env.items():
+            self._before[name] = os.environ.get(name)
+            os.environ[name] = str(value)
 
     def before(self, inputs: Any = None) -> None:
         """Act before the step; a join's inputs are passed."""
-        for it in self._decorators:
+        for it in self._hooks["task_pre_step"]:
             it.task_pre_step(
                 self._step, None, self.metadata, self._run, self._task, self._flow, self._graph,
                 *self._counts, self._ubf_context, inputs,
@@ -156,7 +197,7 @@ class TaskHooks:
 
     def around(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """The function to call in place of a step's."""
-        for it in self._decorators:
+        for it in self._hooks["task_decorate"]:
             function = it.task_decorate(
                 function, self._flow, self._graph, *self._counts, self._ubf_context
             )
@@ -167,13 +208,13 @@ class TaskHooks:
 
     def after(self) -> None:
         """Act after a step that has returned."""
-        for it in self._decorators:
+        for it in self._hooks["task_post_step"]:
             it.task_post_step(self._step, self._flow, self._graph, *self._counts)
 
     def handle(self, error: BaseException) -> bool:
         """Act on an error; whether the task counts as done nevertheless."""
         where = (self._step, self._flow, self._graph, *self._counts)
-        handled = [it.task_exception(error, *where) for it in self._decorators]
+        handled = [it.task_exception(error, *where) for it in self._hooks["task_exception"]]
         state, said = state_of(self._flow), vars(self._flow).pop("_transition", None)
         # Where Metaflow's own decorators say what follows a step that has not come to its `self.next`.
         if isinstance(said, tuple) and state is not None and state.transition is None:
@@ -182,7 +223,7 @@ class TaskHooks:
 
     def finish(self, *, is_ok: bool) -> None:
         """Act at the end of the attempt, and give the environment back: the next task may run in this process."""
-        for it in self._decorators:
+        for it in self._hooks["task_finished"]:
             it.task_finished(self._step, self._flow, self._graph, is_ok, *self._counts)
         for name, value in self._before.items():
             if value is None:

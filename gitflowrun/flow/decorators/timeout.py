@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import signal
+import _signal  # type: ignore[import-not-found]  # `signal` makes enums of what it takes and returns
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.errors import DecoratorError, TimeoutException
@@ -55,8 +55,8 @@ class TimeoutDecorator(StepDecorator):
         def ring(_number: int, _frame: FrameType | None) -> None:
             raise TimeoutException(f"step {step_name!r} took longer than {self._words()}")
 
-        self._before = signal.signal(signal.SIGALRM, ring)
-        signal.setitimer(signal.ITIMER_REAL, min(self._limit, _LONGEST))
+        self._before = _signal.signal(_signal.SIGALRM, ring)
+        _signal.setitimer(_signal.ITIMER_REAL, min(self._limit, _LONGEST))
 
     def task_post_step(self, *_: Any) -> None:
         """Stop the clock."""
@@ -67,9 +67,9 @@ class TimeoutDecorator(StepDecorator):
         self._stop()
 
     def _stop(self) -> None:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        _signal.setitimer(_signal.ITIMER_REAL, 0)
         if self._before is not None:
-            signal.signal(signal.SIGALRM, self._before)
+            _signal.signal(_signal.SIGALRM, self._before)
             self._before = None
 
     def _words(self) -> str:

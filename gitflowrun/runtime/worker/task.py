@@ -32,8 +32,8 @@ from gitflowrun.errors import (
     UntrustedArtifact,
 )
 from gitflowrun.failpoints import reached
-from gitflowrun.flow.definition import complete, facts_of, load_hooks
-from gitflowrun.flow.execute import StepOutcome, execute_step
+from gitflowrun.flow.definition import complete, facts_of
+from gitflowrun.flow.execute import StepOutcome, execute_step, prepare_hooks
 from gitflowrun.flow.foreach import items_artifact
 from gitflowrun.flow.task_state import ArtifactSource
 from gitflowrun.git.objects import ObjectType, tree_oids
@@ -113,7 +113,7 @@ class TaskRunner:
                     only=context.only_step,
                 )  # fmt: skip
             self._facts = facts_of(flow_cls)
-            load_hooks(flow_cls)
+            prepare_hooks(flow_cls)
         except Exception as error:  # noqa: BLE001  (a user's decorator may raise anything, and each task should say it)
             self._incomplete = error
 

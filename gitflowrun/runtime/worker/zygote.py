@@ -12,23 +12,12 @@ child would otherwise copy all of them (144 ms instead of 17).
 
 Children die with the zygote. Only the zygote signals tasks: it has not reaped them yet, so the kernel can't have
 reused their numbers.
-
-The warm-up imports and computes what every task would do for itself. Whatever Python does for the first time in a
-process changes memory: modules, caches, the bytecode it adapts to the types it meets. In a fork each of these writes
-copies a page, which takes longer than the work itself.
-So the zygote runs a task of its own, in memory: it stores and fetches nothing, starts no thread and opens no
-file, and nothing of the user's code runs in it. Codecs of libraries that the flow has loaded are imported, but
-not used.
-
-One round costs 20 ms and saves each task as much. Twelve rounds cost 5 ms more; they and the codecs that
-only some values need pay off where a foreach makes many tasks.
 """
 
 from __future__ import annotations
 
 import contextlib
 import gc
-import importlib
 import operator
 import os
 import select
@@ -38,15 +27,9 @@ import warnings
 from typing import TYPE_CHECKING, NoReturn
 
 from gitflowrun import limits
-from gitflowrun.artifacts import codecs
-from gitflowrun.artifacts.reference import ArtifactRef, Chunk
-from gitflowrun.flow import FlowSpec, step
+from gitflowrun.flow.decorators.attached import attached
 from gitflowrun.flow.execute import prepare
 from gitflowrun.flow.members import parameters_of
-from gitflowrun.git.objects import NULL_OID, Oid
-from gitflowrun.msgpack import pack_message, unpack_message
-from gitflowrun.names import PARAMETERS_STEP, Digest, RunId, TaskName
-from gitflowrun.runs.records import ForeachLevel, RunIdentity, TaskRecord
 from gitflowrun.runtime.ipc import process
 from gitflowrun.runtime.ipc.channel import EXITED, LAUNCH_ITEM, STARTED, read_datagram
 from gitflowrun.runtime.ipc.messages import (
@@ -55,98 +38,16 @@ from gitflowrun.runtime.ipc.messages import (
     LaunchFailed,
     LaunchItem,
     Message,
-    Parent,
     RunContext,
-    encode,
-    parse,
 )
 from gitflowrun.runtime.worker.task import TaskRunner
 from gitflowrun.runtime.worker.task_process import run_task, set_environment
+from gitflowrun.runtime.worker.warm_up import warm_up
 
 if TYPE_CHECKING:
+    from gitflowrun.flow import FlowSpec
     from gitflowrun.runtime.ipc.channel import Channel
     from gitflowrun.runtime.worker.program_end import ProgramEnd
-
-_CODECS = {"numpy": "numpy", "pandas": "pandas", "polars": "polars", "pyarrow": "arrow"}
-_SAMPLE = ({"a": [1, 2.5, None, True, b"b", (1 << 70, {2})]}, "text", b"bytes")
-
-
-class _Sample(FlowSpec):
-    """A flow whose middle step is run."""
-
-    factor = 2
-
-    @step
-    def start(self) -> None:
-        self.items = [1, 2]
-        self.next(self.work, foreach="items")
-
-    @step
-    def work(self) -> None:
-        self.x = self.input * self.factor
-        self.text = "x"
-        self.next(self.join)
-
-    @step
-    def join(self, inputs: object) -> None:  # noqa: ARG002  (what makes it a join)
-        self.next(self.end)
-
-    @step
-    def end(self) -> None:
-        pass
-
-
-def warm_up(rounds: int) -> None:
-    """Import and run what tasks will need. What can't be imported is left to them.
-
-    Args:
-        rounds: How often a task is run: once for a few tasks, more often for many of one step.
-    """
-    used = [codec for library, codec in _CODECS.items() if library in sys.modules]
-    if rounds > 1:
-        used.append("pickle")
-    for name in ("flow.merge", *(f"artifacts.codecs.{codec}" for codec in used)):
-        with contextlib.suppress(ImportError):
-            importlib.import_module(f"gitflowrun.{name}")
-    for value in _SAMPLE:
-        made = codecs.encode(value)
-        codecs.decode(made.codec, made.payload(), trusted=True)
-    run = RunIdentity("Sample", RunId("1"), NULL_OID)
-    records = [
-        TaskRecord(TaskName.parse(task), run, artifacts={name: _ref(name, task)})
-        for task, name in ((f"{PARAMETERS_STEP}/0", "factor"), ("start/1", "items"))
-    ]
-    parameters, start = (
-        Parent(record.name, Oid(bytes([number]) * Oid.SIZE))
-        for number, record in enumerate(records)
-    )
-    context = RunContext(
-        run, None, "", None, (), "/", "/", "/", "", 0.0, "", "fast", None, frozenset(), 9, ".", {},
-        parameters,
-    )  # fmt: skip
-    runner = TaskRunner(_Sample, context)
-    for parent, record in zip((parameters, start), records, strict=True):
-        runner.keep_record(parent, record)
-    frames = (ForeachLevel("start", "items", 2, 0, "1"),)
-    launch = Launch(1, TaskName("work", "2"), 0, frames, (start,))
-    for _ in range(rounds):
-        found = _sent(launch)
-        assert isinstance(found, Launch)
-        runner.preload(_ref("items", "start/1"), [1, 2])
-        runner.preload(_ref("factor", f"{PARAMETERS_STEP}/0"), 2)
-        _sent(runner.run(found, process.tell))
-
-
-def _ref(name: str, task: str) -> ArtifactRef:
-    digest = Digest(name.encode().ljust(Digest.SIZE))
-    chunk = Chunk(digest, NULL_OID, 1)
-    return ArtifactRef(digest, 1, "plain/1", "builtins.int", (chunk,), TaskName.parse(task))
-
-
-def _sent(message: Message) -> Message:
-    """A message as it arrives at the other end of a channel."""
-    return parse(unpack_message(pack_message(encode(message))))
-
 
 _LAUNCH_ITEM = ord("L")
 _FOR_THE_RUN = (signal.SIGTERM, signal.SIGHUP)
@@ -204,7 +105,9 @@ class _Zygote:
         # The pipe wakes `poll`; Python also needs a handler, and one that is no Python code costs least.
         signal.signal(signal.SIGCHLD, operator.is_)
         graph = prepare(flow_cls)
-        warm_up(limits.WARM_UP_ROUNDS if any(node.type == "foreach" for node in graph) else 1)  # 1
+        is_wide = any(node.type == "foreach" for node in graph)
+        has_decorators = bool(attached(flow_cls).steps)
+        warm_up(limits.WARM_UP_ROUNDS if is_wide else 1, has_decorators=has_decorators)  # 1
         warnings.filterwarnings("ignore", message=".*fork", category=DeprecationWarning)
 
     def loop(self) -> None:

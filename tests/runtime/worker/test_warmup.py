@@ -6,18 +6,21 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from tests.helpers.repos import ROOT
 
 
-def test_a_warm_up_leaves_nothing_to_import_and_nothing_behind() -> None:
+@pytest.mark.parametrize("has_decorators", [False, True])
+def test_a_warm_up_leaves_nothing_to_import_and_nothing_behind(has_decorators: bool) -> None:
     """What the zygote has done before its first fork starts no thread and keeps heavy modules out."""
     code = (
         "import os, sys, time\n"
         "from gitflowrun.runtime.worker import zygote\n"
-        "from gitflowrun.runtime.worker.zygote import warm_up\n"
-        "warm_up(12)\n"
+        "from gitflowrun.runtime.worker.warm_up import warm_up\n"
+        f"warm_up(12, has_decorators={has_decorators})\n"
         "loaded, files = set(sys.modules), len(os.listdir('/proc/self/fd'))\n"
-        "warm_up(12)\n"
+        f"warm_up(12, has_decorators={has_decorators})\n"
         "assert set(sys.modules) == loaded, set(sys.modules) - loaded\n"
         "assert len(os.listdir('/proc/self/fd')) == files\n"
         "assert len(os.listdir('/proc/self/task')) == 1\n"
