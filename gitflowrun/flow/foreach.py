@@ -60,13 +60,13 @@ def item_at(items: Any, index: int) -> Any:
     return next(islice(iter(items), index, None))
 
 
-def brief(value: object) -> str:
-    """A value as text of at most MAX_VALUE_CHARS characters; of a large one no more than that is rendered."""
+def brief(value: object, most: int = MAX_VALUE_CHARS) -> str:
+    """A value as text of at most so many characters; of a large one no more than that is rendered."""
     try:
-        text = str(_shortened(value, [MAX_VALUE_CHARS + 1], frozenset()))
+        text = str(_shortened(value, [most + 1], frozenset(), most + 1))
     except Exception:  # noqa: BLE001  (a user's __str__ may raise anything, and this is only a label)
         text = f"<{type(value).__name__}>"
-    return text[:MAX_VALUE_CHARS]
+    return text[:most]
 
 
 class _Rest:
@@ -79,25 +79,29 @@ class _Rest:
         return self._text
 
 
-def _shortened(value: Any, left: list[int], above: frozenset[int]) -> Any:
+def _shortened(value: Any, left: list[int], above: frozenset[int], most: int) -> Any:
     """A value whose text begins like that of `value`.
 
     Args:
         value: The value.
         left: How many values may still be looked at: each takes at least one character, so a text of so many is whole.
         above: The ids of the containers around it, in which Python shows itself as dots.
+        most: How many characters of a string, and items of a container, are taken.
     """
     left[0] -= 1
     if type(value) in {str, bytes, bytearray}:
-        return value[: MAX_VALUE_CHARS + 1]
+        return value[:most]
     dots = _DOTS.get(type(value))
     if dots is None:
         return value
     if left[0] <= 0 or id(value) in above:
         return _Rest(dots)
     above |= {id(value)}
-    head: Iterable[Any] = islice(value, MAX_VALUE_CHARS + 1)
+    head: Iterable[Any] = islice(value, most)
     if isinstance(value, dict):
         pairs = ((key, value[key]) for key in head)
-        return {_shortened(key, left, above): _shortened(item, left, above) for key, item in pairs}
-    return type(value)([_shortened(item, left, above) for item in head])
+        return {
+            _shortened(key, left, above, most): _shortened(item, left, above, most)
+            for key, item in pairs
+        }
+    return type(value)([_shortened(item, left, above, most) for item in head])

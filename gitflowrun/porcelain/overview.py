@@ -25,7 +25,7 @@ from gitflowrun.porcelain.notes import Notes
 from gitflowrun.porcelain.parts import final_artifacts, is_private
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.live import observe
-from gitflowrun.runs.records import RunInfo, other_code
+from gitflowrun.runs.records import RunInfo, other_code, parameter_options
 from gitflowrun.runs.trust import Trust
 from gitflowrun.values import frozen
 
@@ -118,6 +118,7 @@ class TaskOverview:
         origin: The run that executed it, if this run adopted it.
         other_code: Files whose code it ran and that the snapshot has not so, and what is known of each.
         not_kept: The names of what it has set or inherited and nobody stored: of a spun task.
+        given: The values that were put in the place of inherited ones, as texts: of a spun task.
         artifacts: What it made, and what it inherited.
     """
 
@@ -138,6 +139,7 @@ class TaskOverview:
     origin: str | None
     other_code: Mapping[str, str]
     not_kept: tuple[str, ...]
+    given: Mapping[str, str]
     artifacts: tuple[ArtifactRow, ...]
 
 
@@ -208,7 +210,9 @@ class CodeState:
 class RunOverview:
     """A run; `note` is the git note on it, `signed_by` what it says itself of its signature, if it has one.
 
-    `configs` says of each config where it came from. Of tasks whose records are damaged or too large to be read,
+    `configs` says of each config where it came from. Of a spun task that was given other values `given` has these, and
+    `given_by` the file that they are from; `parameters` are what the task had, or, as it ended before that was known,
+    those of its origin. Of tasks whose records are damaged or too large to be read,
     `unreadable` has the first twenty; `failures` has the first hundred. Where INFO, the history or the list of steps
     is damaged, the status is `DAMAGED`, `unreadable` says why, and what only they tell is empty.
     """
@@ -228,6 +232,8 @@ class RunOverview:
     origin: str | None
     parameters: Mapping[str, str]
     configs: Mapping[str, str]
+    given: Mapping[str, str]
+    given_by: str | None
     code: CodeState
     versions: Mapping[str, str]
     platform: str
@@ -264,8 +270,10 @@ def run_overview(run: StoredRun, tags: tuple[str, ...]) -> RunOverview:
         tags=tags,
         system_tags=info.system_tags,
         origin=f"{origin.kind} {origin.run.pathspec}" if origin else None,
-        parameters=dict(info.parameters),
+        parameters=_as_given(info, tally.given),
         configs=_configs(info.environment.get("configs")),
+        given=tally.given,
+        given_by=str(info.environment.get("artifacts_module") or "") or None,
         code=_code(
             info,
             tally.other_code,
@@ -279,6 +287,13 @@ def run_overview(run: StoredRun, tags: tuple[str, ...]) -> RunOverview:
         unreadable=(*lost, *tally.unreadable),
         artifacts=result_rows(run, _final_artifacts(run)),
     )
+
+
+def _as_given(info: RunInfo, given: Mapping[str, str]) -> dict[str, str]:
+    """The parameters of a run, with those values that a spun task had instead."""
+    options = parameter_options(info.graph) if given else {}
+    instead = {options[name]: text for name, text in given.items() if name in options}
+    return {name: instead.get(name, text) for name, text in info.parameters.items()}
 
 
 def _info(run: StoredRun, lost: list[Failure]) -> RunInfo:
@@ -370,6 +385,7 @@ def task_overview(task: StoredTask) -> TaskOverview:
         origin=record.run.pathspec if adopted else None,
         other_code=dict(record.other_code),
         not_kept=record.not_kept,
+        given=dict(record.given),
         artifacts=result_rows(task.run, record.artifacts),
     )
 
@@ -395,6 +411,7 @@ class _Tally:
         self.steps: list[StepOverview] = []
         self.failures: list[Failure] = []
         self.unreadable: list[Failure] = []
+        self.given: dict[str, str] = {}
         self._run = run
         self._uid = uid
         self._end = time.process_time() + TASKS_SECONDS
@@ -433,6 +450,7 @@ class _Tally:
                     error_text = record.attempts[-1].error or "failed"
                     self.failures.append(Failure(str(record.name), error_text))
             if record.run.uid == self._uid:
+                self.given |= record.given
                 started = min([started, *(it.started for it in record.attempts)])
                 finished = max([finished, *(it.finished for it in record.attempts)])
             else:

@@ -168,6 +168,7 @@ class TaskRecord:
         other_code: Files whose code it ran and that the snapshot has not so, and what is known of each.
         again: Whether its last attempt failed and another one was to follow, unless the run ended before.
         not_kept: The names of what it has set and nobody has stored: of a spun task.
+        given: The values that the user has put in the place of inherited ones, as texts: of a spun task.
         extra: Fields of a newer schema, kept as they are.
     """
 
@@ -183,6 +184,7 @@ class TaskRecord:
     again: bool = False
     iterations: tuple[int, ...] = ()
     not_kept: tuple[str, ...] = ()
+    given: Mapping[str, str] = field(default_factory=dict)
     extra: Map = field(default_factory=dict)
 
     @property
@@ -372,8 +374,9 @@ TASK = MapSchema(
         "again": FLAG,
         "iterations": many(COUNT),
         "not_kept": TEXTS,
+        "given": TEXT_MAP,
     },
-    sparse=("other_code", "again", "iterations", "not_kept"),
+    sparse=("other_code", "again", "iterations", "not_kept", "given"),
     keys={"frames": "foreach"},
     version=SCHEMA,
     upgrade=_upgrade_task,

@@ -54,8 +54,8 @@ def variants(parts: RunParts, canaries: str) -> list[Variant]:
     fields = [info[::2], info[1::2], task[::3], task[1::3], task[2::3]]
     others = [
         _whole_records(parts, canaries), _times(parts, canaries), _messages(canaries), _entries(parts, canaries),
-        _attempts(parts, canaries), _not_kept(canaries), _code(canaries), refs(parts, canaries), tags(), histories(),
-        _payloads(parts, canaries), _flips(parts), _shapes(parts),
+        _attempts(parts, canaries), _not_kept(canaries), _given(canaries), _code(canaries), refs(parts, canaries),
+        tags(), histories(), _payloads(parts, canaries), _flips(parts), _shapes(parts),
     ]  # fmt: skip
     families = [*fields, *[_spread(list(family)) for family in others]]
     turns = itertools.zip_longest(*families)
@@ -400,6 +400,15 @@ def _not_kept(canaries: str) -> Iterator[Variant]:
     ]:
         said = _to_task("not_kept", lambda _, value=value: value)  # type: ignore[misc]
         yield Variant(f"start/TASK:not_kept = {what}", said)
+
+
+def _given(canaries: str) -> Iterator[Variant]:
+    """What a task says that it was given in the place of what it inherits."""
+    many_values = {f"x{number}": "y" * 100 for number in range(10_000)}
+    rows = [*values(canaries), ("values", many_values), ("parameters", {"n": canaries, "...": "7"})]
+    for what, value in rows:
+        said = _to_task("given", lambda _, value=value: value)  # type: ignore[misc]
+        yield Variant(f"start/TASK:given = {what}", said)
 
 
 def _attempts(parts: RunParts, canaries: str) -> Iterator[Variant]:

@@ -409,6 +409,7 @@ class Result:
         metadata: What decorators have noted about the task.
         exit_code: The exit status of its process, where the step has failed.
         not_kept: The names of what it has set or inherited and was told not to store.
+        given: The values that the user has put in the place of inherited ones, as texts.
     """
 
     serial: int
@@ -422,6 +423,7 @@ class Result:
     metadata: tuple[Metadatum, ...] = ()
     exit_code: int = 1
     not_kept: tuple[str, ...] = ()
+    given: Mapping[str, str] = field(default_factory=dict)
 
 
 Message = (
@@ -468,7 +470,7 @@ _SCHEMAS: dict[str, ArraySchema[Any]] = {
         (Exited, COUNT, INTEGER, REAL, COUNT),
         (
             Result, COUNT, map_of(ARTIFACT_REF), _INLINE, TEXTS, optional(TRANSITION), TEXTS,
-            optional(TEXT), map_of(OID), many(METADATUM), COUNT, TEXTS,
+            optional(TEXT), map_of(OID), many(METADATUM), COUNT, TEXTS, TEXT_MAP,
         ),
     )
 }  # fmt: skip

@@ -95,6 +95,7 @@ class CommitQueue:
             other_code=attempt.other_code,
             again=again,
             not_kept=result.not_kept if result else (),
+            given=result.given if result else {},
             extra={SPLIT_VALUES: list(values)} if values else {},
         )
         oid, blob = task_blob(record)

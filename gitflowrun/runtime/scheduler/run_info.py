@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from gitflowrun.git.repository import Repository
     from gitflowrun.runs.read import StoredRun, StoredTask
     from gitflowrun.runtime.ipc.messages import StartRun, StoredParameters
+    from gitflowrun.runtime.ipc.request import Spin
 
 _LATE_READER = 5.0
 """Seconds for which a run that has ended waits for those who are to read of it from a FIFO."""
@@ -301,6 +302,7 @@ def _environment(
         "command": redacted(start.typed),
         "directory": _from(repo.work_tree, start.directory),
         **_configs(repo.work_tree, start.request.config_sources),
+        **_given_by(repo.work_tree, start.request.spin),
         "outside": list(start.outside),
         "isolation": isolation.value,
         "hash_seed": start.hash_seed if isolation is not Isolation.FRESH else fresh_hash_seed(),
@@ -317,6 +319,12 @@ def _configs(top: Path | None, sources: Mapping[str, str]) -> dict[str, dict[str
     """Where a run's configs come from: of files, paths from the work tree's top, or only their names."""
     found = {name: _place(top, source) for name, source in sources.items()}
     return {"configs": found} if found else {}
+
+
+def _given_by(top: Path | None, spin: Spin | None) -> dict[str, str]:
+    """The file that has other values for a spun task."""
+    path = spin.artifacts_module if spin else None
+    return {"artifacts_module": _place(top, path)} if path else {}
 
 
 def _place(top: Path | None, source: str) -> str:

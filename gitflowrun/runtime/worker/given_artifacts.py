@@ -13,16 +13,18 @@ import sys
 from collections.abc import Mapping
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.errors import FlowError
 from gitflowrun.flow.failure import explained
+from gitflowrun.flow.foreach import brief
 from gitflowrun.flow.members import parameters_of
 from gitflowrun.flow.steps import steps_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from gitflowrun.flow import FlowSpec
     from gitflowrun.flow.parameter import Parameter
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
 
 _NAME = "ARTIFACTS"
 _LISTED = 10
+_TOLD = 1_000
+_READ, _SHOWN = 4_000, 200
+"""Characters of a value in which secrets are looked for, and that are told."""
 Values = Mapping[str, Any]
 
 
@@ -89,6 +94,24 @@ def load_artifacts_of_inputs(
         given[places[key]] = _mapping(values, what)
         _check(given[places[key]], what, flow_cls, step, secrets)
     return given
+
+
+def told(given: Iterable[tuple[str, Values]], secrets: Secrets) -> dict[str, str]:
+    """Given values as the task's record has them: texts, cut where they are long, of so many values.
+
+    Args:
+        given: What stands in front of their names, and the values.
+        secrets: The secrets of the spun task's run, which no text may show.
+    """
+    every = ((f"{front}{name}", value) for front, values in given for name, value in values.items())
+    found = {name: _cut(secrets.text(brief(value, _READ))) for name, value in islice(every, _TOLD)}
+    if more := sum(1 for _ in every):
+        found["..."] = f"and {more:,} more"
+    return found
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
 
 
 def _keys(origin: RunIdentity, task: TaskName) -> tuple[str, str, str]:

@@ -103,6 +103,7 @@ class TaskRunner:
             None  # what was to be loaded ahead, if it could be
         )
         self._facts: dict[str, Any] = {}
+        self._told_given: dict[str, str] = {}
         self._incomplete: Exception | None = None
         try:
             configs = _unpacked(context.configs)
@@ -167,7 +168,8 @@ class TaskRunner:
         except GitflowrunError as error:
             tell(_explained(error))
             summary, code = self._summary(error), self.code.young
-            return Result(launch.serial, {}, {}, (), None, error=summary, code=code)
+            told = self._told_given
+            return Result(launch.serial, {}, {}, (), None, error=summary, code=code, given=told)
 
     def _run_step(self, launch: Launch, tell: Callable[[str], object]) -> Result:
         context, process = self.context, os.getpid()
@@ -223,6 +225,7 @@ class TaskRunner:
             outcome.metadata,
             _exit_code(error),
             not_kept,
+            self._told_given,
         )
 
     def _facts_of(self, launch: Launch) -> dict[str, Any]:
@@ -299,10 +302,16 @@ class TaskRunner:
 
         flow_cls, step, path = self._flow_cls, launch.task.step, spin.artifacts_module
         if FlowGraph.of(flow_cls)[step].num_args > 1:
-            return {}, given_artifacts.load_artifacts_of_inputs(
+            of_inputs = given_artifacts.load_artifacts_of_inputs(
                 path, flow_cls, step, origin, parents, self._secrets
             )
+            names = [f"{it.name}/" for it in parents]
+            self._told_given = given_artifacts.told(
+                zip(names, of_inputs, strict=True), self._secrets
+            )
+            return {}, of_inputs
         given = given_artifacts.load_artifacts(path, flow_cls, step, self._secrets)
+        self._told_given = given_artifacts.told([("", given)], self._secrets)
         return given, [given] * len(parents)
 
     def _record(self, parent: Parent) -> TaskRecord:

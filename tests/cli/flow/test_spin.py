@@ -437,7 +437,12 @@ def test_secrets_are_asked_for_again_and_hidden(repo: GitRepo) -> None:
     given = {"GITFLOWRUN_RUN_TOKEN": "abcdefgh1234"}
     assert repo.flow("f.py", "run", env=given).code == 0
     assert repo.flow("f.py", "spin", "start").code != 0
-    assert said(spin(repo, "start", flow="f.py", env=given)) == ["token *** 12"]
+    mine = repo.path.parent / "mine.py"
+    mine.write_text("ARTIFACTS = {'x': ['abcdefgh1234', 5]}\n")
+    done = spin(repo, "start", "--artifacts-module", str(mine), flow="f.py", env=given)
+    assert said(done) == ["token *** 12"]
+    told = record(repo, "spin-1")
+    assert (told["given"], told["given_by"]) == ({"x": "['***', 5]"}, "mine.py (outside)")
     assert repo.git("grep", "-c", "abcdefgh1234", "runs-spin/F/1", check=False) == ""
 
 
@@ -653,3 +658,36 @@ def test_nothing_is_started_for_it(work: GitRepo) -> None:
     done = spin(work, "1/work/2", env={"GITFLOWRUN_ONFINISH": "touch ended"})
     assert "HOOK" not in done.out + done.err
     assert not (work.path / "ended").exists()
+
+
+def test_values_that_were_given_are_told(work: GitRepo) -> None:
+    """By what shows the spun task, with the file, and in the place of the parameters that it did not have."""
+    work.write("mine.py", 'ARTIFACTS = {"factor": 100, "note": "é" * 300, "items": (1, 2, 3)}\n')
+    spin(work, "1/work/2", "--artifacts-module", "mine.py")
+    given = {"factor": "100", "note": "é" * 199 + "…", "items": "(1, 2, 3)"}
+    told = record(work, "spin-1")
+    assert (told["given"], told["given_by"]) == (given, "mine.py")
+    assert told["parameters"] == {"factor": "100"}
+    assert record(work, "spin-1", "/work/2")["given"] == given
+    shown = work.call("show", "spin-1").out
+    assert re.search(r"^Given by: +mine.py$", shown, re.MULTILINE)
+    assert "Parameters\n  factor  100\n" in shown
+    assert "Given\n  factor  100\n  note " in shown
+    assert "Given\n  factor  100\n" in work.call("show", "spin-1/work/2").out
+    work.write("mine.py", 'ARTIFACTS = {"1/work/2": {"y": 7}, "work/4": {"factor": 1}}\n')
+    spin(work, "join", "--artifacts-module", "mine.py")
+    told = record(work, "spin-2")
+    assert told["given"] == {"work/2/y": "7", "work/4/factor": "1"}
+    assert told["parameters"] == {"factor": "3"}
+    spin(work, "join")
+    assert (record(work, "spin-3")["given"], record(work, "spin-3")["given_by"]) == ({}, None)
+
+
+def test_of_very_many_given_values_the_first_are_told(work: GitRepo) -> None:
+    """The record would not take all; how many there are besides is said, of a task that failed as well."""
+    text = 'ARTIFACTS = {"x": "none", **{f"v{n}": n for n in range(2000)}}\n'
+    work.write("mine.py", text)
+    assert work.flow("work.py", "spin", "1/work/2", "--artifacts-module", "mine.py").code == 1
+    given = record(work, "spin-1")["given"]
+    assert isinstance(given, dict)
+    assert (len(given), given["v7"], given["..."]) == (1001, "7", "and 1,001 more")

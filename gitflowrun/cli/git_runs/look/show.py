@@ -65,6 +65,7 @@ def run_lines(top: Path | None, run: overview.RunOverview, screen: Screen) -> It
     yield from _run_facts(top, run, screen)
     parameters = [(name, printable(text)) for name, text in run.parameters.items()]
     yield from section("Parameters", pairs(parameters, _INDENT), screen)
+    yield from _given(run.given, screen)
     yield from section("Steps", _step_table(run, screen), screen)
     for failure in run.failures:
         error = _told(failure.error, screen)
@@ -105,6 +106,7 @@ def _run_facts(top: Path | None, run: overview.RunOverview, screen: Screen) -> I
         ("Differs", _other_code(run.code.other_code)),
         ("Script", printable(run.code.script)),
         ("Configs", _configs(run.configs)),
+        ("Given by", printable(run.given_by or "")),
         ("Python", printable(f"{python} on {run.platform}{packages}" if python else "")),
         ("Uid", str(run.uid)),
         ("Commit", str(run.commit)),
@@ -206,7 +208,14 @@ def task_lines(task: overview.TaskOverview, screen: Screen) -> Iterator[str]:
     )
     if task.attempts > is_over:
         yield from section("Attempts", _attempt_table(task, screen), screen)
+    yield from _given(task.given, screen)
     yield from section("Artifacts", _artifact_table(task.artifacts, screen), screen)
+
+
+def _given(values: Mapping[str, str], screen: Screen) -> Iterator[str]:
+    """The values that a spun task had in the place of inherited ones."""
+    rows = [(name, printable(text)) for name, text in values.items()]
+    return section("Given", pairs(rows, _INDENT), screen)
 
 
 def _named(names: Sequence[str]) -> str:
