@@ -429,8 +429,8 @@ def _cases() -> Iterator[object]:
     for number, name in enumerate(sorted(NAMES)):
         times = 3 if name.startswith(THIRD) else 1
         for action in ("kill", "ENOSPC", "EIO"):
-            # By default each place is killed at, and every sixth one has a full or a broken disk.
-            default = action == "kill" or number % 12 == 6 * (action == "EIO")
+            # By default every second place is killed at, and every sixth one has a full or a broken disk.
+            default = number % 2 == 0 if action == "kill" else number % 12 == 6 * (action == "EIO")
             marks = [] if default else [pytest.mark.slow]
             yield pytest.param(name, action, times, id=f"{name}-{action}", marks=marks)
             if times > 1:

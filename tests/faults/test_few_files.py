@@ -12,7 +12,11 @@ from tests.helpers.repos import GitRepo, run_program
 
 @pytest.mark.parametrize(
     ("kind", "limit"),
-    [("fork", 48), ("fork", 90), ("fresh", 48), pytest.param("fresh", 90, marks=pytest.mark.slow)],
+    [
+        ("fork", 48),
+        ("fork", 90),
+        *(pytest.param("fresh", most, marks=pytest.mark.slow) for most in (48, 90)),
+    ],
 )
 def test_few_files_mean_few_tasks_at_a_time(repo: GitRepo, kind: str, limit: int) -> None:
     """More workers than there are descriptors for: fewer run at a time, the user is told, nothing fails."""

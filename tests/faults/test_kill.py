@@ -161,8 +161,8 @@ CRIMES = [
 @pytest.mark.parametrize(
     ("kind", "crime", "error", "line"),
     [("fork", *crime) for crime in CRIMES]
-    + [("fresh", *crime) for crime in CRIMES[:4]]
-    + [pytest.param("fresh", *crime, marks=pytest.mark.slow) for crime in CRIMES[4:]],
+    + [("fresh", *crime) for crime in CRIMES[:2]]
+    + [pytest.param("fresh", *crime, marks=pytest.mark.slow) for crime in CRIMES[2:]],
 )
 def test_a_task_that_dies_has_failed(
     repo: GitRepo, kind: str, crime: str, error: str, line: str
@@ -327,7 +327,7 @@ def test_what_a_task_leaves_behind_is_killed_and_hangs_nothing(repo: GitRepo, ma
     nobody_is_left(marker)
 
 
-@pytest.mark.parametrize("kind", ["fork", "fresh"])
+@pytest.mark.parametrize("kind", ["fork", pytest.param("fresh", marks=pytest.mark.slow)])
 def test_whole_families_die_with_the_scheduler(repo: GitRepo, marker: Path, kind: str) -> None:
     """A kill -9 of the scheduler: tasks and their children are gone two seconds later."""
     work = "import subprocess\nsubprocess.Popen(['sleep', '60'])\nprint('ready', flush=True)\ntime.sleep(60)"

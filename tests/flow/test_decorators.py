@@ -47,6 +47,7 @@ def ran(repo: GitRepo, text: str, *words: str, code: int = 0, **env: str) -> Any
 
 
 KINDS = ("fork", "fresh", "inline")
+SOME_KINDS = ("fork", pytest.param("fresh", marks=pytest.mark.slow), "inline")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -112,7 +113,7 @@ def test_catch_after_retries_and_a_kill(repo: GitRepo) -> None:
     assert said[1].endswith("killed by SIGKILL")
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SOME_KINDS)
 def test_timeout_ends_sleeping_and_busy_steps(repo: GitRepo, kind: str) -> None:
     """A step that takes too long fails with words that name the limit; one that is quick does not notice."""
     for body in ("time.sleep(60)", "while True: pass"):
@@ -140,7 +141,7 @@ def test_timeout_beside_an_alarm_of_the_step(repo: GitRepo) -> None:
     assert value_of(one_task(latest(repo), "end"), "left") is True
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SOME_KINDS)
 def test_environment_is_that_of_its_step_alone(repo: GitRepo, kind: str) -> None:
     """Variables are text, and the next step has none of them."""
     text = flow(
@@ -221,7 +222,7 @@ SECRETS = (
 )
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SOME_KINDS)
 def test_secrets_reach_the_step_and_nothing_else(repo: GitRepo, kind: str) -> None:
     """The step has the variable; output is masked, and git has the value nowhere."""
     text = flow(

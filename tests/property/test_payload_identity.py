@@ -164,8 +164,6 @@ KNOWN: list[Any] = [
 ITEMS = st.characters(min_codepoint=0x80, max_codepoint=0x7FF)
 """One character of two bytes: a foreach over it has one item, one over its bytes has two."""
 
-ISOLATIONS = ("fork", "fresh", "inline")
-
 
 def lookalikes(value: Any) -> list[Any]:
     """Values that have the payload of `value`: `value`, and one of each other codec that reads and writes it."""
@@ -204,7 +202,9 @@ def _no_repository_stays_chosen() -> Iterator[None]:
     sources._open.clear()
 
 
-@pytest.mark.parametrize("isolation", ISOLATIONS)
+@pytest.mark.parametrize(
+    "isolation", ["fork", pytest.param("fresh", marks=pytest.mark.slow), "inline"]
+)
 def test_known_lookalikes_stay_what_they_are(project: GitRepo, isolation: str) -> None:
     """Steps, joins, a resumed run and the client see each value as it was given, however tasks are isolated."""
     _go_the_whole_way(project, isolation, KNOWN, "é")

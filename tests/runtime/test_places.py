@@ -308,7 +308,7 @@ def test_classes_of_a_flow_whose_file_is_started_otherwise(repo: GitRepo, words:
     assert done.code == 0, done.err
 
 
-@pytest.mark.parametrize("kind", ["fork", "fresh"])
+@pytest.mark.parametrize("kind", ["fork", pytest.param("fresh", marks=pytest.mark.slow)])
 def test_a_profiler_that_starts_a_flow(repo: GitRepo, tmp_path: Path, kind: str) -> None:
     """The run goes to the flow's repository and has its code and classes, though `__main__` is the profiler's."""
     tools = make_repo(tmp_path / "tools")

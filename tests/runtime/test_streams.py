@@ -48,7 +48,7 @@ def test_an_error_is_told_without_streams(repo: GitRepo, kind: str, way: str) ->
     check(repo, kind, way)
 
 
-@pytest.mark.parametrize("kind", ["fork", "fresh"])
+@pytest.mark.parametrize("kind", ["fork", pytest.param("fresh", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("way", DESCRIPTORS.values(), ids=DESCRIPTORS)
 def test_an_error_is_told_without_descriptors(repo: GitRepo, kind: str, way: str) -> None:
     """Descriptors that are closed, or lead elsewhere by now, hide nothing, and nobody's file gets our words."""

@@ -9,7 +9,7 @@ import pytest
 from tests.helpers.flows import eventually, latest, linear_flow, one_task
 from tests.helpers.repos import GitRepo
 
-each_kind = pytest.mark.parametrize("kind", ["fork", "fresh"])
+each_kind = pytest.mark.parametrize("kind", ["fork", pytest.param("fresh", marks=pytest.mark.slow)])
 
 BEGUN = """
 global KEPT, OTHER, LOOSE, ZIP, PACKED
