@@ -4,6 +4,7 @@
    which a copy is a commit of the run, by the uid that our tags say; where no tag says one, by the key of this clone,
    since a number is given here once. A name alone says nothing: numbers of several clones meet. One in the trash makes
    way where the remote has the state that it was removed in, which is fetched to be there, not to be a run again.
+   One whose first commit alone is gone, to which tags point, makes way where the remote has or had its very state.
 2. What its ref held, and all its tags, are written to `.git/gitflowrun-aside` (lines of id, ref and, of a run, its
    uid), then these refs go in one transaction. Its id stays taken, and is the run's when that comes.
 3. The run and its tags come back in one transaction. Where it did not come, all is put back as it was: a backup may
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
     from gitflowrun.git.repository import Repository
     from gitflowrun.names import RunId
+    from gitflowrun.porcelain.deletion.trash import TrashedRun
     from gitflowrun.porcelain.transfer.sync import RemoteView, Tracking
 
 _OURS = (layout.RUNS, layout.TRASH)
@@ -71,18 +73,24 @@ class DamagedRuns:
         self._away: dict[str, _Held] = {}
         self._came: dict[str, tuple[_Held, Oid]] = {}
         self._spins: dict[RunId, RunLock] = {}
+        self._rootless: dict[str, _Held] = {}
 
     # ---- 1 ----
 
     def make_way(
-        self, view: RemoteView, here: Mapping[Oid, RunTip], removed: Collection[str]
+        self,
+        view: RemoteView,
+        here: Mapping[Oid, RunTip],
+        removed: Collection[str],
+        trash: Iterable[TrashedRun] = (),
     ) -> list[RunTip]:
         """Take the refs away of damaged runs that the remote has, of spun tasks, and the copies whose commits are gone.
 
         Args:
             view: The remote.
-            here: Our runs that are whole.
+            here: Our runs whose newest commits are here, by their uids.
             removed: The uids of those that were removed here.
+            trash: Those of them in the trash whose newest commits are here.
 
         Returns:
             What has to be fetched for runs in the trash.
@@ -97,11 +105,23 @@ class DamagedRuns:
         )
         lost = {name: oid for name, oid in damaged.items() if oid in gone}
         away = {name: _Held(oid, None) for name, oid in spins.items() if self._may_go(name, oid)}
-        if not lost and not away:
+        self._rootless = self._find_rootless(here, trash)
+        if not (lost or away or self._rootless):
             return []
         tags = self._tags_by_run(damaged)
         states = {run.tip: run for run in view.runs(())}
         trashed: list[RunTip] = []
+        back = {
+            name: held
+            for name, held in self._rootless.items()
+            if held.oid in states
+            or (layout.is_run_ref(name) and self._was_there(view, copies, held.oid))
+        }
+        for name, held in back.items():
+            away |= {name: held, **{tag: _Held(at, None) for tag, at in tags.get(name, {}).items()}}
+            if held.oid in states and name.startswith(layout.TRASH):
+                trashed.append(states[held.oid])
+        self._drop_copies({held.uid for held in back.values()})
         for name, oid in lost.items():
             if _is_run(name):
                 own = tags.get(_run_of(name), {})
@@ -121,6 +141,44 @@ class DamagedRuns:
         away |= self._mirrors(away)
         self._take_away(away)
         return trashed
+
+    def _find_rootless(
+        self, here: Mapping[Oid, RunTip], trash: Iterable[TrashedRun]
+    ) -> dict[str, _Held]:
+        """The refs of runs whose first commit alone is gone, and these runs."""
+        runs = {run.ref: _Held(run.tip, uid) for uid, run in here.items()}
+        for it in trash:
+            runs[layout.trash_ref(it.removed, layout.run_ref(it.flow, it.id))] = _Held(
+                it.tip, it.uid
+            )
+        uids = "".join(f"{uid}\n" for uid in {held.uid for held in runs.values()})
+        if not uids:
+            return {}
+        # By git, which has seen 10,000 before we have seen 500.
+        done = self._repo.git.attempt("cat-file", "--batch-check=.", stdin=uids.encode())
+        gone = {
+            line.partition(b" ")[0].decode()
+            for line in done.out.splitlines()
+            if b" missing" in line
+        }
+        return {name: held for name, held in runs.items() if str(held.uid) in gone}
+
+    def _drop_copies(self, uids: Collection[Oid | None]) -> None:
+        """Drop the copies of runs, whatever remote they are of: git would take what they lead to for here."""
+        if not uids:
+            return
+        refs = self._repo.refs
+        rows = refs.rows(layout.REMOTES, fields=("refname", "objectname", "contents"))
+        messages = {name: message for name, _, message in rows}
+        changes = []
+        for name, text in refs.below(layout.REMOTES).items():
+            oid, state = Oid.from_hex(text), parse_message(messages.get(name, ""))
+            if ((state.uid if state else None) or oid) in uids:  # runs, and their tags
+                changes.append(RefUpdate(name, None, oid))
+        refs.transaction(changes)
+        gone = {change.name for change in changes}
+        for ref in [it for it in self._tracking.seen if self._tracking.ref(it) in gone]:
+            del self._tracking.seen[ref]
 
     def _lost_spins(self) -> dict[str, Oid | None]:
         """The refs of spun tasks that hold no id, or that of a commit from which git can't walk, and these."""
@@ -237,6 +295,11 @@ class DamagedRuns:
             )
         refs.damaged -= away.keys()
         self._away = found
+
+    @property
+    def have_made_way(self) -> bool:
+        """Whether refs were taken away."""
+        return bool(self._away)
 
     def ids(self) -> set[RunId]:
         """The ids of damaged runs, also of those that have made way, in other fetches as well: they stay taken."""
@@ -385,14 +448,18 @@ class DamagedRuns:
         left = {name: self._held(name) for name in damaged}
         for name, oid in sorted(left.items()):
             # Its tags come back with a run, and are nobody's to be given up.
-            if _is_run(name) or _run_of(name) not in left:
-                told.append(self._told_left(name, oid))
+            if _is_run(name) or _run_of(name) not in left.keys() | self._rootless.keys():
+                told.append(self._told_left(name, oid, f"its ref holds {_told_held(oid)}"))
+        for name, held in sorted(self._rootless.items()):
+            if name not in self._came and not (held.uid and self._repo.objects.exists(held.uid)):
+                what = f"its first commit, {held.uid}, is lost"
+                told.append(self._told_left(name, held.oid, what))
         return some(told, "runs are or were damaged here")
 
     def _leads_to(self, tip: Oid, state: Oid) -> bool:
         return tip == state or History(self._repo.git, [tip]).leads_to(tip, state)
 
-    def _told_left(self, name: str, oid: Oid | None) -> str:
+    def _told_left(self, name: str, oid: Oid | None, what: str) -> str:
         where = name.removeprefix(layout.RUNS)
         if name.startswith(layout.TRASH):
             where = f"{layout.parse_trash_ref(name)[1].removeprefix(layout.RUNS)} in the trash"
@@ -400,7 +467,7 @@ class DamagedRuns:
             where = "/".join(spin)
         words = giving_up(self._repo, name, is_id=oid is not None)
         return (
-            f"{where} is damaged here (its ref holds {_told_held(oid)}), which may keep git from fetching; a backup "
+            f"{where} is damaged here ({what}), which may keep git from fetching; a backup "
             f"of .git may have what is lost; where nothing has it any more, `{words}` gives it up for good"
         )
 

@@ -29,10 +29,10 @@ from heapq import nsmallest
 from typing import TYPE_CHECKING, NamedTuple
 
 from gitflowrun import msgpack
-from gitflowrun.errors import CorruptRecord, GitflowrunError, NotFound, RepositoryError
+from gitflowrun.errors import CorruptRecord, GitflowrunError, NotFound
 from gitflowrun.failpoints import reached
 from gitflowrun.git.objects import Oid
-from gitflowrun.git.odb import History, named
+from gitflowrun.git.odb import named
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.transport import Remote, default_remote
 from gitflowrun.limits import (
@@ -57,6 +57,7 @@ from gitflowrun.porcelain.transfer.sync import (
     names_of,
     some,
     tags_of,
+    told_lost_tag,
 )
 from gitflowrun.porcelain.transfer.tags_in_trash import tags_in_trash
 from gitflowrun.runs import layout
@@ -71,8 +72,9 @@ from gitflowrun.runs.vouched import vouches_for_any
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
+    from gitflowrun.git.odb import History
     from gitflowrun.git.repository import Repository
-    from gitflowrun.porcelain.transfer.sync import Loss
+    from gitflowrun.porcelain.transfer.sync import Loss, TagKey
 
 
 _FAR = "far above the numbers here"
@@ -129,7 +131,7 @@ class _Fetch(Transfer):
         self._damaged.settle({})
         listed = RemovedRuns(repo).read()
         self._listed = {it.uid for it in listed}
-        trashed = Trash(repo).runs()
+        self._trash = trashed = Trash(repo).runs()
         self._trashed = {it.uid for it in trashed}
         self._removed = [
             *listed,
@@ -148,6 +150,7 @@ class _Fetch(Transfer):
         self._ended: set[Oid] = set()
         self._crowds: list[str] = []
         self._waits: list[str] = []
+        self._tags_left: list[TagKey] = []
         self._look()
 
     def _made(self, commit: Oid) -> bool:
@@ -179,7 +182,9 @@ class _Fetch(Transfer):
         """Fetch all runs and tags."""
         view = RemoteView.of(self.remote)  # 1
         try:
-            trashed = self._damaged.make_way(view, self._here, self._removed_uids)
+            trashed = self._damaged.make_way(view, self._here, self._removed_uids, self._trash)
+            if self._damaged.have_made_way:
+                self._look()
             return self._receive(view, trashed)
         except BaseException:
             with contextlib.suppress(GitflowrunError):  # what that leaves the next fetch does
@@ -241,10 +246,11 @@ class _Fetch(Transfer):
             ),
             *some(self._crowds, "commits have as many"),
             *some([_removed(run, tag) for run, tag in removed], "tags were removed there"),
+            *some([*map(self._told_tag, self._tags_left)], "tags were not taken over"),
             *self._told_kept(),
             *self._waits,
         ]
-        return self.report(added, len(removed), notices)
+        return self.report(added, len(removed), notices, failed=len(self._tags_left))
 
     def _crowded(self, view: RemoteView) -> set[str]:
         """Refs that hold a commit under names which are not its run's, where one has more of them than runs have names.
@@ -387,6 +393,9 @@ class _Fetch(Transfer):
             f"the remote has runs in another state that had ended, are yours or went on otherwise: {words}"
         ]
 
+    def _told_tag(self, key: TagKey) -> str:
+        return told_lost_tag(key, self._here[key.uid].id, "taken over")
+
     def _note_trusted(self, view: RemoteView) -> None:
         """Let the runs load that are here as a remote has them, if the user trusts what comes from there."""
         if not vouches_for_any(self.repo):
@@ -408,6 +417,9 @@ class _Fetch(Transfer):
             ours = self.our_tags()
             if have.keys() != base.keys():
                 self.leave_meanwhile(base, have)
+            self._tags_left = self.tags_of_lost(have.keys() - base.keys())
+            for key in self._tags_left:
+                del have[key]
             added = have.keys() - ours.keys() - base.keys()
             tips = self.repo.refs.many(self._here[key.uid].ref for key in added)
             for key in sorted(added):
@@ -437,17 +449,7 @@ class _Fetch(Transfer):
         """The history of `runs`, and of ours that may be one of them."""
         numbers = {run.id.number for run in runs}
         ours = [run.tip for run in self._here.values() if run.id.number in numbers]
-        tips = {*ours, *(run.tip for run in runs)}
-        try:
-            return History(self.repo.git, tips)
-        except RepositoryError:  # one run with a hole in it must not keep the others out
-            return History(self.repo.git, filter(self._is_whole, tips))
-
-    def _is_whole(self, tip: Oid) -> bool:
-        try:
-            return bool(History(self.repo.git, [tip]).root(tip))
-        except RepositoryError:
-            return False
+        return self.history_of({*ours, *(run.tip for run in runs)})
 
     def _bring(self, runs: Sequence[RunTip]) -> None:
         """Take runs over that have come, and say of the others why not."""

@@ -29,7 +29,6 @@ from typing import TYPE_CHECKING
 from gitflowrun.errors import GitflowrunError, RepositoryError
 from gitflowrun.failpoints import reached
 from gitflowrun.git.objects import Oid
-from gitflowrun.git.odb import History
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.transport import STALE, Remote, default_remote
 from gitflowrun.limits import LISTED_COMMIT, PUSH_ROUNDS
@@ -49,6 +48,7 @@ from gitflowrun.porcelain.transfer.sync import (
     Transfer,
     some,
     tags_of,
+    told_lost_tag,
 )
 from gitflowrun.porcelain.transfer.tags_in_trash import tags_in_trash
 from gitflowrun.runs import layout
@@ -60,6 +60,7 @@ from gitflowrun.values import frozen, replace
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from gitflowrun.git.odb import History
     from gitflowrun.git.repository import Repository
     from gitflowrun.git.transport import PushResult
     from gitflowrun.names import RunId
@@ -294,7 +295,8 @@ class _Push(Transfer):
     def _round(self, view: RemoteView, runs: Sequence[RunTip]) -> dict[RunTip, SyncedRun]:
         """Push once; returns the runs with which somebody else was faster, as refused."""
         history = self._history(view, runs)  # 2
-        plans = [self._plan(run, view, history) for run in runs]  # 3
+        whole = [run for run in runs if self._is_all_here(run, history)]
+        plans = [self._plan(run, view, history) for run in whole]  # 3
         if self._chooses:
             plans = self._own(plans)
         plans = self._without_secrets(plans, view, history)
@@ -319,6 +321,13 @@ class _Push(Transfer):
             else:
                 self.done.append(plan.refused(result.reason))
         return slower
+
+    def _is_all_here(self, run: RunTip, history: History) -> bool:
+        """Whether no commit of a run of ours is lost."""
+        is_whole = history.root(run.tip) is not None
+        if not is_whole:
+            self._damaged.add(f"{run.flow}/{run.id}")
+        return is_whole
 
     def _own(self, plans: Sequence[_Plan]) -> list[_Plan]:
         """The plans but those to send what was not made here and is not trusted; it is said that there are such."""
@@ -366,14 +375,20 @@ class _Push(Transfer):
         apart = [mate for mate in theirs if mate.tip not in ours and str(mate.tip) not in seen]
         lost = self.fetch_copies([mate for mate in apart if not self.repo.objects.exists(mate.tip)])
         missing = {mate.tip for mate in lost}
+        history = self.history_of({*ours, *(mate.tip for mate in theirs)} - missing)
         unread = {mate: loss.reason for mate, loss in lost.items() if not self.is_theirs(loss)}
+        unread |= {
+            mate: "commits of it are lost here"
+            for mate in theirs
+            if mate.tip not in missing and not history.root(mate.tip) and self.is_lost(mate.tip)
+        }
         self._unclear = {
             run.tip: f"whether {mate.flow}/{mate.id} there is this run can't be told: {unread[mate]}"
             for run in runs
             for mate in (view.namesakes(run, self._uids[run.tip]) if unread else ())
             if mate in unread
         }
-        return History(self.repo.git, {*ours, *(mate.tip for mate in theirs)} - missing)
+        return history
 
     def _plan_tags(self, view: RemoteView) -> _TagPlan:
         """Our changes to the tags of the runs that are there, on the remote as it is."""
@@ -389,6 +404,11 @@ class _Push(Transfer):
         targets = {(run.flow, run.target) for run in done}
         if base.keys() != ours.keys() or base.keys() != have.keys():
             self.leave_meanwhile(base, have, ours)
+        for key in self.tags_of_lost(ours.keys() - base.keys()):
+            run = ours.pop(key)
+            if key not in have:
+                self._held_back.add(key)
+                self._notices[told_lost_tag(key, run, "sent")] = None
 
         def is_same(flow: str, run: RunId) -> bool:
             ref = layout.run_ref(flow, run)

@@ -44,15 +44,18 @@ from gitflowrun.errors import (
     UsageError,
 )
 from gitflowrun.git.objects import Oid
+from gitflowrun.git.odb import History
 from gitflowrun.git.permissions import read_file, replace_file
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.transport import NOT_RECEIVED
 from gitflowrun.limits import (
+    ANSWER,
     LOST_A_FETCH,
     LOST_AGAIN,
     LOST_KEPT,
     MAX_NAMESAKES,
     MAX_NOTICES,
+    MAX_STATES,
     NOTE_ATTEMPTS,
     REFS_A_FETCH,
     UID_DIGITS,
@@ -143,7 +146,8 @@ class SyncReport:
         trusted: How many runs of the receiving side are trusted because the user trusts what comes from there.
         tags_added: How many tags the receiving side got.
         tags_removed: How many it lost, because the other side had removed them.
-        failed: How much else was to be sent and was not: changes to tags, damaged runs. The notices say why.
+        failed: How much else was to be sent or taken over and was not: changes to tags, damaged runs. The notices say
+            why.
         notices: What was passed over, for people.
         words: What the remote itself said, as its hooks do.
     """
@@ -537,9 +541,37 @@ class Transfer:
         finally:
             self.repo.packs.release(packs)
 
+    def history_of(self, tips: Collection[Oid]) -> History:
+        """The history of some commits, but for those that lack some of it here: these have no root."""
+        try:
+            return History(self.repo.git, tips)
+        except RepositoryError:  # one run with a hole in it must not keep the others out
+            return History(self.repo.git, filter(self._has_line, tips))
+
+    def _has_line(self, tip: Oid) -> bool:
+        try:
+            return bool(History(self.repo.git, [tip]).root(tip))
+        except RepositoryError:
+            return False
+
+    def is_lost(self, tip: Oid) -> bool:
+        """Whether a commit that is here, or one before it, is not here any more."""
+        options = ("--first-parent", "--quiet", f"--max-count={MAX_STATES}", "--stdin")
+        return bool(
+            self.repo.git.read(
+                "rev-list", *options, stdin=b"%s\n" % str(tip).encode(), most=ANSWER
+            ).code
+        )
+
     def our_tags(self) -> dict[TagKey, RunId]:
         """The tags of our runs, and the ids of these."""
         return tags_of(self.repo.refs.below(layout.TAGS).items())
+
+    def tags_of_lost(self, tags: Iterable[TagKey]) -> list[TagKey]:
+        """Those of some tags whose runs' first commits are lost here: no ref can be made that points to one."""
+        keys = [*tags]
+        gone = {*self.repo.objects.missing({key.uid for key in keys})}
+        return sorted(key for key in keys if key.uid in gone)
 
     @contextlib.contextmanager
     def merging(self, view: RemoteView) -> Iterator[RemoteView]:
@@ -622,3 +654,9 @@ def some(notices: Sequence[str], what: str, count: int | None = None) -> list[st
     """The first of many notices, and of how many more there is the same to say; `count` where these are not here."""
     more = (len(notices) if count is None else count) - MAX_NOTICES
     return [*notices[:MAX_NOTICES], *([f"{more} more {what}"] if more > 0 else [])]
+
+
+def told_lost_tag(key: TagKey, run: RunId, done: str) -> str:
+    """That a tag of a run was not sent, or not taken over, since the first commit of the run is lost here."""
+    where = f"tag {key.tag} of {key.flow}/{run} was not {done}"
+    return f"{where}: it points to the first commit of that run, which is lost here"

@@ -370,3 +370,114 @@ def test_a_spun_task_that_is_being_executed_makes_no_way(ada: GitRepo, bob: GitR
     lock.release()
     get(ada)
     assert len(ids(ada)) == 1
+
+
+def lose_first(repo: GitRepo, ref: str = RUN) -> tuple[str, Path]:
+    """Lose the first commit of a run, and nothing else; its id, and where it is kept."""
+    kept = repo.path / ".git/kept"
+    kept.mkdir()
+    for pack in [*objects_dir(repo).glob("pack/*.pack")]:
+        for path in [*pack.parent.glob(f"{pack.stem}.*")]:
+            path.rename(kept / path.name)
+        repo.git("unpack-objects", "-q", stdin=(kept / pack.name).read_bytes())
+    oid = repo.git("rev-list", ref).split()[-1]
+    return oid, (objects_dir(repo) / oid[:2] / oid[2:]).rename(kept / oid)
+
+
+@pytest.mark.parametrize("is_tagged", [True, False])
+@pytest.mark.parametrize("is_other", [True, False])
+def test_a_run_that_has_lost_its_first_commit_makes_way(
+    ada: GitRepo, bob: GitRepo, server: GitRepo, is_tagged: bool, is_other: bool
+) -> None:
+    """To which tags point, here and there: it comes anew with them, and so do new runs."""
+    make_run(bob, tags=["own"])
+    send(bob)
+    get(ada)
+    if not is_tagged:
+        add_tag(ada, "1", "own", remove=True)
+        ada.git("update-ref", "-d", next(it for it in refs(ada, "refs/runs-remotes") if "@" in it))
+    if is_other:
+        ada.git("remote", "set-url", "origin", f"{server.path}/.")
+    make_run(bob)
+    send(bob)
+    whole = ids(bob)
+    lose_first(ada)
+    done = ada.call("fetch", "origin")
+    assert done.code == 0
+    assert "MyFlow/1 was damaged here" in done.err
+    assert "fetched anew" in done.err
+    assert (ids(ada), tags(ada)) == (whole, {"MyFlow/1": ("own",)})
+    assert ada.call("doctor").code == ada.call("fsck").code == 0
+    assert get(ada).notices == ()
+    ada.fsck()
+
+
+def test_a_run_without_a_first_commit_that_the_remote_has_otherwise(ada: GitRepo) -> None:
+    """It stays as it is here, for what it has more is nowhere else; nothing fails for it, and a backup mends it."""
+    with start_run(ada) as writer:
+        send(ada)
+        run = writer.identity
+        writer.commit([finished_task(run, "start/1")], status=Status.DONE)
+    oid, kept = lose_first(ada)
+    tip = refs(ada)[RUN]
+    make_run(ada)
+    add_tag(ada, "2", "other")
+    said = ada.call("push", "origin")
+    assert said.code == 1
+    assert "MyFlow/1" in said.err
+    said = ada.call("fetch", "origin")
+    assert said.code == 1
+    assert f"MyFlow/1 is damaged here (its first commit, {oid}, is lost)" in said.err
+    assert refs(ada)[RUN] == tip
+    kept.rename(objects_dir(ada) / oid[:2] / oid[2:])
+    for command in ("push", "fetch", "doctor"):
+        assert ada.call(command).code == 0
+    assert refs(ada)[RUN] == tip
+
+
+def test_tags_of_a_run_without_a_first_commit(ada: GitRepo, bob: GitRepo, server: GitRepo) -> None:
+    """Where the run can't come anew, no ref can point to it: they are left out, with a word, and all else comes."""
+    make_run(ada, tags=["own"])
+    send(ada)
+    get(bob)
+    server.git("update-ref", "-d", RUN)
+    add_tag(bob, "1", "own", remove=True)
+    for copy in refs(bob, "refs/runs-remotes"):
+        bob.git("update-ref", "-d", copy)
+    lose_first(bob)
+    make_run(ada, "Other", tags=["mine"])
+    send(ada, "2")
+    said = bob.call("fetch", "origin")
+    assert said.code == 1
+    assert "tag own of MyFlow/1 was not taken over: it points to the first commit" in said.err
+    assert said.out.endswith("1 run new, 1 tag added, 1 not taken over\n")
+    assert tags(bob) == {"Other/2": ("mine",)}
+
+
+def test_a_push_of_tags_of_a_run_without_a_first_commit(ada: GitRepo, server: GitRepo) -> None:
+    """They are not sent, with a word; other tags and runs are."""
+    make_run(ada)
+    send(ada)
+    add_tag(ada, "1", "own")
+    make_run(ada, tags=["other"])
+    lose_first(ada)
+    said = ada.call("push", "origin")
+    assert said.code == 1
+    assert "tag own of MyFlow/1 was not sent: it points to the first commit" in said.err
+    assert tags(server) == {"MyFlow/2": ("other",)}
+
+
+def test_a_run_in_the_trash_without_a_first_commit(ada: GitRepo, bob: GitRepo) -> None:
+    """Its tags there keep git from fetching: what is lost comes back, and the run stays in the trash."""
+    run = make_run(ada, tags=["own"])
+    send(ada)
+    assert ada.call("rm", "--force", "1").code == 0
+    (trashed,) = (it for it in refs(ada, "refs/runs-trash") if "@" not in it)
+    lose_first(ada, trashed)
+    make_run(bob, "Other")
+    send(bob)
+    assert ada.call("fetch", "origin").code == 0
+    assert [name.partition("-")[0] for name in ids(ada)] == ["Other/1"]
+    assert ada.call("restore", f"{run.uid}").code == 0
+    assert tags(ada) == {"MyFlow/1": ("own",)}
+    ada.fsck()

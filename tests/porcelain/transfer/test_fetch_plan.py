@@ -13,7 +13,7 @@ from gitflowrun.git.objects import Oid
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.names import RunId
 from gitflowrun.porcelain.deletion.trash import RemovedRun
-from gitflowrun.porcelain.transfer import fetch
+from gitflowrun.porcelain.transfer import fetch, sync
 from gitflowrun.porcelain.transfer.fetch import _Fetch, _Move
 from gitflowrun.porcelain.transfer.sync import Loss, Outcome, RemoteView, RunTip, SyncedRun
 from gitflowrun.runs.commit_message import RunState, Status, format_message
@@ -383,7 +383,7 @@ def test_one_history_with_a_hole_keeps_no_other_out(monkeypatch: pytest.MonkeyPa
             raise RepositoryError("a hole")
         return History(root=None if wanted == {OTHER} else UID)
 
-    monkeypatch.setattr(fetch, "History", history)
+    monkeypatch.setattr(sync, "History", history)
     here = {UID: tip("A/7", UID), OTHER: tip("A/8", OTHER)}
     found = fetching(repo=SimpleNamespace(git=None), _here=here)
     found._history([tip("A/7", NEW)])

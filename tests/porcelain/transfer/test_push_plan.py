@@ -227,7 +227,7 @@ def test_what_a_round_makes_of_each_answer() -> None:
     remote = Remote(n2=(False, False, "a hook said no"), n3=(False, True, "stale"))
     found = pushing(
         remote=remote, tracking=SimpleNamespace(note=noted.append), forget_tags_of=forgotten.append,
-        _history=lambda *_: None, _plan=lambda run, *_: plans[f"{run.flow}/{run.id}"],
+        _history=lambda *_: History(), _plan=lambda run, *_: plans[f"{run.flow}/{run.id}"],
         _without_secrets=lambda plans, *_: plans,
     )  # fmt: skip
     slower = found._round(view(), [tip(name) for name in plans])

@@ -56,7 +56,7 @@ def report_lines(report: SyncReport, verb: str, screen: Screen) -> Iterator[str]
             yield screen.style.red(f" ! {f'[{outcome.value}]':<11} {printable(what)}")
         if more := runs[MAX_NOTICES:]:
             yield screen.style.red(f" ! {f'[{outcome.value}]':<11} {len(more):,} more")
-    yield summary(report)
+    yield summary(report, verb)
 
 
 def _moved(run: SyncedRun, where: str, screen: Screen) -> str:
@@ -68,8 +68,9 @@ def _moved(run: SyncedRun, where: str, screen: Screen) -> str:
     return f" {sign} {word:<11} {name}{arrow}{note}"
 
 
-def summary(report: SyncReport) -> str:
+def summary(report: SyncReport, verb: str = "To") -> str:
     """What was done, in one line."""
+    done = "sent" if verb == "To" else "taken over"
     counts = {outcome: len(report.with_outcome(outcome)) for outcome in Outcome}
     counts[Outcome.CURRENT] += len(report.up_to_date)
     parts = (
@@ -84,7 +85,7 @@ def summary(report: SyncReport) -> str:
         (report.trusted, f"{report.trusted:,} trusted"),
         (report.tags_added, f"{counted(report.tags_added, 'tag')} added"),
         (report.tags_removed, f"{counted(report.tags_removed, 'tag')} removed"),
-        (report.failed, f"{report.failed:,} not sent"),
+        (report.failed, f"{report.failed:,} not {done}"),
     )
     return ", ".join(words for count, words in parts if count) or "No runs."
 
