@@ -3,7 +3,8 @@
     python -m tests.benchmarks.launch [--tasks 1000] [--many 10000] [--metaflow-python PATH]
 
 Every figure includes the commit and the captured output. The cost of a task is the slope between a foreach of
-`tasks` and one of a tenth of that, so start-up is not in it. A bare fork is os.fork, os._exit and os.wait4 in an
+`tasks` and one of a tenth of that, and of a linear step that between flows of 5 and 55 steps, so start-up is not in
+it; with strace the calls that wait for the disk are counted. A bare fork is os.fork, os._exit and os.wait4 in an
 interpreter that has imported what a task process has imported.
 """
 
@@ -16,7 +17,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.benchmarks.machine import Cost, best, describe, environment, measure, repository
+from tests.benchmarks.machine import (
+    Cost,
+    best,
+    count_syncs,
+    describe,
+    environment,
+    measure,
+    repository,
+)
 
 FLOW = """
 from {package} import FlowSpec, Parameter, step
@@ -46,6 +55,29 @@ class Wide(FlowSpec):
 
 if __name__ == "__main__":
     Wide()
+"""
+
+CHAIN = """
+from gitflowrun import FlowSpec, step
+
+class Chain(FlowSpec):
+    @step
+    def start(self):
+        self.x = 0
+        self.next(self.s1)
+{steps}
+    @step
+    def end(self):
+        pass
+
+if __name__ == "__main__":
+    Chain()
+"""
+LINK = """
+    @step
+    def s{number}(self):
+        self.x += 1
+        self.next(self.{after})
 """
 
 FORK = """
@@ -98,6 +130,24 @@ def per_task(small: Cost, large: Cost, difference: int) -> Cost:
     return Cost((large.wall - small.wall) / difference, (large.cpu - small.cpu) / difference)
 
 
+def chain(steps: int) -> str:
+    """A flow of so many steps between start and end, each with an artifact."""
+    links = (
+        LINK.format(number=number, after=f"s{number + 1}" if number < steps else "end")
+        for number in range(1, steps + 1)
+    )
+    return CHAIN.format(steps="".join(links))
+
+
+def linear_step(repo: Path, rounds: int) -> tuple[Cost, float | None]:
+    """The cost of a step that follows another one, and how often it waits for the disk."""
+    env = environment()
+    short, long = ([sys.executable, f"chain{steps}.py", "--quiet", "run"] for steps in (5, 55))
+    cost = per_task(best(short, repo, rounds, env), best(long, repo, rounds, env), 50)
+    few, many = count_syncs(short, repo, env), count_syncs(long, repo, env)
+    return cost, None if few is None or many is None else (many - few) / 50
+
+
 def raw_fork() -> Cost:
     """A fork, an exit and a wait, best of five."""
     rows = []
@@ -132,7 +182,13 @@ def main() -> None:
     print(describe())
     with tempfile.TemporaryDirectory() as directory:
         base = Path(directory)
-        ours = repository(base / "ours", {"wide.py": FLOW.format(package="gitflowrun")})
+        files = {f"chain{steps}.py": chain(steps) for steps in (5, 55)}
+        ours = repository(base / "ours", {"wide.py": FLOW.format(package="gitflowrun"), **files})
+        step, syncs = linear_step(ours, args.rounds)
+        print(f"linear step  {step.cpu * 1e3:8.2f} ms CPU  {step.wall * 1e3:8.2f} ms wall")
+        print(
+            f"             {'strace is not installed' if syncs is None else f'{syncs:.1f} syncs'}"
+        )
         small = foreach(ours, sys.executable, args.tasks // 10, args.rounds)
         large = foreach(ours, sys.executable, args.tasks, args.rounds)
         task = per_task(small, large, args.tasks - args.tasks // 10)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import re
 import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -14,6 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 _PR_SET_CHILD_SUBREAPER = 36
+_SYNCS = "fsync,fdatasync,syncfs,sync_file_range,sync"
 
 
 @dataclass(frozen=True)
@@ -106,3 +109,15 @@ def has(module: str) -> bool:
         [sys.executable, "-c", f"import {module}"], capture_output=True, check=False
     )
     return done.returncode == 0
+
+
+def count_syncs(command: list[str], repo: Path, env: dict[str, str]) -> int | None:
+    """How often a program and all its children waited for the disk, O_SYNC files included; None without strace."""
+    if shutil.which("strace") is None:
+        return None
+    log = repo.parent / "strace.log"
+    traced = ["strace", "-f", "-qq", "-o", str(log), "-e", f"trace={_SYNCS},openat", *command]
+    measure(traced, repo, env)
+    lines = log.read_text(errors="replace").splitlines()
+    calls = [line for line in lines if re.search(rf"\b({_SYNCS.replace(',', '|')})\(", line)]
+    return len(calls) + sum("O_SYNC" in line or "O_DSYNC" in line for line in lines)

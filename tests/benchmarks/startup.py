@@ -12,15 +12,22 @@ that wait for the disk are counted.
 from __future__ import annotations
 
 import argparse
-import re
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from tests.benchmarks.machine import ROOT, Cost, best, describe, environment, measure, repository
+from tests.benchmarks.machine import (
+    ROOT,
+    Cost,
+    best,
+    count_syncs,
+    describe,
+    environment,
+    measure,
+    repository,
+)
 
 HELLO = """
 from {package} import FlowSpec, step
@@ -87,19 +94,6 @@ class Many(FlowSpec):
 if __name__ == "__main__":
     Many()
 """
-SYNCS = "fsync,fdatasync,syncfs,sync_file_range,sync"
-
-
-def count_syncs(command: list[str], repo: Path, env: dict[str, str]) -> int | None:
-    """How often a program and all its children waited for the disk, O_SYNC files included; None without strace."""
-    if shutil.which("strace") is None:
-        return None
-    log = repo.parent / "strace.log"
-    traced = ["strace", "-f", "-qq", "-o", str(log), "-e", f"trace={SYNCS},openat", *command]
-    measure(traced, repo, env)
-    lines = log.read_text(errors="replace").splitlines()
-    calls = [line for line in lines if re.search(rf"\b({SYNCS.replace(',', '|')})\(", line)]
-    return len(calls) + sum("O_SYNC" in line or "O_DSYNC" in line for line in lines)
 
 
 def commands(python: str) -> dict[str, list[str]]:
