@@ -93,10 +93,20 @@ def _variable(option: str) -> str:
 
 
 # Options of Metaflow's that scripts may give and that change nothing here.
-_HERE = ("--metadata", "--environment", "--datastore", "--event-logger", "--monitor")
+_HERE = ("--metadata", "--datastore", "--event-logger", "--monitor")
 _IGNORED = ("--datastore-root", "--package-suffixes", "--local-config-file")
 _IGNORED_FLAGS = ("--pylint/--no-pylint", "--force-rebuild-environments")
+_PROVIDERS = frozenset({"conda", "pypi", "uv"})
+"""Values of `--environment` that ask for packages, as decorators of these names do: accepted, with a notice."""
 _NAMES_OF_HERE = frozenset({"local", "nullSidecarLogger", "nullSidecarMonitor"})
+
+
+def _known_environment(_ctx: click.Context, _option: click.Parameter, value: str | None) -> str:
+    if not value or value == "local":
+        return ""
+    if value not in _PROVIDERS:
+        raise click.BadParameter("tasks run on this machine: local, conda, pypi and uv are taken")
+    return value
 
 
 def _refuse_elsewhere(_ctx: click.Context, _option: click.Parameter, value: str | None) -> None:
@@ -125,12 +135,14 @@ _metaflow_options = together(
     help="Say nothing about ourselves, only what was asked for.",
 )
 @_metaflow_options
+@click.option("--environment", hidden=True, callback=_known_environment)
 @with_option
 @click.pass_context
 def _top(
     ctx: click.Context,
     /,
     quiet: bool,
+    environment: str,
     decospecs: tuple[str, ...],
     config: tuple[tuple[str, str], ...] = (),
     config_value: tuple[tuple[str, str], ...] = (),
@@ -148,6 +160,11 @@ def _top(
     ctx.obj = flow
     bold = style_for(sys.stderr).bold
     flow.say(bold(f"gitflowrun {__version__} executing {flow.name} for user:{flow.user}"))
+    if environment:
+        flow.say(
+            f"--environment {environment} provides nothing here: tasks use the packages of the interpreter that runs "
+            "the flow."
+        )
     if ctx.invoked_subcommand is None:
         ctx.invoke(load_command("flow.describe", "check"))
 

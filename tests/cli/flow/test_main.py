@@ -342,3 +342,24 @@ def test_metaflows_options_are_accepted() -> None:
         "--force-rebuild-environments", "run",
     )  # fmt: skip
     assert request.kind is RunKind.RUN
+
+
+@pytest.mark.parametrize("name", ["conda", "pypi", "uv"])
+def test_an_environment_of_packages_is_taken_and_told(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As decorators of these names are; the variable counts, too, and --quiet says nothing."""
+    said = f"--environment {name} provides nothing here"
+    assert _request("--environment", name, "run").kind is RunKind.RUN
+    assert said in capsys.readouterr().err
+    monkeypatch.setenv("METAFLOW_ENVIRONMENT", name)
+    assert _request("run").kind is RunKind.RUN
+    assert said in capsys.readouterr().err
+    assert _request("--quiet", "run").kind is RunKind.RUN
+    assert not capsys.readouterr().err
+
+
+def test_another_environment_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """It says what there is."""
+    assert main(Train, Recorder(), ["--environment", "fast-bakery", "run"]) == 2
+    assert "local, conda, pypi and uv are taken" in capsys.readouterr().err
