@@ -48,7 +48,7 @@ from gitflowrun.settings import Durability
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from gitflowrun.git.objects import Oid
@@ -237,6 +237,18 @@ class PackStore:
         return sorted(
             keep.stem for keep in keeps if _is_stale(keep, _keeper(keep), grace) or _was_cut(keep)
         )
+
+    def kept_by_us(self) -> dict[str, int]:
+        """The names of packs that processes of ours keep until a ref reaches what is in them, and the processes."""
+        keepers = {keep.stem: _keeper(keep) for keep in _listed(self.pack_dir, "pack-*.keep")}
+        return {name: owner.processes[0][0] for name, owner in keepers.items() if owner}
+
+    def held(self, name: str, oids: Collection[bytes]) -> int:
+        """How many of some objects a pack has; none where it is gone."""
+        with contextlib.suppress(FileNotFoundError, CorruptRecord):
+            index = (self.pack_dir / f"{name}.idx").read_bytes()
+            return len(PackIndex(index, name).offsets(oids))
+        return 0
 
     def sweep(self, grace: float = KEEP_GRACE) -> list[Path]:
         """Remove what dead owners left: temporary files, `.keep`s, packs without index. Returns them."""

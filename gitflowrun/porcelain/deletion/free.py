@@ -27,7 +27,8 @@ Each of 3 to 8 is on the disk before the next one begins (`runs.durability=safe`
 A run that begins meanwhile waits at 7 for its number, and looks for what it has found here once it has it, after 8:
 for objects out of the dedup index always, for those of its code where `freed`, in the state directory, has changed. Of
 code that is gone it takes another snapshot.
-One that began before 7 stops us there: then `freeing` stays, and a later gc looks again.
+One that began before 7 stops us there: then `freeing` stays, and a later gc looks again; as for what is in a pack that
+a process of ours keeps until it makes a ref, or dies.
 
 Repositories that borrow objects of this one (`objects/info/alternates` of theirs) can't be known.
 """
@@ -230,6 +231,7 @@ class _Freeing:
         self._packs: set[str] = set()
         """That are about to be deleted, by name."""
         self._ahead: dict[Path, int] = {}
+        self._now = _now(lock)
         self._begun, self._uids, self._left = self._read_note()
         self._wanted = set(self._left)
         self._uids |= {str(uid).encode("ascii") for uid in uids}
@@ -287,10 +289,13 @@ class _Freeing:
                             continue
                         freed &= self._look()
                     reached("free.locked")
-                    count, kept = self._unlink(freed, rewrite)  # 8
+                    ours = self._repo.packs.kept_by_us()
+                    count, left = self._unlink(freed, rewrite)  # 8
                     reached("free.unlinked")
+                    if why := self._told_kept(left, ours):
+                        return count, 0, why
                     self._remove_note()
-                    return count, kept, ""
+                    return count, len(left), ""
             finally:
                 rewrite.close()
         raise AssertionError  # the last attempt returns
@@ -298,12 +303,14 @@ class _Freeing:
     def _list(self) -> None:
         found = _objects_of(self._repo, self._refs.values())
         self._wanted |= found
+        self._left -= found  # a ref held that until now
+        self._begun = self._begun if self._left else self._now
         _leave_reached(self._repo, self._wanted, self._refs)
         self._shared = len(found - self._wanted)
 
     def _read_note(self) -> tuple[int, set[bytes], set[bytes]]:
         """When an interrupted `free` began, in nanoseconds, its runs, and its candidates."""
-        begun = _now(self._lock)
+        begun = self._now
         data = read_file(self._note, "what is to be freed", limit=MAX_CANDIDATES) or b""
         head, _, rest = data.partition(b"\n")
         words = head.split(b" ")
@@ -345,15 +352,17 @@ class _Freeing:
         self._note.unlink(missing_ok=True)
 
     def _find_ahead(self) -> dict[Path, int]:
-        """The files of candidates, and the packs, that were touched later than now, by a clock that was ahead; when."""
-        # What an interrupted `free` has left may have been touched since.
+        """Files of candidates, and packs, that a clock was ahead of, or new ones since an interrupted `free`; when."""
         fresh = self._wanted - self._left
         homes = self._repo.objects.homes(Oid.from_hex(oid.decode("ascii")) for oid in fresh)
         packs = () if self._left else (self._repo.objects_dir / "pack").glob("*.pack")
         now, found = _now(self._lock), {}
+        left = [Oid.from_hex(oid.decode("ascii")) for oid in self._left]
         for path in {*homes.values(), *packs}:
             with contextlib.suppress(OSError):
-                if (touched := _touched(path)) > now:
+                touched = _touched(path)
+                is_new = self._begun <= touched < self._now
+                if touched > now or (is_new and not self._repo.packs.held(path.stem, left)):
                     found[path] = touched
         return found
 
@@ -370,8 +379,8 @@ class _Freeing:
         self._wanted &= freed
         return freed
 
-    def _unlink(self, freed: set[bytes], rewrite: Rewrite) -> tuple[int, int]:
-        """Unlink what nobody has touched; how many objects are gone, and how many are not."""
+    def _unlink(self, freed: set[bytes], rewrite: Rewrite) -> tuple[int, Collection[Oid]]:
+        """Unlink what nobody has touched; how many objects are gone, and which are not."""
         try:
             stamp = self._repo.state() / "freed"
             replace_file(stamp, os.urandom(8).hex().encode("ascii"), self._repo.shared_mode)
@@ -395,8 +404,18 @@ class _Freeing:
         if self._is_safe:
             for folder in folders:
                 sync_directory(folder)
-        kept = len(self._repo.objects.homes(oids.values()))
-        return here - kept, kept
+        left = self._repo.objects.homes(oids.values())
+        return here - len(left), left
+
+    def _told_kept(self, left: Collection[Oid], ours: Mapping[str, int]) -> str:
+        """Why what is left can't go yet, where it lies in packs that processes of ours keep; else nothing."""
+        packs = self._repo.packs
+        for name, pid in {**ours, **packs.kept_by_us()}.items() if left else ():
+            if held := packs.held(name, left):
+                return (
+                    f"process {pid}, such as a fetch, keeps a pack that has {held:,} of the objects"
+                )
+        return ""
 
     def _is_untouched(self, path: Path) -> bool:
         touched = _touched(path)

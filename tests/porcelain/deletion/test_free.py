@@ -614,7 +614,7 @@ def test_a_snapshot_that_was_taken_before_is_whole_after(
     unpack(repo)
     whole, repository, snapshots = freeing._Freeing._unlink, open_repo(repo), []
 
-    def record_first(self: freeing._Freeing, *args: Any) -> tuple[int, int]:
+    def record_first(self: freeing._Freeing, *args: Any) -> Any:
         snapshots.append(take_snapshot(repository))
         os.utime(repo.path / ".git/objects" / oid[:2] / oid[2:], (0, 0))  # git has not touched it
         return whole(self, *args)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,15 +13,19 @@ import pytest
 from gitflowrun.git.objects import Oid
 from gitflowrun.porcelain.deletion import free as freeing
 from gitflowrun.porcelain.deletion import trash
+from gitflowrun.porcelain.deletion.free import has_unfinished
 from gitflowrun.porcelain.deletion.left_over import left_over
 from gitflowrun.porcelain.deletion.trash import RemovedRun, RemovedRuns
 from gitflowrun.porcelain.transfer.sync import Outcome
 from tests.helpers.clones import get, ids, outcomes, refs, send
+from tests.helpers.flows import background, eventually
 from tests.helpers.repos import GitRepo
 from tests.helpers.runs import finished_task, make_run, open_repo, start_run
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+RUNS = ("-m", "gitflowrun.cli.git_runs.main")
 
 
 @pytest.fixture
@@ -109,6 +115,54 @@ def test_a_fetch_that_is_killed_before_a_copy_is_noted(bob: GitRepo, states: lis
     assert left(bob, states) == len(states)
     assert get(bob).notices == ()
     assert (left(bob, states), refs(bob, "refs/runs-remotes")) == (0, {})
+
+
+@pytest.mark.parametrize("ends", ["killed", "done"])
+def test_what_another_fetch_of_ours_keeps(
+    bob: GitRepo, states: list[str], tmp_path: Path, ends: str
+) -> None:
+    """It may be about to make a ref, or to die: a gc goes on when it is known; what is here then stays."""
+    go, there = tmp_path / "go", tmp_path / "there"
+    points = f"publish.durable=tell:{there}; publish.durable=pause:{go}"
+    words = ("fetch", "origin", "MyFlow/1")
+    other = background(bob, *RUNS, *words, env={"GITFLOWRUN_FAILPOINTS": points})
+    assert eventually(there.exists)
+    (notice,) = get(bob).notices
+    assert re.search(r"process \d+, such as a fetch, keeps a pack that has \d+ of the obj", notice)
+    assert "`git runs gc` goes on" in notice
+    assert "keeps a pack" in bob.call("gc").out
+    if ends == "killed":
+        other.process.kill()
+        other.wait()
+    else:
+        go.touch()
+        assert other.wait() == 0, other.text()
+    bob.call("gc")
+    assert left(bob, states) == (0 if ends == "killed" else len(states))
+    assert [*ids(bob)] == ([] if ends == "killed" else ["MyFlow/1"])
+    if ends == "done":
+        assert bob.call("purge", "--force", "MyFlow/1").code == 0
+        assert left(bob, states) == 0
+    assert not has_unfinished(open_repo(bob))
+
+
+def test_what_comes_again_while_what_came_before_waits(
+    bob: GitRepo, states: list[str], tmp_path: Path
+) -> None:
+    """A purge frees it, though it was written after what waits was noted."""
+    go, there = tmp_path / "go", tmp_path / "there"
+    points = f"publish.durable=tell:{there}; publish.durable=pause:{go}"
+    words = ("fetch", "origin", "MyFlow/1")
+    other = background(bob, *RUNS, *words, env={"GITFLOWRUN_FAILPOINTS": points})
+    assert eventually(there.exists)
+    get(bob)
+    other.process.kill()
+    other.wait()
+    assert has_unfinished(open_repo(bob))
+    assert bob.call(*words).code == 0
+    time.sleep(0.02)  # more than a tick of the file system's clock
+    assert bob.call("purge", "--force", "MyFlow/1").code == 0
+    assert left(bob, states) == 0
 
 
 def test_who_asks_for_it_by_name_gets_it(bob: GitRepo, states: list[str], gc_pid: Path) -> None:
