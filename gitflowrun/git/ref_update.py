@@ -82,6 +82,9 @@ _CONFLICT_SIGNS = ("cannot create", "not a directory", "non-empty directory", "a
 # ... that the new target is not there, and that all was locked and a part has moved when a disk failed: no conflict.
 _MISSING_SIGN, _MOVING_SIGN = "nonexistent object", "commit:"
 
+# ... that the content of a lock was not written; where fewer blocks than these are left, there were too few for it.
+_UNWRITTEN_SIGNS, _FREE_BLOCKS = ("couldn't write", "could not write", "unable to write"), 8
+
 
 class Refs(RefReader):
     """The refs of a repository, shared by its worktrees: reads, and the only writes. Safe to use by threads.
@@ -400,9 +403,11 @@ class Refs(RefReader):
         cause = ""
         full = os.strerror(errno.ENOSPC)
         if full not in message:
-            # git does not say it where the content of a lock file could not be written.
+            # git does not say it where the content of a lock file could not be written, and has removed that file.
+            needed = _FREE_BLOCKS if any(it in message.lower() for it in _UNWRITTEN_SIGNS) else 1
             disk = os.statvfs(self._root)
-            cause = "" if disk.f_bavail and (disk.f_favail or not disk.f_files) else f": {full}"
+            has_files = disk.f_favail >= needed or not disk.f_files
+            cause = "" if disk.f_bavail >= needed and has_files else f": {full}"
         hint = "recording runs needs a repository that you may write to"
         if full in f"{message}{cause}":
             hint = "free some space and try again"

@@ -442,18 +442,28 @@ def test_what_can_not_be_taken_back_hides_no_reason(
 
 
 @pytest.mark.parametrize(
-    ("blocks", "free", "files", "is_full"),
-    [(0, 1, 1, True), (1, 0, 1, True), (0, 0, 0, True), (1, 0, 0, False), (1, 1, 1, False)],
+    ("message", "blocks", "free", "files", "is_full"),
+    [
+        ("it can't", 0, 1, 1, True),
+        ("it can't", 1, 0, 1, True),
+        ("it can't", 0, 0, 0, True),
+        ("it can't", 1, 0, 0, False),
+        ("it can't", 1, 1, 1, False),
+        ("couldn't write 'x.lock'", 7, 9, 9, True),
+        ("unable to write new value", 9, 7, 9, True),
+        ("couldn't write 'x.lock'", 8, 8, 9, False),
+        ("couldn't write 'x.lock'", 8, 0, 0, False),
+    ],
 )
 def test_a_full_disk_is_known_where_git_does_not_say_it(
     repository: Repository, commits: list[Oid], monkeypatch: pytest.MonkeyPatch,
-    blocks: int, free: int, files: int, is_full: bool,
+    message: str, blocks: int, free: int, files: int, is_full: bool,
 ) -> None:  # fmt: skip
-    """By its free blocks, and its free files where the file system counts them."""
+    """By its free blocks, and its free files where the file system counts them; what could not be written is gone."""
     disk = SimpleNamespace(f_bavail=blocks, f_favail=free, f_files=files)
     monkeypatch.setattr(os, "statvfs", lambda _: disk)
-    error = repository.refs._unwritable([RefUpdate(NAME, commits[0], None)], "it can't")
-    assert error.message.endswith("it can't: No space left on device" if is_full else "it can't")
+    error = repository.refs._unwritable([RefUpdate(NAME, commits[0], None)], message)
+    assert error.message.endswith(f"{message}: No space left on device" if is_full else message)
     assert ("free some space" in str(error.hint)) is is_full
 
 
