@@ -224,3 +224,26 @@ def test_wrong_attributes_and_classes() -> None:
         decorators.make_flow_decorator(Named)  # type: ignore[arg-type]
     with pytest.raises(InvalidDecoratorAttribute, match="@named_for_a_test has no attribute 'b'"):
         decorators.make_step_decorator(Named)(b=1)
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ("cli_args.env[5] = 'x'", "sets cli_args.env[5] (str), which can't be in an environment"),
+        ("cli_args.env['A'] = ['x']", "sets cli_args.env['A'] (list), which"),
+        ("cli_args.env['A'] = None", "sets cli_args.env['A'] (NoneType), which"),
+        ("cli_args.env['A=B'] = 'x'", "sets cli_args.env['A=B'] (str), which"),
+        ("cli_args.env['A'] = 'x\\0'", "sets cli_args.env['A'] (str), which"),
+        ("cli_args.env = [1]", "has made cli_args.env a list"),
+    ],
+)  # fmt: skip
+def test_what_can_not_be_in_an_environment(repo: GitRepo, change: str, error: str) -> None:
+    """The task fails with what the decorator did, and with no frame of ours; numbers become texts."""
+    own = PLUGIN.replace("return True", "return False").replace("return 2, 0", "return 0, 0")
+    own = own.replace('f"{retry_count} of {max_user_code_retries}"', f"5; {change}")
+    repo.write("other.py", own)
+    flow = FLOW.replace("from plugin", "from other").replace("    @retry(times=1)\n", "")
+    done = ran(repo, flow, code=1)
+    assert f"Decorator error: @audited of step 'start' {error}" in done.out
+    assert "Traceback" not in done.out + done.err
+    assert "task_hooks" not in done.out + done.err

@@ -16,6 +16,7 @@ of Metaflow that are not here (`environment`, `flow_datastore`, `package`, `ubf_
 from __future__ import annotations
 
 import itertools
+import os
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from gitflowrun.errors import InvalidDecoratorAttribute
@@ -53,6 +54,19 @@ class StepCommand:
     commands: list[str] = field(default_factory=list)
     command_args: list[str] = field(default_factory=list)
     command_options: dict[str, Any] = field(default_factory=dict)
+
+
+VARIABLES = "names are texts without '=', and nothing has null characters or halves of characters"
+
+
+def is_variable(name: object, value: object) -> bool:
+    """Whether a name and a value, as text, are what an environment can have."""
+    if not isinstance(name, str) or not name or "=" in name:
+        return False
+    try:
+        return b"\0" not in os.fsencode(name) + os.fsencode(str(value))
+    except UnicodeEncodeError:
+        return False
 
 
 class Decorator:

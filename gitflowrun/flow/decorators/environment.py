@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.errors import DecoratorError
-from gitflowrun.flow.decorators.base import StepCommand, StepDecorator
+from gitflowrun.flow.decorators.base import VARIABLES, StepCommand, StepDecorator, is_variable
 from gitflowrun.flow.decorators.declare import StepDeclaration
 from gitflowrun.flow.secret_names import is_called_secret
 from gitflowrun.masking import SHOWN
@@ -35,15 +34,10 @@ class EnvironmentDecorator(StepDecorator):
                 hint='write a dictionary: @environment(vars={"NAME": "value"})',
             )
         for name, value in variables.items():
-            if (
-                not isinstance(name, str)
-                or not name
-                or "=" in name
-                or not _is_possible(name, value)
-            ):
+            if not is_variable(name, value):
                 raise DecoratorError(
                     f"@environment of step {step_name!r}: {name!r} can't be a variable",
-                    hint="names are texts without '=', and nothing has null characters or halves of characters",
+                    hint=VARIABLES,
                 )
 
     def recorded_attributes(self) -> dict[str, Any]:
@@ -60,14 +54,6 @@ class EnvironmentDecorator(StepDecorator):
         """Set them."""
         for name, value in self.attributes["vars"].items():
             cli_args.env[name] = str(value)
-
-
-def _is_possible(name: str, value: object) -> bool:
-    """Whether name and value are bytes that an environment can have."""
-    try:
-        return b"\0" not in os.fsencode(name) + os.fsencode(str(value))
-    except UnicodeEncodeError:
-        return False
 
 
 environment = StepDeclaration(EnvironmentDecorator)

@@ -12,10 +12,13 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from gitflowrun.errors import DecoratorError
 from gitflowrun.flow.decorators.attempts import user_retries
-from gitflowrun.flow.decorators.base import StepCommand, StepDecorator
+from gitflowrun.flow.decorators.base import VARIABLES, StepCommand, StepDecorator, is_variable
+from gitflowrun.flow.foreach import brief
 from gitflowrun.flow.task_state import state_of
 from gitflowrun.flow.user_decorators.wrapped_step import WrappedStep
 from gitflowrun.runs.records import Metadatum, Transition
@@ -122,6 +125,24 @@ def _overrides(decorator: StepDecorator, hook: str) -> bool:
     return own is not getattr(StepDecorator, hook)
 
 
+def _variables(env: Any, what: str) -> dict[str, str]:
+    """What a decorator has made of the variables of a task; numbers and paths become texts. Raises DecoratorError."""
+    if not isinstance(env, Mapping):
+        raise DecoratorError(
+            f"{what} has made cli_args.env a {type(env).__name__}",
+            hint="it is a dictionary of texts",
+        )
+    for name, value in env.items():
+        is_kind = isinstance(value, str | int | float | os.PathLike)
+        if not is_kind or not is_variable(name, value):
+            shown = repr(brief(name)) if isinstance(name, str) else brief(name)
+            raise DecoratorError(
+                f"{what} sets cli_args.env[{shown}] ({type(value).__name__}), which can't be in an environment",
+                hint=f"names and values are texts; {VARIABLES}",
+            )
+    return {name: str(value) for name, value in env.items()}
+
+
 class TaskHooks:
     """The decorators of a step at work on one attempt of a task.
 
@@ -181,11 +202,13 @@ class TaskHooks:
         if not self._hooks["runtime_step_cli"]:
             return
         command = StepCommand(commands=["step"], command_args=[self._step])
+        variables: dict[str, str] = {}
         for it in self._hooks["runtime_step_cli"]:
             it.runtime_step_cli(command, *self._counts, self._ubf_context)
-        for name, value in command.env.items():
+            variables = _variables(command.env, f"@{it.name} of step {self._step!r}")
+        for name, value in variables.items():
             self._before[name] = os.environ.get(name)
-            os.environ[name] = str(value)
+            os.environ[name] = value
 
     def before(self, inputs: Any = None) -> None:
         """Act before the step; a join's inputs are passed."""
