@@ -655,8 +655,8 @@ LIVE_KEPT = 7 * 86_400.0
 """The live state of killed runs is removed after that."""
 LINES_AT_ONCE = 4096
 """Lines of output that are put together before they are written: one by one takes three times as long."""
-LONGEST_LINE = 64 << 10
-"""A longer line is shown in pieces."""
+LONGEST_LINE, REPORT_SHOWN = 64 << 10, 32 << 10
+"""A longer line is shown in pieces; characters that the run log shows of what a failed task says of its error."""
 TERMINAL_OUTPUT = 16 << 20
 """Characters of a stream that a terminal is shown; into a pipe or a file goes all of it."""
 PIPE_READ = 64 << 10

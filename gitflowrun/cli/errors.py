@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -48,6 +49,8 @@ _FLOW_USAGE = 2  # Metaflow's, which is click's
 INTERRUPTED = 130  # 128 + SIGINT, what a shell reports
 _BROKEN_PIPE = 141  # 128 + SIGPIPE, what git dies of when its reader has gone
 
+_LONG_VALUE = re.compile(r"[!-.0-~]{512,}")  # a sentence of a language without spaces is none
+_HEAD, _TAIL = 100, 20  # characters of such a value that are shown
 _GIT_RUNS = "git runs"  # in hints
 _NO_MEMORY = GitflowrunError("there is not enough memory", hint=SYSTEM_LIMITS)
 
@@ -92,7 +95,7 @@ def report_error(
         word = error.headline
     elif isinstance(error, UsageError):
         word = "error"
-    lines = [f"{style.red(word + ':')} {_safe(error.told)}"]
+    lines = [f"{style.red(word + ':')} {_safe(_brief(error.told))}"]
     if error.hint:
         hint = error.hint
         if dialect.git and _GIT_RUNS in hint:
@@ -122,6 +125,11 @@ class Damage:
             self._told.add(error.message)
             sys.stdout.flush()
             self.exit_code = report_error(error, self._dialect, word="error")
+
+
+def _brief(text: str) -> str:
+    """A message without the middle of values that are too long to be repeated; parts of paths are never so long."""
+    return _LONG_VALUE.sub(lambda it: f"{it[0][:_HEAD]}…{it[0][-_TAIL:]}", text)
 
 
 def _safe(text: str) -> str:
@@ -250,7 +258,7 @@ def _raiser(error: BaseException) -> str:
 
 def _tell_usage(error: click.UsageError, dialect: Dialect, name: str) -> int:
     style = style_for(sys.stderr)
-    message = _safe(error.format_message().replace("\t", "    ")).rstrip(".")
+    message = _safe(_brief(error.format_message()).replace("\t", "    ")).rstrip(".")
     lines = [f"{style.red('error:')} {message}"]
     if error.ctx is None:  # click does not say of which command an option lacks its value
         more = f"see `{name} --help`" if dialect.headline else f"see `{name} <command> -h`"

@@ -232,3 +232,19 @@ def test_every_error_has_an_exit_code_for_flow_files() -> None:
     for kind in kinds:
         kinds += kind.__subclasses__()
     assert all(kind.exit_code in {1, 2} for kind in kinds)
+
+
+def test_long_values_are_not_repeated(capsys: pytest.CaptureFixture[str]) -> None:
+    """Their beginning and end are, in click's errors and ours; paths, texts and what is shorter are whole."""
+    digits = "1" * 4_990 + "2" * 10
+    assert invoke(_command, ["--number", f"{digits}x"], "git runs x", GIT) == 129
+    shown = f"'{'1' * 99}…{'1' * 8}{'2' * 10}x'"
+    assert (
+        f"Invalid value for '--number': {shown} is not a valid integer" in capsys.readouterr().err
+    )
+    for text in (f"no run {digits}", f"no run x={digits}."):
+        report_error(NotFound(text), GIT)
+        assert len(capsys.readouterr().err) < 150
+    for text in ("/".join(["a" * 255] * 16), "x" * 511, "語" * 600, "many words " * 100):
+        report_error(NotFound(text), GIT)
+        assert capsys.readouterr().err == f"fatal: {text}\n"

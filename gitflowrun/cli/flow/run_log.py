@@ -20,7 +20,7 @@ from gitflowrun.cli.errors import FLOW, report_error
 from gitflowrun.cli.output.terminal import is_terminal, obeys_commands, style_for
 from gitflowrun.cli.output.text import clock, counted, frequency, printable, terminal_safe
 from gitflowrun.errors import RunFailed
-from gitflowrun.limits import RATE_TASKS
+from gitflowrun.limits import RATE_TASKS, REPORT_SHOWN
 from gitflowrun.runs.commit_message import duration
 from gitflowrun.runtime.ipc import events
 from gitflowrun.runtime.launch.program import spelled
@@ -35,6 +35,7 @@ _SUMMARY_EVERY = 300.0  # seconds between the log's summaries of a long run
 _WIPE = "\r\x1b[K"
 _COMMANDS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # what a progress bar tells a terminal
 _RECENT = 50  # lines of a task in which its error may have been said already
+_REPORT = re.compile(r"<flow .*> failed:")  # `StepOutcome.report` begins so
 _ENOUGH = 500  # characters of an error that must be the same
 # What a task writes that fails for having no terminal: pdb's prompt, ipdb's end, `input`'s.
 _ASKED = ("(Pdb)", "bdb.BdbQuit", "EOFError: EOF when reading a line")
@@ -77,6 +78,23 @@ class _Foreach:
         return ", ".join(words)
 
 
+class _Report:
+    """What a failed task says of its error: of a long one the beginning is shown, and its log has all of it."""
+
+    def __init__(self) -> None:
+        self._left = REPORT_SHOWN
+        self.hidden = 0
+
+    def shown(self, line: str) -> str | None:
+        """What is shown of the next line; None for nothing."""
+        shown, had = line[: max(self._left, 0)], self._left > 0
+        self._left -= len(line) + 1
+        self.hidden += len(line) - len(shown) + (not had)
+        if not had:
+            return None
+        return shown if shown == line else f"{shown}…"
+
+
 class RunLog:
     """Writes the events of one run as they come.
 
@@ -113,6 +131,7 @@ class RunLog:
         self._line: tuple[TaskName, str] | None = None
         self._run = run
         self._spun = spun
+        self._reports: dict[TaskName, _Report] = {}
         self._asked = False
         self._inline = False
         self._foreaches: dict[str, _Foreach] = {}
@@ -190,14 +209,36 @@ class RunLog:
         recent = self._recent.get(event.task)
         if recent is None:
             recent = self._recent[event.task] = deque(maxlen=_RECENT)
-        recent.append(event.text)
+        shown = event.text if event.shown else self._part(event)
+        if shown is None:
+            return
+        recent.append(shown)
         if event.shown:
             self._inline = True
             return
-        text = terminal_safe(event.text) if self._terminal else event.text
+        text = terminal_safe(shown) if self._terminal else shown
         self._task(
             event.task, event.pid, text, self._style.red if event.system else None, event.time
         )
+
+    def _part(self, event: events.TaskLine) -> str | None:
+        """What is shown of a task's line; None for nothing."""
+        if event.system or event.stream != "stderr":
+            return event.text
+        if _REPORT.fullmatch(event.text):
+            self._reports[event.task] = _Report()
+        report = self._reports.get(event.task)
+        return event.text if report is None else report.shown(event.text)
+
+    def _end_report(self, event: events.TaskEnded) -> None:
+        """Say how much of what a task has said of its error was not shown, and how all of it is read."""
+        report = self._reports.pop(event.task, None)
+        if report is None or not report.hidden or self._run is None:
+            return
+        attempt = f" --attempt {event.attempt}" if event.again else ""
+        command = f"{self._git} runs logs --stderr{attempt} {self._run.id}/{event.task}"
+        words = f"… {report.hidden:,} more characters: `{command}` prints all"
+        self._task(event.task, event.pid, words, self._style.dim)
 
     def _task_ended(self, event: events.TaskEnded) -> None:
         foreach = self._foreaches.get(event.task.step)
@@ -206,6 +247,7 @@ class RunLog:
         recent = self._recent.pop(event.task, ())
         if self._line is not None and self._line[0] == event.task:
             self._line = None
+        self._end_report(event)
         if event.ok:
             self._task(event.task, event.pid, "Task finished successfully.", self._style.green)
             return

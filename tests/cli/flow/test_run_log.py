@@ -9,6 +9,7 @@ import pytest
 
 from gitflowrun.cli.flow.run_log import RunLog
 from gitflowrun.git.objects import Oid
+from gitflowrun.limits import REPORT_SHOWN
 from gitflowrun.names import RunId, TaskName
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.records import RunIdentity
@@ -275,3 +276,39 @@ def test_long_runs_are_summed_up_now_and_then(monkeypatch: pytest.MonkeyPatch) -
         console(Progress(4, 2, (("work", 3),), now - 1000))
     lines = TIME.sub("", out.getvalue()).splitlines()
     assert lines[2:] == ["4 tasks done, 3 running, 2 waiting, after 5 min 1 s"]
+
+
+def _said(*lines: str, again: bool = False) -> list[str]:
+    """What is shown of lines of a task's standard error, and of its end."""
+    found = _log(
+        *(TaskLine(TASK, 9, "stderr", line, 1.5) for line in lines),
+        TaskEnded(TASK, 9, ok=False, attempt=0, seconds=1.0, error="E: no", again=again),
+    )
+    return [line.partition(" (pid 9)] ")[2] for line in found]
+
+
+def test_of_an_error_of_megabytes_the_beginning_is_shown() -> None:
+    """And how to read the rest; whatever the task has written before is shown as it is, and so is a short one."""
+    start = "<flow Train step work[0] (input: 1)> failed:"
+    long = "x" * 50_000
+    line = "y" * 99
+    left = REPORT_SHOWN - len(start) - 1
+    read = "`git runs logs --stderr{} 12/work/3` prints all"
+    assert _said(long, start, "E: no") == [long, start, "E: no", "Task failed."]
+    hidden = 50_000 - left + 2 * 100
+    more = f"… {hidden:,} more characters: {read.format('')}"
+    assert _said(start, long, line, line) == [
+        start,
+        f"{'x' * left}…",
+        more,
+        "E: no",
+        "Task failed.",
+    ]
+    count = (left + 99) // 100
+    shown = [*[line] * (count - 1), f"{line[: left - 100 * (count - 1)]}…"]
+    more = f"… {100 * 5_000 - left - 1:,} more characters: {read.format(' --attempt 0')}"
+    said = _said(start, *[line] * 5_000, again=True)
+    assert said[:-3] == [start, *shown]
+    assert said[-3:] == [more, "E: no", "Task failed."]
+    printed = TaskLine(TASK, 9, "stdout", start, 1.5), TaskLine(TASK, 9, "stderr", long, 1.5)
+    assert _log(*printed)[1].endswith(long)
