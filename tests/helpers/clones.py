@@ -73,3 +73,15 @@ def add_tag(repo: GitRepo, address: str, *names: str, remove: bool = False) -> N
         Tags(repository).change(run, remove=names)
     else:
         Tags(repository).change(run, add=names)
+
+
+def break_line(repo: GitRepo, server: GitRepo, call: int) -> None:
+    """Have a repository reach the server over a line that breaks once: the so many-th time that it is used."""
+    calls, ssh = repo.path.parent / "calls", repo.path.parent / "ssh"
+    ssh.write_text(
+        f'#!/bin/sh\nshift\necho >>{calls}\n[ $(wc -l <{calls}) != {call} ] || exit 255\neval "$*"\n'
+    )
+    ssh.chmod(0o755)
+    repo.git("config", "core.sshCommand", str(ssh))
+    repo.git("config", "ssh.variant", "simple")
+    repo.git("remote", "set-url", "origin", f"ssh://host{server.path}")

@@ -260,7 +260,7 @@ class _Fetch(Transfer):
         crowds = view.crowds(self.up_to_date)
         samples = [run for names in crowds.values() if (run := view.first(names))]
         seen = self.tracking.seen
-        self.fetch_copies([run for run in samples if seen.get(run.ref) != str(run.tip)])
+        lost = self.fetch_copies([run for run in samples if seen.get(run.ref) != str(run.tip)])
         history = self._history(samples)
         infos = named(self.repo.git, [_info_at(run.tip) for run in samples])
         left: set[str] = set()
@@ -268,6 +268,10 @@ class _Fetch(Transfer):
             own = self._own_names(infos.get(_info_at(run.tip)), history.root(run.tip))
             others = set(crowds[str(run.tip)]) - own - self._wanted
             left |= others
+            if run in lost and not self.is_theirs(lost[run]):  # whose they are nobody knows
+                if run.ref in others:
+                    self._refuse(run, lost[run].reason)
+                continue
             self._crowds.append(
                 f"{len(others):,} refs hold {run.tip.short}, which is not their run"
             )

@@ -131,13 +131,21 @@ class Sending:
             path.unlink()
 
     def left(self) -> list[str]:
-        """The tags that pushes were to remove there which died or failed; for who is alone."""
+        """The tags that pushes were to remove there which died or failed; for who is alone.
+
+        Raises:
+            RepositoryError: what is ours can't be read: what we have sent would look like what somebody else did.
+        """
         found = []
         for path in self._files():
-            with contextlib.suppress(GitflowrunError):
+            try:
                 data = read_file(path, "tags that are being sent", limit=MAX_SENDING) or b""
-                lines = os.fsdecode(data).split("\n")[:-1]
-                found += [line[2:] for line in lines if line.startswith("- ")]
+            except GitflowrunError:
+                if path.name == f"{self._start}removed":
+                    raise
+                continue  # nobody's
+            lines = os.fsdecode(data).split("\n")[:-1]
+            found += [line[2:] for line in lines if line.startswith("- ")]
         return found
 
     def forget(self) -> None:

@@ -12,12 +12,13 @@ from gitflowrun.git.objects import Oid
 from gitflowrun.git.ref_update import Refs
 from gitflowrun.git.transport import Remote
 from gitflowrun.names import RunId
+from gitflowrun.porcelain.transfer import sync
 from gitflowrun.porcelain.transfer.fetch import fetch
 from gitflowrun.porcelain.transfer.push import push, push_to
 from gitflowrun.porcelain.transfer.sync import Outcome, RemoteView, Transfer, free_id, tags_of
 from gitflowrun.runs.locks import Locks, LockState
 from gitflowrun.runs.runs import Status
-from tests.helpers.clones import add_tag, clone, get, ids, outcomes, refs, send, tags
+from tests.helpers.clones import add_tag, break_line, clone, get, ids, outcomes, refs, send, tags
 from tests.helpers.flows import linear_flow
 from tests.helpers.packs import blob, objects_dir, pack_store
 from tests.helpers.repos import GitRepo, make_repo
@@ -600,3 +601,20 @@ def test_runs_of_another_remote_in_a_partial_clone(tmp_path: Path, left_out: str
     done = partial.call("fetch", "two")
     assert (done.code, "update-ref -d" in done.out + done.err) == (0, False), done
     assert partial.call("fsck", "F/1").code == 0
+
+
+def test_a_line_that_breaks_makes_no_run_of_others(
+    ada: GitRepo, bob: GitRepo, server: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where many names hold one commit, whose run that is is asked first: who can't be told says so, and fails."""
+    monkeypatch.setattr(sync, "MAX_NAMESAKES", 2)
+    run = make_run(ada)
+    send(ada)
+    for number in (7, 8):
+        server.git("update-ref", f"refs/runs/MyFlow/{number}", "refs/runs/MyFlow/1")
+    break_line(bob, server, 2)
+    done = bob.call("fetch", "origin")
+    assert (done.code, ids(bob)) == (1, {})
+    assert "which is not their run" not in done.err
+    assert bob.call("fetch", "origin").code == 0
+    assert ids(bob) == {"MyFlow/1": run.uid.short}

@@ -18,7 +18,7 @@ from gitflowrun.limits import MAX_NOTICES, PUSH_ROUNDS
 from gitflowrun.porcelain.transfer.push import _Push, push
 from gitflowrun.porcelain.transfer.sync import Outcome, some
 from gitflowrun.runs.runs import Status
-from tests.helpers.clones import add_tag, ids, outcomes, refs, send, tags
+from tests.helpers.clones import add_tag, break_line, ids, outcomes, refs, send, tags
 from tests.helpers.repos import GitRepo
 from tests.helpers.runs import finished_task, make_run, open_repo, start_run
 
@@ -264,14 +264,7 @@ def test_a_line_that_breaks_makes_no_other_run_of_a_namesake(
     send(ada)
     old = GitRepo(tmp_path / "old")
     make_run(old)
-    calls, ssh = tmp_path / "calls", tmp_path / "ssh"
-    ssh.write_text(
-        f'#!/bin/sh\nshift\necho >>{calls}\n[ $(wc -l <{calls}) != 2 ] || exit 255\neval "$*"\n'
-    )
-    ssh.chmod(0o755)
-    old.git("config", "core.sshCommand", str(ssh))
-    old.git("config", "ssh.variant", "simple")
-    old.git("remote", "set-url", "origin", f"ssh://host{server.path}")
+    break_line(old, server, 2)
     before = refs(server)
     done = old.call("push", "origin")
     assert done.code == 1

@@ -415,3 +415,18 @@ def test_files_of_nobody_and_of_others(ada: GitRepo, server: GitRepo) -> None:
     send(ada)
     assert (tags(ada), tags(server)) == ({"MyFlow/1": ("good",)}, {"MyFlow/1": ("good",)})
     assert {it.name for it in _files(ada)} == {f"{label}-2", "other-1"}
+
+
+@pytest.mark.parametrize("command", ["push", "fetch"])
+def test_what_a_killed_push_has_left_and_nobody_can_read(ada: GitRepo, command: str) -> None:
+    """Without it what was sent looks like what others have done: nothing is merged, and the file is named."""
+    make_run(ada, tags=["good"])
+    send(ada)
+    label = Remote(open_repo(ada), "origin").label
+    path = ada.path / f".git/gitflowrun/sending/{label}-removed"
+    path.mkdir()
+    done = ada.call(command, "origin")
+    assert done.code == 128
+    assert str(path) in done.err
+    path.rmdir()
+    assert ada.call(command, "origin").code == 0
