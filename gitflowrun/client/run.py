@@ -12,6 +12,7 @@ from gitflowrun.client.task import artifact_table
 from gitflowrun.errors import NotFound, TaggingError
 from gitflowrun.names import PARAMETERS_STEP, Pathspec, RunId, SpinId, check_tag
 from gitflowrun.runs.commit_message import Status
+from gitflowrun.runs.spins.given import parameters_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -252,12 +253,13 @@ class Run(RunPart, Container[Step]):
     def _repr_html_(self) -> str:
         """What it is, its parameters, its steps, and what it ended up with; nothing of anybody's is run."""
         stored = self._run.now()
+        parameters = parameters_of(stored)
         last = stored.final_task()
         steps = [(name, str(len(stored.tasks(name)))) for name in stored.steps() if name[0] != "_"]
         return (
             title(f"Run {self.pathspec}")
             + table(FACTS, [facts(self, self.user_tags)])
-            + (table((), sorted(stored.info.parameters.items())) if stored.info.parameters else "")
+            + (table((), sorted(parameters.items())) if parameters else "")
             + preformatted(" ".join(sorted(self.system_tags)))
             + table(("step", "tasks"), steps)
             + (artifact_table(last, last.record.artifacts) if last is not None else "")

@@ -25,7 +25,8 @@ from gitflowrun.porcelain.notes import Notes
 from gitflowrun.porcelain.parts import final_artifacts, is_private
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.live import observe
-from gitflowrun.runs.records import RunInfo, other_code, parameter_options
+from gitflowrun.runs.records import RunInfo, other_code
+from gitflowrun.runs.spins.given import parameters_as_given
 from gitflowrun.runs.trust import Trust
 from gitflowrun.values import frozen
 
@@ -270,7 +271,7 @@ def run_overview(run: StoredRun, tags: tuple[str, ...]) -> RunOverview:
         tags=tags,
         system_tags=info.system_tags,
         origin=f"{origin.kind} {origin.run.pathspec}" if origin else None,
-        parameters=_as_given(info, tally.given),
+        parameters=parameters_as_given(info, tally.given),
         configs=_configs(info.environment.get("configs")),
         given=tally.given,
         given_by=str(info.environment.get("artifacts_module") or "") or None,
@@ -287,13 +288,6 @@ def run_overview(run: StoredRun, tags: tuple[str, ...]) -> RunOverview:
         unreadable=(*lost, *tally.unreadable),
         artifacts=result_rows(run, _final_artifacts(run)),
     )
-
-
-def _as_given(info: RunInfo, given: Mapping[str, str]) -> dict[str, str]:
-    """The parameters of a run, with those values that a spun task had instead."""
-    options = parameter_options(info.graph) if given else {}
-    instead = {options[name]: text for name, text in given.items() if name in options}
-    return {name: instead.get(name, text) for name, text in info.parameters.items()}
 
 
 def _info(run: StoredRun, lost: list[Failure]) -> RunInfo:

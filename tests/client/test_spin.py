@@ -148,3 +148,12 @@ def test_in_a_spun_task(work: GitRepo) -> None:
     work.write("work.py", flow.replace('print("end"', code))
     done = spin(work, "end")
     assert "Run('Work/spin-3') Task('Work/spin-3/end/6') [Run('Work/1')]" in done.out
+
+
+def test_a_notebook_shows_the_parameters_that_the_task_had(work: GitRepo) -> None:
+    """Those of a module stand in the place of the origin's."""
+    work.write("mine.py", 'ARTIFACTS = {"factor": 4711}\n')
+    spin(work, "1/work/2", "--artifacts-module", "mine.py")
+    assert "4711" in Run("spin-3")._repr_html_()
+    assert "4711" not in Run("spin-1")._repr_html_()
+    assert "<td>3</td>" in Run("spin-1")._repr_html_()
