@@ -152,7 +152,8 @@ class DamagedRuns:
                 it.tip, it.uid
             )
         uids = "".join(f"{uid}\n" for uid in {held.uid for held in runs.values()})
-        if not uids:
+        is_shallow = (self._repo.common_dir / "shallow").exists()  # they may never have come
+        if not uids or is_shallow:
             return {}
         # By git, which has seen 10,000 before we have seen 500.
         done = self._repo.git.attempt("cat-file", "--batch-check=.", stdin=uids.encode())

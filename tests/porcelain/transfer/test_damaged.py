@@ -481,3 +481,17 @@ def test_a_run_in_the_trash_without_a_first_commit(ada: GitRepo, bob: GitRepo) -
     assert ada.call("restore", f"{run.uid}").code == 0
     assert tags(ada) == {"MyFlow/1": ("own",)}
     ada.fsck()
+
+
+def test_a_run_that_the_user_fetched_without_its_first_commits(ada: GitRepo, bob: GitRepo) -> None:
+    """It has lost nothing, and stays as it is."""
+    make_run(ada)
+    send(ada)
+    bob.git("remote", "set-url", "origin", f"file://{bob.git('remote', 'get-url', 'origin')}")
+    bob.git("fetch", "-q", "--depth=1", "origin", f"{RUN}:{RUN}")
+    before = refs(bob)
+    done = bob.call("fetch", "origin")
+    assert done.code == 0, done.err
+    assert "that can be had" not in done.err
+    assert "damaged" not in done.err
+    assert refs(bob) == before
