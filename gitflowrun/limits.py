@@ -25,7 +25,6 @@ PICKLED_DEPTH = 40_000
 """Recursion limit with which pickle, in C, fits on a stack of 8 MB: 13,000 objects, each in the one before it."""
 CALLS_ON_STACK = 8_000
 """Calls of Python functions that fit there with Python 3.10; later ones keep them elsewhere."""
-
 KEPT_CODE_COMMITS = 256
 """Commits of code that are not parsed again: many runs of a list have the same."""
 KEPT_FLOW_NAMES = 16
@@ -115,7 +114,8 @@ LOCK_ABANDONED = 3_600.0
 """The same for locks that nobody waits for."""
 TRANSACTION_GRACE = 5.0
 """Seconds that git gets to end the transaction it has begun when we are interrupted."""
-
+TRANSACTIONS_A_PROCESS = 500
+"""Transactions after which another git goes on: it maps the packs it has met, and keeps those that are gone."""
 SNAPSHOT_IN_MEMORY = 16 << 20
 """Bytes of new objects that a snapshot holds in memory; more lie in a file until they are written."""
 SNAPSHOT_RELEASED = 4 << 20

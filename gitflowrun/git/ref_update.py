@@ -59,6 +59,7 @@ from gitflowrun.limits import (
     LOCK_PAUSES,
     LOCK_STALE,
     TRANSACTION_GRACE,
+    TRANSACTIONS_A_PROCESS,
 )
 from gitflowrun.names import RefName
 from gitflowrun.settings import Durability, Settings
@@ -469,6 +470,7 @@ class _UpdateRef(Resident):
         super().__init__(git, *options, "update-ref", "--stdin")
         self._messages = -1
         self._journal = journal
+        self._done = 0
 
     def run(self, updates: Sequence[RefUpdate], before_commit: Callable[[], None]) -> None:
         """Execute one transaction.
@@ -483,8 +485,9 @@ class _UpdateRef(Resident):
         # Each value ends at a space or a newline, which no `RefName` contains.
         commands = [update.command for update in updates]
         with self._lock:
-            if self._journal.is_lost:
-                self._end(TRANSACTION_GRACE)  # it holds the one that was deleted
+            # The journal that it holds was deleted, or it holds too many packs.
+            if self._journal.is_lost or self._done >= TRANSACTIONS_A_PROCESS:
+                self._end(TRANSACTION_GRACE)
             self._journal.begin(updates)
             reached("ref.claimed")
             taken: dict[Path, Identity | None] = {}
@@ -503,6 +506,7 @@ class _UpdateRef(Resident):
                 )
                 raise
             self._journal.release(taken)
+            self._done += 1
 
     @contextlib.contextmanager
     def claiming(self, name: str, file: Path) -> Iterator[None]:
@@ -538,6 +542,7 @@ class _UpdateRef(Resident):
         # A file and not a pipe: with GIT_TRACE git may say more than a pipe holds while nobody reads it.
         self._messages = os.memfd_create("git update-ref")
         held = self._journal.inherited
+        self._done = 0
         return self._git.start(
             *self._args, env=BOUNDED, stderr=self._messages, new_session=True, inherited=held
         )

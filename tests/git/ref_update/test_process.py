@@ -39,6 +39,21 @@ def test_one_process_moves_all_refs(repository: Repository, commits: list[Oid]) 
     refs.close()
 
 
+def test_another_process_goes_on_after_many_transactions(
+    repository: Repository, commits: list[Oid], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long run's git would hold all packs that there have been; there is one at a time."""
+    monkeypatch.setattr("gitflowrun.git.ref_update.TRANSACTIONS_A_PROCESS", 2)
+    refs, seen = repository.refs, []
+    create_ref(refs, NAME, commits[0])
+    for number in range(1, 6):
+        (child,) = git_children()
+        seen.append(child)
+        update_ref(refs, NAME, commits[number % 3], commits[(number - 1) % 3])
+    assert [seen.count(child) for child in dict.fromkeys(seen)] == [2, 2, 1]
+    refs.close()
+
+
 @pytest.mark.parametrize("change", ["create", "move", "delete"])
 def test_a_ref_that_changes_at_the_last_moment(
     repo: GitRepo, repository: Repository, commits: list[Oid], monkeypatch: pytest.MonkeyPatch, change: str
