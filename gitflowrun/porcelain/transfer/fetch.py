@@ -29,7 +29,13 @@ from heapq import nsmallest
 from typing import TYPE_CHECKING, NamedTuple
 
 from gitflowrun import msgpack
-from gitflowrun.errors import CorruptRecord, GitflowrunError, NotFound
+from gitflowrun.errors import (
+    CorruptRecord,
+    GitflowrunError,
+    MissingObject,
+    NotFound,
+    RepositoryError,
+)
 from gitflowrun.failpoints import reached
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.odb import named
@@ -458,6 +464,8 @@ class _Fetch(Transfer):
     def _bring(self, runs: Sequence[RunTip]) -> None:
         """Take runs over that have come, and say of the others why not."""
         wrong = self._take(runs)
+        if wrong:  # what could not be read for once is no fault of the remote's
+            wrong = self._take([*wrong])
         if gone := self._gone(wrong):
             self.tracking.note(dict.fromkeys(run.ref for run in gone))
             lost = self.fetch_copies(gone, {run.ref for run in gone})
@@ -500,7 +508,10 @@ class _Fetch(Transfer):
             try:
                 examined.append((run, self._examine(run, history)))
             except GitflowrunError as error:
-                wrong[run] = error.message
+                if isinstance(error, RepositoryError) and not isinstance(error, MissingObject):
+                    self._refuse(run, error.message)  # it may well be a run
+                else:
+                    wrong[run] = error.message
         with self._locks.ids():
             self._look()  # another fetch may have created some of them
             self._reserved = self._locks.runs()

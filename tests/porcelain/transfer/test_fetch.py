@@ -9,11 +9,13 @@ import pytest
 
 from gitflowrun.errors import RepositoryError
 from gitflowrun.git.objects import Oid
+from gitflowrun.git.odb import named
 from gitflowrun.git.ref_update import Refs
 from gitflowrun.git.transport import Remote
 from gitflowrun.names import RunId
+from gitflowrun.porcelain.transfer import fetch as fetching
 from gitflowrun.porcelain.transfer import sync
-from gitflowrun.porcelain.transfer.fetch import fetch
+from gitflowrun.porcelain.transfer.fetch import _Fetch, fetch
 from gitflowrun.porcelain.transfer.push import push, push_to
 from gitflowrun.porcelain.transfer.sync import Outcome, RemoteView, Transfer, free_id, tags_of
 from gitflowrun.runs.locks import Locks, LockState
@@ -25,9 +27,10 @@ from tests.helpers.repos import GitRepo, make_repo
 from tests.helpers.runs import finished_task, make_run, open_repo, start_run, store_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from gitflowrun.git.command import Git
     from gitflowrun.git.refs import RefUpdate
 
 
@@ -69,6 +72,35 @@ def test_commits_that_are_no_runs_are_left_out(server: GitRepo, ada: GitRepo, bo
     assert all(run.reason for run in report.with_outcome(Outcome.LEFT_OUT))
     assert set(ids(bob)) == {"MyFlow/1"}
     assert outcomes(send(bob)) == [Outcome.CURRENT]
+
+
+def test_what_could_not_be_read_for_once_is_no_fault_of_the_remote(
+    ada: GitRepo, bob: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is looked at again; where it can't be read at all the run is refused, and comes by the next fetch."""
+    make_run(ada)
+    send(ada)
+    calls: list[Git] = []
+
+    def forgetful(git: Git, wanted: Iterable[str]) -> dict[str, Oid]:
+        calls.append(git)
+        return {} if len(calls) == 1 else named(git, wanted)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fetching, "named", forgetful)
+        assert outcomes(get(bob)) == [Outcome.NEW]
+    make_run(ada)
+    send(ada)
+
+    def fails(*_: object) -> object:
+        raise RepositoryError("Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_Fetch, "_info", fails)
+        (run,) = get(bob).with_outcome(Outcome.REFUSED)
+        assert run.reason == "Input/output error"
+    assert len(get(bob).with_outcome(Outcome.NEW)) == 1
+    assert ids(bob) == ids(ada)
 
 
 def test_runs_under_false_names_are_left_out(server: GitRepo, ada: GitRepo, bob: GitRepo) -> None:
