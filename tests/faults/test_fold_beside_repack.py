@@ -198,7 +198,10 @@ def test_a_fold_whose_beginner_was_killed_is_swept(repo: GitRepo) -> None:
 
 
 class _Storm:
-    """Runs that share payloads and folds, beside a git command of the user's in a loop."""
+    """Runs that share payloads and folds, beside a git command of the user's in a loop.
+
+    It lasts for so many seconds, on a busy machine for a minute more until enough has happened.
+    """
 
     def __init__(self, repo: GitRepo, seconds: float, *user: str) -> None:
         self.repo = repo
@@ -218,9 +221,13 @@ class _Storm:
         assert self.errors == []
         print(f"{self.user}: {self.rounds} rounds, {self.runs} runs, {self.folds} folds")  # noqa: T201
 
+    def _goes_on(self) -> bool:
+        is_enough = self.rounds > 3 and self.runs > 10 and self.folds > 3
+        return not self.errors and time.monotonic() < self.end + 60 * (not is_enough)
+
     def _guarded(self, loop: Callable[[], None]) -> None:
         try:
-            while time.monotonic() < self.end:
+            while self._goes_on():
                 loop()
         except BaseException as error:  # noqa: BLE001  (for the test to see)
             self.errors.append(error)
@@ -237,7 +244,7 @@ class _Storm:
 
     def _write(self, writer: int) -> None:
         store, rng = pack_store(self.repo), random.Random(writer)
-        while time.monotonic() < self.end:
+        while self._goes_on():
             self.runs += 1
             payloads = [noise(rng.randrange(200, 3000), self.runs) for _ in range(2)] + SHARED
             name = kept_run(self.repo, f"refs/runs/F/{writer}{self.runs:05}", payloads)
