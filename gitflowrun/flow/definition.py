@@ -60,7 +60,10 @@ def define(flow_cls: type[Any], specs: Iterable[str] = ()) -> None:
     """
     begin(flow_cls)
     found = attached(flow_cls)
+    gangs = found.gangs()
     found.add(specs, steps_of(flow_cls))
+    if found.gangs() != gangs:
+        FlowGraph.forget(flow_cls)
     if found.has_mutators and not found.is_late_done:
         from gitflowrun.flow.user_decorators.mutation import evaluate, mutate
 

@@ -144,11 +144,7 @@ class FlowGraph:
         self.end_steps = _endpoints(parsed, "end")
         self.start_step = self.start_steps[0] if len(self.start_steps) == 1 else None
         self.end_step = self.end_steps[0] if len(self.end_steps) == 1 else None
-        gangs = {
-            name
-            for name, decorators in attached(flow_cls).steps.items()
-            if any(getattr(it, "IS_PARALLEL", False) for it in decorators)
-        }
+        gangs = attached(flow_cls).gangs()
         self.nodes = _wire(parsed, self.start_steps, self.end_steps, gangs, self._flow_cls)
         parameters, configs = parameters_of(flow_cls), configs_of(flow_cls)
         self.parameter_names = (*parameters, *configs)

@@ -64,6 +64,14 @@ class AttachedDecorators:
         """The decorators of a step."""
         return self.steps.get(step, [])
 
+    def gangs(self) -> set[str]:
+        """The steps that run as gangs."""
+        return {
+            name
+            for name, decorators in self.steps.items()
+            if any(getattr(it, "IS_PARALLEL", False) for it in decorators)
+        }
+
     def narrow(self, step: str) -> None:
         """Leave decorators to one step alone; where it is empty there are none any more, of the flow neither."""
         self.steps = {name: found for name, found in self.steps.items() if name == step}

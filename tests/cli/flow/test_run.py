@@ -379,3 +379,17 @@ def test_a_config_with_two_defaults_is_told_with_its_line(repo: GitRepo) -> None
     assert done.code == 1
     assert "f.py:4: config 'a' has two defaults" in done.err
     assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize("words", [("--with", "parallel", "{}"), ("{}", "--with", "parallel")])
+def test_gangs_that_an_option_makes_are_checked_alike(
+    flow: GitRepo, words: tuple[str, ...]
+) -> None:
+    """`run` starts nothing that `check` refuses; before the command the option is that of both."""
+    said = "step 'start' is a @parallel step, and no join follows it"
+    done = flow.flow("small.py", *(word.format("run") for word in words))
+    assert done.code == 1
+    assert said in done.err
+    if words[0] == "--with":
+        assert said in flow.flow("small.py", *(word.format("check") for word in words)).err
+    assert not flow.git("for-each-ref", "refs/runs")
