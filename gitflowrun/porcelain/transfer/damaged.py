@@ -4,7 +4,7 @@
    which a copy is a commit of the run, by the uid that our tags say; where no tag says one, by the key of this clone,
    since a number is given here once. A name alone says nothing: numbers of several clones meet. One in the trash makes
    way where the remote has the state that it was removed in, which is fetched to be there, not to be a run again.
-   One whose first commit alone is gone, to which tags point, makes way where the remote has or had its very state.
+   One whose first commit alone is gone stays: its ref keeps from git's gc all else of it, which can be read.
 2. What its ref held, and all its tags, are written to `.git/gitflowrun-aside` (lines of id, ref and, of a run, its
    uid), then these refs go in one transaction. Its id stays taken, and is the run's when that comes.
 3. The run and its tags come back in one transaction. Where it did not come, all is put back as it was: a backup may
@@ -106,22 +106,11 @@ class DamagedRuns:
         lost = {name: oid for name, oid in damaged.items() if oid in gone}
         away = {name: _Held(oid, None) for name, oid in spins.items() if self._may_go(name, oid)}
         self._rootless = self._find_rootless(here, trash)
-        if not (lost or away or self._rootless):
+        if not lost and not away:
             return []
         tags = self._tags_by_run(damaged)
         states = {run.tip: run for run in view.runs(())}
         trashed: list[RunTip] = []
-        back = {
-            name: held
-            for name, held in self._rootless.items()
-            if held.oid in states
-            or (layout.is_run_ref(name) and self._was_there(view, copies, held.oid))
-        }
-        for name, held in back.items():
-            away |= {name: held, **{tag: _Held(at, None) for tag, at in tags.get(name, {}).items()}}
-            if held.oid in states and name.startswith(layout.TRASH):
-                trashed.append(states[held.oid])
-        self._drop_copies({held.uid for held in back.values()})
         for name, oid in lost.items():
             if _is_run(name):
                 own = tags.get(_run_of(name), {})
@@ -163,23 +152,6 @@ class DamagedRuns:
             if b" missing" in line
         }
         return {name: held for name, held in runs.items() if str(held.uid) in gone}
-
-    def _drop_copies(self, uids: Collection[Oid | None]) -> None:
-        """Drop the copies of runs, whatever remote they are of: git would take what they lead to for here."""
-        if not uids:
-            return
-        refs = self._repo.refs
-        rows = refs.rows(layout.REMOTES, fields=("refname", "objectname", "contents"))
-        messages = {name: message for name, _, message in rows}
-        changes = []
-        for name, text in refs.below(layout.REMOTES).items():
-            oid, state = Oid.from_hex(text), parse_message(messages.get(name, ""))
-            if ((state.uid if state else None) or oid) in uids:  # runs, and their tags
-                changes.append(RefUpdate(name, None, oid))
-        refs.transaction(changes)
-        gone = {change.name for change in changes}
-        for ref in [it for it in self._tracking.seen if self._tracking.ref(it) in gone]:
-            del self._tracking.seen[ref]
 
     def _lost_spins(self) -> dict[str, Oid | None]:
         """The refs of spun tasks that hold no id, or that of a commit from which git can't walk, and these."""
@@ -296,11 +268,6 @@ class DamagedRuns:
             )
         refs.damaged -= away.keys()
         self._away = found
-
-    @property
-    def have_made_way(self) -> bool:
-        """Whether refs were taken away."""
-        return bool(self._away)
 
     def ids(self) -> set[RunId]:
         """The ids of damaged runs, also of those that have made way, in other fetches as well: they stay taken."""
@@ -450,26 +417,33 @@ class DamagedRuns:
         for name, oid in sorted(left.items()):
             # Its tags come back with a run, and are nobody's to be given up.
             if _is_run(name) or _run_of(name) not in left.keys() | self._rootless.keys():
-                told.append(self._told_left(name, oid, f"its ref holds {_told_held(oid)}"))
-        for name, held in sorted(self._rootless.items()):
-            if name not in self._came and not (held.uid and self._repo.objects.exists(held.uid)):
-                what = f"its first commit, {held.uid}, is lost"
-                told.append(self._told_left(name, held.oid, what))
+                told.append(self._told_left(name, oid))
+        told += [self._told_rootless(*it) for it in sorted(self._rootless.items())]
         return some(told, "runs are or were damaged here")
 
     def _leads_to(self, tip: Oid, state: Oid) -> bool:
         return tip == state or History(self._repo.git, [tip]).leads_to(tip, state)
 
-    def _told_left(self, name: str, oid: Oid | None, what: str) -> str:
-        where = name.removeprefix(layout.RUNS)
-        if name.startswith(layout.TRASH):
-            where = f"{layout.parse_trash_ref(name)[1].removeprefix(layout.RUNS)} in the trash"
-        if spin := layout.parse_spin_ref(name):
-            where = "/".join(spin)
+    def _told_rootless(self, run: str, held: _Held) -> str:
+        words = (
+            f"{_place(run)} has lost its first commit here, {held.uid}, and can be read otherwise; a backup of .git "
+            "may have it"
+        )
+        damaged = self._repo.refs.damaged
+        tags = {it: _Held(held.uid, None) for it in damaged if it != run and _run_of(it) == run}
+        if tags:
+            up = " && ".join(
+                giving_up(self._repo, it, is_id=True)
+                for it in (*sorted(tags), *sorted(self._mirrors(tags)))
+            )
+            words += f"; git may fetch nothing while its tags lead there, which `{up}` gives up"
+        return words
+
+    def _told_left(self, name: str, oid: Oid | None) -> str:
         words = giving_up(self._repo, name, is_id=oid is not None)
         return (
-            f"{where} is damaged here ({what}), which may keep git from fetching; a backup "
-            f"of .git may have what is lost; where nothing has it any more, `{words}` gives it up for good"
+            f"{_place(name)} is damaged here (its ref holds {_told_held(oid)}), which may keep git from fetching; a "
+            f"backup of .git may have what is lost; where nothing has it any more, `{words}` gives it up for good"
         )
 
 
@@ -478,6 +452,14 @@ def giving_up(repo: Repository, ref: str, *, is_id: bool) -> str:
     if is_id:
         return f"git update-ref -d {shlex.quote(ref)}"
     return f"rm {shlex.quote(str(repo.common_dir / ref))}"
+
+
+def _place(ref: str) -> str:
+    """What people call the run, spun task or tag of a ref."""
+    if ref.startswith(layout.TRASH):
+        return f"{layout.parse_trash_ref(ref)[1].removeprefix(layout.RUNS)} in the trash"
+    spin = layout.parse_spin_ref(ref)
+    return "/".join(spin) if spin else ref.removeprefix(layout.RUNS)
 
 
 def _told_held(oid: Oid | None) -> str:

@@ -189,8 +189,6 @@ class _Fetch(Transfer):
         view = RemoteView.of(self.remote)  # 1
         try:
             trashed = self._damaged.make_way(view, self._here, self._removed_uids, self._trash)
-            if self._damaged.have_made_way:
-                self._look()
             return self._receive(view, trashed)
         except BaseException:
             with contextlib.suppress(GitflowrunError):  # what that leaves the next fetch does
