@@ -70,7 +70,7 @@ class RunMaintenance:
 
 def tidy(repo: Repository) -> None:
     """Do what is due between runs: remove what crashed processes left, fold packs if many have gathered."""
-    for chore in (_sweep_packs, _sweep_locks, partial(fold, beyond=FOLD_BEYOND)):
+    for chore in (_sweep_packs, sweep_stale_locks, partial(fold, beyond=FOLD_BEYOND)):
         with contextlib.suppress(GitflowrunError, OSError):
             chore(repo)
 
@@ -84,7 +84,8 @@ def _sweep_packs(repo: Repository) -> None:
     repo.packs.sweep(pack_grace(repo))
 
 
-def _sweep_locks(repo: Repository) -> None:
+def sweep_stale_locks(repo: Repository) -> None:
+    """Move locks away that nobody can hold any more: once after each boot, and from time to time."""
     mark = repo.state_dir / "swept-locks"
     uptime = time.clock_gettime(time.CLOCK_BOOTTIME)
     # A power cut leaves locks whose owners nobody can ask for: after a boot whatever is older is nobody's.

@@ -33,6 +33,7 @@ from gitflowrun.porcelain.transfer.sync import RunTip, some
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import parse_message
 from gitflowrun.runs.locks import Locks, RunLock
+from gitflowrun.runs.maintenance import sweep_stale_locks
 from gitflowrun.runs.records import RunIdentity
 from gitflowrun.runs.tags import tag_updates, transact
 from gitflowrun.settings import Durability
@@ -319,6 +320,9 @@ class DamagedRuns:
     def settle(self, here: Mapping[Oid, RunTip]) -> None:
         """Give runs that came their tags, and put back what did not come, also of a fetch that was killed."""
         if self._read():
+            # A power cut in the middle may have left locks of these refs.
+            with contextlib.suppress(GitflowrunError, OSError):
+                sweep_stale_locks(self._repo)
             self._settle(here)
         while self._spins:
             self._spins.popitem()[1].release(remove=True)

@@ -77,6 +77,7 @@ if TYPE_CHECKING:
 _BRANCHES = "refs/heads/"
 _SLASHES = layout.RUNS.count("/") + 1  # of the name of a run's ref: what is below one has more
 _LOST_FILE = "lost"
+_MARK = "!"  # of a run there that is at fault itself
 _NOT_TRIED = "not tried, as so many others could not be had; fetch again"
 _LOST_BEFORE = "it could not be had before, and was not asked for again"
 _HERE = (
@@ -87,8 +88,10 @@ _HERE = (
 """What git says where a fetch may have failed because of this repository or machine, or for now because of that one."""
 _THERE = ("fsck error", "over limit")
 """What git says where it has received what it does not take."""
-_ANSWERS = (*_THERE, "not our ref", "on the remote side", "pack-objects died")
-"""What it says where the remote can be reached."""
+_FOR_GOOD = (*_THERE, "not our ref")
+"""What it says where the next fetch will fare no better, if this is the second time."""
+_ANSWERS = (*_FOR_GOOD, "on the remote side", "pack-objects died")
+"""What it says where the remote can be reached. A server that has no memory for once says that it may be damaged."""
 
 
 class Outcome(Enum):
@@ -457,37 +460,44 @@ class Transfer:
         again = {run for run in runs if str(run.tip) in turns and run.ref not in wanted}
         for batch in _batches([run for run in runs if run not in again]):
             lost |= self._fetch_batch(batch)
-        lost |= self._ask_again(sorted(again, key=lambda run: turns[str(run.tip)]))
-        failed = dict.fromkeys(
-            str(run.tip) for run, loss in lost.items() if self._says_theirs(loss.reason)
-        )
+        lost |= self._ask_again(sorted(again, key=lambda run: turns[str(run.tip)]), known)
+        failed = {
+            str(run.tip): self.is_theirs(loss)
+            for run, loss in lost.items()
+            if self._is_among(_ANSWERS, loss.reason)
+        }
         if failed:  # they are the last to be asked for again
-            self._note_lost([*(oid for oid in known if oid not in failed), *failed])
+            before = {oid: is_theirs for oid, is_theirs in known.items() if oid not in failed}
+            self._note_lost(before | failed)
         return lost
 
-    def _ask_again(self, runs: Sequence[RunTip]) -> dict[RunTip, Loss]:
+    def _ask_again(self, runs: Sequence[RunTip], known: Mapping[str, bool]) -> dict[RunTip, Loss]:
         """Ask for runs that could not be had before, one by one, until a few of them can't be had again."""
         lost: dict[RunTip, Loss] = {}
         for run in runs:
             if len(lost) < LOST_AGAIN and self._lost < LOST_A_FETCH:
                 if loss := self._fetch_batch([run]).get(run):
-                    lost[run] = Loss(loss.reason, for_good=self._says_theirs(loss.reason))
+                    lost[run] = Loss(loss.reason, for_good=self.is_theirs(loss))
             else:
-                lost[run] = Loss(_LOST_BEFORE, for_good=True)
+                lost[run] = Loss(_LOST_BEFORE, for_good=known[str(run.tip)])
         return lost
 
-    def _read_lost(self) -> list[str]:
-        """The newest states of runs that could not be had, as far as it is known."""
+    def _read_lost(self) -> dict[str, bool]:
+        """The newest states of runs that could not be had, as far as it is known; and whether for what is there."""
         with contextlib.suppress(GitflowrunError):
-            path = self.repo.state_dir / _LOST_FILE
-            data = read_file(path, "runs that could not be had", limit=LOST_KEPT * 41) or b""
-            return data.decode("ascii", errors="ignore").splitlines()
-        return []
+            path, limit = self.repo.state_dir / _LOST_FILE, LOST_KEPT * (2 * Oid.SIZE + 2)
+            data = read_file(path, "runs that could not be had", limit=limit) or b""
+            lines = data.decode("ascii", errors="ignore").splitlines()
+            return {line.rstrip(_MARK): line.endswith(_MARK) for line in lines}
+        return {}
 
-    def _note_lost(self, tips: Sequence[str]) -> None:
+    def _note_lost(self, tips: Mapping[str, bool]) -> None:
         with contextlib.suppress(GitflowrunError, OSError):  # then they are asked for once more
-            content = "".join(f"{oid}\n" for oid in tips[-LOST_KEPT:]).encode("ascii")
-            replace_file(self.repo.state() / _LOST_FILE, content, self.repo.shared_mode)
+            newest = list(tips.items())[-LOST_KEPT:]
+            content = "".join(f"{oid}{_MARK * is_theirs}\n" for oid, is_theirs in newest)
+            replace_file(
+                self.repo.state() / _LOST_FILE, content.encode("ascii"), self.repo.shared_mode
+            )
 
     def _fetch_batch(self, runs: Sequence[RunTip]) -> dict[RunTip, Loss]:
         """Fetch runs at once. Where git refuses them, halve the batch until the culprits are alone, or are too many."""
@@ -525,11 +535,11 @@ class Transfer:
 
     def is_theirs(self, loss: Loss) -> bool:
         """Whether a run could not be fetched for what the remote has."""
-        return loss.for_good or self._says_theirs(loss.reason)
+        return loss.for_good or self._is_among(_FOR_GOOD, loss.reason)
 
-    def _says_theirs(self, message: str) -> bool:
-        """Whether a fetch has failed for what the remote has, and not for a line that breaks, or because of us."""
-        signs = _ANSWERS if self.repo.is_partial else (*_ANSWERS, NOT_RECEIVED)
+    def _is_among(self, signs: Sequence[str], message: str) -> bool:
+        """Whether a fetch has failed with one of some signs, or a lack in what came, and not because of us."""
+        signs = signs if self.repo.is_partial else (*signs, NOT_RECEIVED)
         return any(it in message for it in signs) and not any(it in message for it in _HERE)
 
     def _copy(self, runs: Sequence[RunTip]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
@@ -197,6 +198,25 @@ def test_a_fetch_that_is_killed(
         loss.end()
     assert ids(ada) == {"MyFlow/1": run.uid.short}
     assert tags(ada) == {"MyFlow/1": ("own",)}
+
+
+def test_a_power_cut_that_leaves_a_lock_as_well(
+    ada: GitRepo, server: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lock that is older than the boot keeps nothing from being put back."""
+    make_run(ada, tags=["own"])
+    send(ada)
+    lose(ada, count=9)
+    _fail(ada, monkeypatch, kill=True)
+    server.git("update-ref", "-d", RUN)
+    lock = ada.path / ".git" / f"{RUN}.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    lock.touch()
+    os.utime(lock, (0, 0))
+    (ada.path / ".git/gitflowrun/swept-locks").unlink(missing_ok=True)  # as after a boot
+    get(ada)
+    assert {RUN, TAG} <= loose(ada).keys()
+    assert not lock.exists()
 
 
 def test_a_run_that_comes_in_an_earlier_state(ada: GitRepo) -> None:

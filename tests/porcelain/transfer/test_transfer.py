@@ -371,13 +371,23 @@ def test_what_was_lost_before_is_not_asked_for_where_much_is_lost_now(
         "error: pack-objects died of signal 9\nfatal: possible repository corruption on the remote side.",
         "remote: fatal: Out of memory, malloc failed\nfatal: possible corruption on the remote side.",
         "remote: unable to create thread: Resource temporarily unavailable\non the remote side.",
+        "upload-pack: aborting due to possible repository corruption on the remote side.",
+        "error: pack-objects died with error",
     ],
 )
-def test_a_line_that_breaks_is_no_fault_of_a_run(repo: GitRepo, why: str) -> None:
-    """Nor is a server that has no memory; however often: the run is refused each time, and never said to be no run."""
+def test_a_line_that_breaks_is_no_fault_of_a_run(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    """Nor is a server that fails, however often: the run is refused each time, and never said to be no run."""
     for _ in range(3):
-        lost = transfer(repo, Server(a=why)).fetch_copies(runs_of("a"))
+        found = transfer(repo, Server(a=why))
+        lost = found.fetch_copies(runs_of("a"))
         assert list(lost.values()) == [Loss(why, for_good=False)]
+        assert not found.is_theirs(*lost.values())
+    monkeypatch.setattr(sync, "LOST_A_FETCH", 0)
+    assert not any(
+        it.for_good for it in transfer(repo, Server()).fetch_copies(runs_of("a")).values()
+    )
 
 
 def test_names_that_no_run_has_are_nobodys() -> None:
@@ -403,7 +413,7 @@ def test_a_remote_of_which_much_is_lost_is_not_asked_on(
     assert {lost[run].reason.partition(",")[0] for run in runs[2:]} == {"not tried"}
     assert not any(loss.for_good for loss in lost.values())
     assert server.asked == [["a"], ["b"]]
-    assert found._read_lost() == ["b" * 40]
+    assert found._read_lost() == {"b" * 40: True}
 
 
 def test_a_report_has_what_was_done(repo: GitRepo) -> None:
@@ -486,11 +496,11 @@ def test_what_could_not_be_had_is_remembered_where_that_can_be_written(
     """The newest of it; whatever stands there instead, the fetch goes on."""
     transfer = Transfer(open_repo(repo), cast("Any", SimpleNamespace(label=LABEL)))
     monkeypatch.setattr(sync, "LOST_KEPT", 2)
-    assert transfer._read_lost() == []
-    transfer._note_lost(["1" * 40, "2" * 40, "3" * 40])
-    assert transfer._read_lost() == ["2" * 40, "3" * 40]
+    assert transfer._read_lost() == {}
+    transfer._note_lost({"1" * 40: True, "2" * 40: False, "3" * 40: True})
+    assert transfer._read_lost() == {"2" * 40: False, "3" * 40: True}
     file = transfer.repo.state_dir / "lost"
     file.unlink()
     file.mkdir()
-    transfer._note_lost(["4" * 40])
-    assert transfer._read_lost() == []
+    transfer._note_lost({"4" * 40: True})
+    assert transfer._read_lost() == {}
