@@ -218,6 +218,12 @@ class CorruptRecord(GitflowrunError):
     headline = "Corrupt record"
 
 
+class NewerRecord(CorruptRecord):
+    """A record is of a newer release than this one."""
+
+    headline = "Newer record"
+
+
 class TooLarge(CorruptRecord):
     """Something stored is larger, or takes longer to read, than any such thing that we write; it was not read."""
 

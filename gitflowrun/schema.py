@@ -15,7 +15,13 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from gitflowrun.errors import CorruptRecord, GitflowrunError, InvalidPathspec, UsageError
+from gitflowrun.errors import (
+    CorruptRecord,
+    GitflowrunError,
+    InvalidPathspec,
+    NewerRecord,
+    UsageError,
+)
 from gitflowrun.limits import MAX_TIME
 from gitflowrun.names import Digest, TaskName, any_id, check_flow_name
 from gitflowrun.values import field_names
@@ -294,12 +300,12 @@ def _malformed(what: str, error: Exception) -> CorruptRecord:
 
 
 def _check_version(data: object, what: str, newest: int) -> None:
-    """Raise CorruptRecord unless `data` is a map of a version up to `newest`."""
+    """Raise CorruptRecord unless `data` is a map with a version, NewerRecord unless that is up to `newest`."""
     version = data.get("schema") if isinstance(data, dict | Mapping) else None
     if not isinstance(version, int):
         raise CorruptRecord(f"this is no {what} record")
     if version > newest:
-        raise CorruptRecord(
+        raise NewerRecord(
             f"this {what} record has schema {version}; this release reads up to {newest}",
             hint="install a newer gitflowrun",
         )

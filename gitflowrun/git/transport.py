@@ -73,7 +73,8 @@ _FETCH = (
     "fetch", "--quiet", "--no-tags", "--no-prune", "--no-write-fetch-head", "--no-recurse-submodules", "--refmap=",
     "--stdin",
 )  # fmt: skip
-_UPLOAD = "git-upload-pack"
+# It inherits our limit of memory, within which it can't read a large file at once.
+_UPLOAD = f"git -c core.bigFileThreshold={FETCH_STREAMED} upload-pack"
 _SYNCED = "git -c core.fsync=all -c core.fsyncMethod=batch receive-pack"
 _COPY = (
     "-c", "core.fsync=objects", "pack-objects", "--quiet", "--window=0", "--delta-base-offset", "--non-empty",
@@ -100,7 +101,7 @@ _UNPACKING = re.compile("^error: remote unpack failed: (.+)$", re.MULTILINE)
 # Why the remote could not lock a ref; or all that are packed.
 _LOCKING = re.compile("error: cannot lock ref '([^'\n]+)': (.+)$", re.MULTILINE)
 _UNABLE = re.compile("error: (Unable to create '.+)$", re.MULTILINE)
-NOT_RECEIVED = "did not receive expected object"
+_LACKS = ("did not receive expected object", "did not send all necessary objects")
 """What git says where something is missing in what came."""
 _LISTED_AT_ONCE = 1 << 20  # bytes
 _LISTED_URL = re.compile(r"([^\t]+)\t(.*) \((fetch|push)\)")
@@ -155,6 +156,7 @@ class Remote:
         # As people who type `git fetch` have it: the ssh command, credential helpers and proxies of the config.
         self._wire = Git(repository.git_dir, repository.work_tree, programs=True)
         self._configured = name in repository.remotes()
+        self._has_asked_for_all = False
         for key in ("url", "pushurl"):
             if "\n" in repository.config.get(f"remote.{name}.{key}", ""):
                 raise RepositoryError(
@@ -276,8 +278,10 @@ class Remote:
             except RepositoryError as error:
                 if known and "shallow" in error.message:
                     return self._fetch(oids, {})
-                if self._repository.is_partial and NOT_RECEIVED in error.message:
-                    # Another remote than that of the clone left out what it takes for here, and was only promised.
+                is_lack = any(it in error.message for it in _LACKS)
+                if is_lack and not self._has_asked_for_all:
+                    # It left out what it takes for here, and what is lost here, or was only promised by another one.
+                    self._has_asked_for_all = True
                     return self._fetch(oids, known, all_of_it=True)
                 raise
 
@@ -431,7 +435,8 @@ class Remote:
         if self._is_elsewhere():
             return ()
         safe = self._repository.settings.durability is Durability.SAFE
-        program = _SYNCED if safe and verb == "receive" else f"git-{verb}-pack"
+        program = _UPLOAD if verb == "upload" else f"git-{verb}-pack"
+        program = _SYNCED if safe and verb == "receive" else program
         return (f"--{verb}-pack={program}",)
 
     def _trees_of_all(self) -> dict[str, str]:

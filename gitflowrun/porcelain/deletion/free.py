@@ -443,12 +443,12 @@ class _Dangling:
 
     def of_runs(self, uids: Collection[bytes]) -> set[bytes]:
         """Commits that these runs' schedulers wrote and did not publish, and what is dangling below them."""
-        commits = {
-            oid
-            for oid, kind in self._types.items()
-            if kind == b"commit" and oid not in uids and self._run_of(oid) in uids
-        }
-        found = _objects_of(self._repo, [Oid.from_hex(oid.decode("ascii")) for oid in commits])
+        kinds = self._types
+        commits = {it for it in kinds if kinds[it] == b"commit" and it not in uids}
+        commits = {oid for oid in commits if self._run_of(oid) in uids}
+        # Without their parents, of which an interrupted `free` may have deleted some: each is one of these.
+        trees = {it for oid in commits for it in self._children(oid) if kinds.get(it) != b"commit"}
+        found = commits | _objects_of(self._repo, map(Oid.from_hex, map(bytes.decode, trees)))
         if not found <= self.wanted:
             _leave_reached(self._repo, found)
         return found

@@ -412,10 +412,19 @@ class RemovedRuns:
         self._path = repo.common_dir / "gitflowrun-removed"
 
     def read(self) -> list[RemovedRun]:
-        """All lines. Raises RepositoryError: it can't be read."""
+        """All lines. Raises RepositoryError: it can't be read, or is damaged: what is removed would come back."""
         data = read_file(self._path, "the list of removed runs", limit=MAX_REMOVED) or b""
         lines = (line.split(" ") for line in data.decode(errors="replace").splitlines())
-        return [RemovedRun(*words) for words in lines if len(words) == 3]  # noqa: PLR2004
+        found = [RemovedRun(*words) for words in lines if len(words) == 3]  # noqa: PLR2004
+        for number, line in enumerate(found, start=1):
+            try:
+                Oid.from_hex(line.uid)
+            except ValueError:
+                raise RepositoryError(
+                    f"{self._path} is damaged: {line.uid!r} in its line {number} can't be the uid of a removed run",
+                    hint="a backup of the file may have the line; without the line, a fetch may bring that run back",
+                ) from None
+        return found
 
     def add(self, lines: Iterable[RemovedRun], states: Iterable[RemovedRun] = ()) -> None:
         """Add lines.

@@ -21,7 +21,7 @@ import os
 import shlex
 from typing import TYPE_CHECKING, NamedTuple
 
-from gitflowrun.errors import GitflowrunError, RefConflict, RepositoryError
+from gitflowrun.errors import GitflowrunError, RepositoryError
 from gitflowrun.git.objects import NULL_OID, Oid
 from gitflowrun.git.odb import History
 from gitflowrun.git.pack.writer import sync_directory
@@ -99,18 +99,11 @@ class DamagedRuns:
         refs, copies, spins = self._repo.refs, self._tracking.seen, self._lost_spins()
         damaged = {name: self._held(name) for name in refs.damaged if name.startswith(_OURS)}
         whole = {str(run.tip) for run in here.values()}
-        of_all = refs.below(
-            layout.REMOTES
-        )  # git fetches nothing beside those of other remotes either
-        known = {Oid.from_hex(oid) for oid in {*of_all.values()} - whole}
+        known = {Oid.from_hex(oid) for oid in {*copies.values()} - whole}
         gone = {None, *self._repo.objects.missing(known | {*filter(None, damaged.values())})}
         self._tracking.note(
             {name: None for name, oid in copies.items() if Oid.from_hex(oid) in gone}
         )
-        prefix = layout.tracking_prefix(self._tracking.label)
-        others = {it: Oid.from_hex(oid) for it, oid in of_all.items() if not it.startswith(prefix)}
-        with contextlib.suppress(RefConflict):  # another fetch has just brought one anew
-            refs.transaction([RefUpdate(it, None, at) for it, at in others.items() if at in gone])
         lost = {name: oid for name, oid in damaged.items() if oid in gone}
         away = {name: _Held(oid, None) for name, oid in spins.items() if self._may_go(name, oid)}
         self._rootless = self._find_rootless(here, trash)

@@ -23,6 +23,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
 from functools import cached_property
 from heapq import nsmallest
@@ -33,12 +34,14 @@ from gitflowrun.errors import (
     CorruptRecord,
     GitflowrunError,
     MissingObject,
+    NewerRecord,
     NotFound,
     RepositoryError,
 )
 from gitflowrun.failpoints import reached
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.odb import named
+from gitflowrun.git.permissions import read_file
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.transport import Remote, default_remote
 from gitflowrun.limits import (
@@ -46,6 +49,7 @@ from gitflowrun.limits import (
     LISTED_COMMIT,
     MAX_NAMED,
     MAX_NOTICES,
+    MAX_SENDING,
     MAX_STATES,
     RECORD_SIZE,
 )
@@ -381,9 +385,7 @@ class _Fetch(Transfer):
             return []
         shown = ", ".join(f"{run.flow}/{run.source} ({run.reason})" for run in left[:MAX_NAMED])
         more = f" and {len(left) - MAX_NAMED:,} more" if len(left) > MAX_NAMED else ""
-        words = f"git update-ref -d {shlex.quote(layout.run_ref(left[0].flow, left[0].source))}"
-        where = f"{self.remote.title} has no run that can be had as {shown}{more}"
-        return [f"{where}; `{words}`, in that repository, removes the first"]
+        return [f"{self.remote.title} has no run that can be had as {shown}{more}"]
 
     def _told_kept(self) -> list[str]:
         """What can be done about runs that the remote has in another state than ours, which stays."""
@@ -506,7 +508,9 @@ class _Fetch(Transfer):
             try:
                 examined.append((run, self._examine(run, history)))
             except GitflowrunError as error:
-                if isinstance(error, RepositoryError) and not isinstance(error, MissingObject):
+                if isinstance(error, NewerRecord):
+                    self._refuse(run, f"{error.message}: {error.hint}")
+                elif isinstance(error, RepositoryError) and not isinstance(error, MissingObject):
                     self._refuse(run, error.message)  # it may well be a run
                 else:
                     wrong[run] = error.message
@@ -531,12 +535,25 @@ class _Fetch(Transfer):
                 examined = later
         return wrong
 
+    @cached_property
+    def _shallow(self) -> set[str]:
+        """The commits whose parents git was told to leave out."""
+        data = read_file(
+            self.repo.common_dir / "shallow", "git's shallow commits", limit=MAX_SENDING
+        )
+        return {*os.fsdecode(data or b"").split()}
+
     def _examine(self, run: RunTip, history: History) -> Oid:
         """The run's uid. Raises CorruptRecord: what the remote has is no run, or not the one it says."""
         uid = history.root(run.tip)
         if uid is None:
             raise CorruptRecord(
                 f"{run.ref} is no commit, or has more than {MAX_STATES:,} before it"
+            )
+        if str(uid) in self._shallow:
+            raise RepositoryError(
+                "a `git fetch --depth` has left out its first commits here; "
+                f"`git fetch --depth=2147483647 {shlex.quote(self.remote.name)} {shlex.quote(run.ref)}` brings them"
             )
         if history.has_merge(run.tip):
             raise CorruptRecord(f"{run.ref} has a merge among its commits, as no run has")

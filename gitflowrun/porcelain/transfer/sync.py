@@ -47,7 +47,6 @@ from gitflowrun.git.objects import Oid
 from gitflowrun.git.odb import History
 from gitflowrun.git.permissions import read_file, replace_file
 from gitflowrun.git.refs import RefUpdate
-from gitflowrun.git.transport import NOT_RECEIVED
 from gitflowrun.limits import (
     ANSWER,
     LOST_A_FETCH,
@@ -86,12 +85,18 @@ _HERE = (
     *map(os.strerror, (errno.ENOMEM, errno.EAGAIN)),
 )  # fmt: skip
 """What git says where a fetch may have failed because of this repository or machine, or for now because of that one."""
-_THERE = ("fsck error", "over limit")
-"""What git says where it has received what it does not take."""
-_FOR_GOOD = (*_THERE, "not our ref")
-"""What it says where the next fetch will fare no better, if this is the second time."""
-_ANSWERS = (*_FOR_GOOD, "on the remote side", "pack-objects died")
-"""What it says where the remote can be reached. A server that has no memory for once says that it may be damaged."""
+_THERE = ("fsck error",)
+"""What git says where it has received what nobody takes: the next fetch will fare no better."""
+_ANSWERS = (
+    *_THERE, "over limit", "not our ref", "on the remote side", "pack-objects died", "did not receive expected object",
+)  # fmt: skip
+"""What it says where the remote can be reached. A server that has no memory for once says that it may be damaged, one
+of two that it has no such commit; what was not received may be what it takes for here; limits are ours."""
+
+
+def _is_among(signs: Sequence[str], message: str) -> bool:
+    """Whether a fetch has failed with one of some signs, and not because of us."""
+    return any(it in message for it in signs) and not any(it in message for it in _HERE)
 
 
 class Outcome(Enum):
@@ -464,7 +469,7 @@ class Transfer:
         failed = {
             str(run.tip): self.is_theirs(loss)
             for run, loss in lost.items()
-            if self._is_among(_ANSWERS, loss.reason)
+            if _is_among(_ANSWERS, loss.reason)
         }
         if failed:  # they are the last to be asked for again
             before = {oid: is_theirs for oid, is_theirs in known.items() if oid not in failed}
@@ -535,12 +540,7 @@ class Transfer:
 
     def is_theirs(self, loss: Loss) -> bool:
         """Whether a run could not be fetched for what the remote has."""
-        return loss.for_good or self._is_among(_FOR_GOOD, loss.reason)
-
-    def _is_among(self, signs: Sequence[str], message: str) -> bool:
-        """Whether a fetch has failed with one of some signs, or a lack in what came, and not because of us."""
-        signs = signs if self.repo.is_partial else (*signs, NOT_RECEIVED)
-        return any(it in message for it in signs) and not any(it in message for it in _HERE)
+        return loss.for_good or _is_among(_THERE, loss.reason)
 
     def _copy(self, runs: Sequence[RunTip]) -> None:
         # By object, as we saw it: git looks for each name among all names of the remote, which takes longer than to

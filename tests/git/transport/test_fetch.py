@@ -17,7 +17,7 @@ from gitflowrun.git.objects import ObjectType, Oid
 from gitflowrun.git.pack import publish
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.repository import Repository
-from gitflowrun.git.transport import Remote
+from gitflowrun.git.transport import _UPLOAD, Remote
 from gitflowrun.limits import (
     CUT_DEPTH,
     FETCH_ALLOCATION,
@@ -74,7 +74,7 @@ def test_what_is_received_is_checked_and_bounded(
         "fetch.fsckObjects=true", "fetch.unpackLimit=1", "gc.auto=0", "maintenance.auto=false",
         f"core.bigFileThreshold={FETCH_STREAMED}", f"core.deltaBaseCacheLimit={FETCH_STREAMED}",
         "--no-tags", "--no-prune", "--no-write-fetch-head", "--no-recurse-submodules", "--refmap=",
-        "--upload-pack=git-upload-pack", "--end-of-options",
+        f"--upload-pack={_UPLOAD}", "--end-of-options",
     } <= {*words}  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from gitflowrun.errors import RepositoryError, UsageError
 from gitflowrun.git import transport
 from gitflowrun.git.command import Completed, Git
 from gitflowrun.git.repository import Repository
-from gitflowrun.git.transport import PushResult, default_remote
+from gitflowrun.git.transport import _UPLOAD, PushResult, default_remote
 from gitflowrun.limits import (
     MAX_NOTICES,
     MAX_WORDS,
@@ -185,7 +185,7 @@ def test_what_a_remote_lists(
     assert remote(repo).refs("refs/*") == {"refs/x": "12", "refs/\udcffy": "34"}
     (words,) = wire.words
     assert words[-3:] == ("--end-of-options", "origin", "refs/*")
-    assert {"ls-remote", "--quiet", "--refs", "--upload-pack=git-upload-pack"} <= {*words}
+    assert {"ls-remote", "--quiet", "--refs", f"--upload-pack={_UPLOAD}"} <= {*words}
 
 
 def test_where_a_remote_is() -> None:
@@ -229,7 +229,7 @@ def test_what_a_place_may_be_called(repo: GitRepo, server: GitRepo) -> None:
     ):
         assert remote(repo, name)._is_elsewhere() is is_elsewhere
         assert remote(repo, name)._program("upload") == (
-            () if is_elsewhere else ("--upload-pack=git-upload-pack",)
+            () if is_elsewhere else (f"--upload-pack={_UPLOAD}",)
         )
 
 

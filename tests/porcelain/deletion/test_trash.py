@@ -369,6 +369,14 @@ def test_the_list_of_removed_runs_passes_over_other_lines(repo: GitRepo) -> None
     assert store.read() == [line]
 
 
+def test_a_damaged_list_of_removed_runs_is_told(repo: GitRepo) -> None:
+    """A uid with a flipped bit: no command goes on as if that run had not been removed."""
+    path = repo.path / ".git/gitflowrun-removed"
+    path.write_text(f"{'a' * 40} {'b' * 40} F/1\n{'a' * 39}! {'b' * 40} F/2\n")
+    with pytest.raises(RepositoryError, match="in its line 2 can't be the uid"):
+        RemovedRuns(open_repo(repo)).read()
+
+
 @pytest.mark.parametrize("durability", ["safe", "fast"])
 def test_the_list_of_removed_runs_is_on_the_disk(
     repo: GitRepo, monkeypatch: pytest.MonkeyPatch, durability: str

@@ -650,3 +650,38 @@ def test_a_line_that_breaks_makes_no_run_of_others(
     assert "which is not their run" not in done.err
     assert bob.call("fetch", "origin").code == 0
     assert ids(bob) == {"MyFlow/1": run.uid.short}
+
+
+@pytest.mark.parametrize("lost", ["HEAD^{tree}", "HEAD:f.py"])
+def test_runs_come_though_objects_of_the_users_are_lost(tmp_path: Path, lost: str) -> None:
+    """The remote leaves out what it takes for here; asked for all, it sends it, and is never at fault."""
+    ada = make_repo(tmp_path / "ada", files={"f.py": linear_flow("self.x = 1")})
+    assert ada.flow("f.py", "run").code == 0
+    GitRepo(tmp_path).git("clone", "-q", str(ada.path), "bob")
+    bob = GitRepo(tmp_path / "bob")
+    for pack in [*objects_dir(bob).glob("pack/*.pack")]:
+        data = pack.read_bytes()
+        for path in [*pack.parent.glob(f"{pack.stem}.*")]:
+            path.unlink()
+        bob.git("unpack-objects", "-q", stdin=data)
+    oid = bob.git("rev-parse", lost)
+    (objects_dir(bob) / oid[:2] / oid[2:]).unlink(missing_ok=True)
+    for _ in range(2):
+        done = bob.call("fetch", "origin")
+        assert done.code == 0, done.err + done.out
+    assert bob.call("fsck", "F/1").code == 0
+
+
+def test_a_run_that_the_user_has_fetched_without_its_beginning(ada: GitRepo, bob: GitRepo) -> None:
+    """It is no other run for that: it is refused, with what brings the rest."""
+    make_run(ada)
+    send(ada)
+    bob.git("remote", "set-url", "origin", f"file://{bob.git('remote', 'get-url', 'origin')}")
+    bob.git("fetch", "-q", "--depth=1", "origin", "refs/runs/MyFlow/1:refs/x/1")
+    said = bob.call("fetch", "origin")
+    assert said.code == 1
+    assert "! [refused]   MyFlow/1" in said.out
+    assert "can be had" not in said.err
+    bob.git("fetch", "-q", "--depth=2147483647", "origin", "refs/runs/MyFlow/1")
+    assert bob.call("fetch", "origin").code == 0
+    assert ids(bob) == ids(ada)

@@ -35,7 +35,7 @@ from tests.helpers.runs import open_repo
 UID, OTHER = Oid.from_hex("ab12cd3" + "4" * 33), Oid(b"o" * 20)
 LABEL = "0123456789abcdef"
 
-BAD = "did not receive expected object 4b825dc"
+BAD = "upload-pack: not our ref 4b825dc"
 """What git says where a remote lacks something of a run."""
 
 
@@ -337,8 +337,8 @@ def test_what_could_not_be_had_before_is_asked_for_last(
     server = Server(**wrong)
     lost = transfer(repo, server).fetch_copies(runs)
     assert server.asked == [["d"], ["a"]]
-    later = Loss("it could not be had before, and was not asked for again", for_good=True)
-    assert lost == {runs[0]: Loss(BAD, for_good=True), runs[1]: later, runs[2]: later}
+    later = Loss("it could not be had before, and was not asked for again", for_good=False)
+    assert lost == {runs[0]: Loss(BAD, for_good=False), runs[1]: later, runs[2]: later}
     server = Server(**{**wrong, "b": "error: No space left on device"})
     lost = transfer(repo, server).fetch_copies(runs, {runs[2].ref})
     assert server.asked == [["c", "d"], ["c"], ["d"], ["b"]]
@@ -351,15 +351,20 @@ def test_what_could_not_be_had_before_is_asked_for_last(
 def test_what_was_lost_before_is_not_asked_for_where_much_is_lost_now(
     repo: GitRepo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is told as what it is: lost for good, as far as anybody knows."""
+    """It is told as what it was: for good where what came was malformed, and only there."""
     runs, wrong = runs_of("ab"), dict.fromkeys("ab", BAD)
     transfer(repo, Server(**wrong)).fetch_copies(runs[:1])
     monkeypatch.setattr(sync, "LOST_A_FETCH", 1)
     server = Server(**wrong)
     lost = transfer(repo, server).fetch_copies(runs)
     assert server.asked == [["b"]]
-    later = Loss("it could not be had before, and was not asked for again", for_good=True)
-    assert lost == {runs[1]: Loss(BAD, for_good=False), runs[0]: later}
+    later = "it could not be had before, and was not asked for again"
+    assert lost == {runs[1]: Loss(BAD, for_good=False), runs[0]: Loss(later, for_good=False)}
+    found = transfer(repo, Server())
+    found._note_lost({str(run.tip): run == runs[1] for run in runs})
+    monkeypatch.setattr(sync, "LOST_A_FETCH", 0)
+    lost = found.fetch_copies(runs)
+    assert lost == {run: Loss(later, for_good=run == runs[1]) for run in runs}
 
 
 @pytest.mark.parametrize(
@@ -373,6 +378,7 @@ def test_what_was_lost_before_is_not_asked_for_where_much_is_lost_now(
         "remote: unable to create thread: Resource temporarily unavailable\non the remote side.",
         "upload-pack: aborting due to possible repository corruption on the remote side.",
         "error: pack-objects died with error",
+        "did not receive expected object 4b825dc",
     ],
 )
 def test_a_line_that_breaks_is_no_fault_of_a_run(
@@ -413,7 +419,7 @@ def test_a_remote_of_which_much_is_lost_is_not_asked_on(
     assert {lost[run].reason.partition(",")[0] for run in runs[2:]} == {"not tried"}
     assert not any(loss.for_good for loss in lost.values())
     assert server.asked == [["a"], ["b"]]
-    assert found._read_lost() == {"b" * 40: True}
+    assert found._read_lost() == {"b" * 40: False}
 
 
 def test_a_report_has_what_was_done(repo: GitRepo) -> None:
