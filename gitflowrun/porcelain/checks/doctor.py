@@ -35,7 +35,7 @@ from gitflowrun.porcelain.checkout import (
 )
 from gitflowrun.porcelain.checks.fsck import RunsCheck
 from gitflowrun.porcelain.deletion.free import free, has_unfinished
-from gitflowrun.porcelain.transfer.damaged import giving_up
+from gitflowrun.porcelain.transfer.damaged import DamagedRuns, giving_up
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import parse_message
 from gitflowrun.runs.ids import RunIds
@@ -247,6 +247,16 @@ def _space(repo: Repository) -> Iterator[Ailment]:
 def _free(repo: Repository, _: Ailment) -> None:
     if waits := free(repo, {}).waits:
         raise RepositoryError(waits)
+
+
+def _set_aside(repo: Repository) -> Iterator[Ailment]:
+    for run in DamagedRuns(repo, None, lambda _: False).set_aside():
+        what = "its ref is away: a fetch that was to bring it anew was killed, or is at work"
+        yield Ailment(AilmentKind.RUN, run, what, "is put back as it was")
+
+
+def _put_back(repo: Repository, _: Ailment) -> None:
+    DamagedRuns(repo, None, lambda _: False).settle({})
 
 
 # ---- what a power cut leaves ----
@@ -475,6 +485,7 @@ _CHECKS: tuple[
     (_killed_writers, _nothing),
     (_locks, _unlock),
     (_packs, _sweep),
+    (_set_aside, _put_back),
     (_objects, _remove_object),
     (_refs, _restore_ref),
     (_tags, _mirror),

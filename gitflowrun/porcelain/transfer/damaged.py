@@ -61,13 +61,15 @@ class DamagedRuns:
 
     Args:
         repo: The repository.
-        tracking: Our copies of the remote's refs.
+        tracking: Our copies of the remote's refs; who only puts runs back needs none.
         made: Whether a commit was made here, by the key of this clone.
     """
 
-    def __init__(self, repo: Repository, tracking: Tracking, made: Callable[[Oid], bool]) -> None:
+    def __init__(
+        self, repo: Repository, tracking: Tracking | None, made: Callable[[Oid], bool]
+    ) -> None:
         self._repo = repo
-        self._tracking = tracking
+        self._copies = tracking
         self._made = made
         self._locks = Locks(repo.state_dir)
         self._path = repo.common_dir / "gitflowrun-aside"
@@ -392,6 +394,15 @@ class DamagedRuns:
             raise not_writable(self._path, f"cannot write {self._path}", error) from error
 
     # ---- what is said and known of them ----
+
+    def set_aside(self) -> list[str]:
+        """The runs whose refs are away, as a fetch was killed, or is at work."""
+        return sorted(_place(name) for name in self._read() if _is_run(name))
+
+    @property
+    def _tracking(self) -> Tracking:
+        assert self._copies is not None
+        return self._copies
 
     def trashed(self) -> list[RemovedRun]:
         """The runs in the trash whose commits are gone; they stay away as the others there do."""

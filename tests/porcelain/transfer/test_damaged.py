@@ -200,6 +200,25 @@ def test_a_fetch_that_is_killed(
     assert tags(ada) == {"MyFlow/1": ("own",)}
 
 
+def test_the_doctor_knows_of_a_fetch_that_was_killed(
+    ada: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It names the run that is away, and puts it back."""
+    make_run(ada, tags=["own"])
+    send(ada)
+    before = loose(ada)
+    loss = lose(ada, count=9)
+    _fail(ada, monkeypatch, kill=True)
+    said = ada.call("doctor")
+    assert said.code == 1
+    assert "MyFlow/1" in said.out
+    assert "its ref is away" in said.out
+    ada.call("doctor", "--fix")
+    assert loose(ada) == before
+    loss.end()
+    assert ada.call("doctor").code == 0
+
+
 def test_a_power_cut_that_leaves_a_lock_as_well(
     ada: GitRepo, server: GitRepo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
