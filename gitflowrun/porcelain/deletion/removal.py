@@ -245,6 +245,19 @@ def _is_older(repo: Repository, run: TrashedRun, seconds: float) -> bool:
     return made <= now - seconds or made > now
 
 
+def _just_moved(repo: Repository, runs: Sequence[StoredRun]) -> list[TrashedRun]:
+    """Runs that were just moved to the trash, as they are there. Raises RepositoryError: one can't be read."""
+    here = {run.identity.uid for run in runs}
+    found = [it for it in Trash(repo).runs() if it.uid in here]
+    if here - {it.uid for it in found}:  # git has passed over a ref that it could not read
+        words = " ".join(run.pathspec for run in runs)
+        raise RepositoryError(
+            f"what was just moved to the trash can't be read there: {words}",
+            hint=f"`git runs purge {words}` goes on",
+        )
+    return found
+
+
 def purge(
     repo: Repository,
     runs: Sequence[StoredRun],
@@ -272,13 +285,7 @@ def purge(
     if runs:  # in one way: whatever kills us, they are in the trash
         Trash(repo).put(runs)
     reached("purge.trashed")
-    leaving = [*trashed, *(it for it in Trash(repo).runs() if it.uid in here)]
-    if here - {run.uid for run in leaving}:  # git has passed over a ref that it could not read
-        words = " ".join(run.pathspec for run in runs)
-        raise RepositoryError(
-            f"what was just moved to the trash can't be read there: {words}",
-            hint=f"`git runs purge {words}` goes on",
-        )
+    leaving = [*trashed, *_just_moved(repo, runs)]
     still = {uid for uid in uids if uid in _uids_here(repo)}
     refs = {name: oid for run in leaving for name, oid in run.refs().items()}
     refs |= {copy.tracking: copy.oid for copy in copies if copy.uid not in still}

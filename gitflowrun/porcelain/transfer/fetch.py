@@ -23,7 +23,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shlex
 from functools import cached_property
 from heapq import nsmallest
@@ -41,7 +40,6 @@ from gitflowrun.errors import (
 from gitflowrun.failpoints import reached
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.odb import named
-from gitflowrun.git.permissions import read_file
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.transport import Remote, default_remote
 from gitflowrun.limits import (
@@ -49,7 +47,6 @@ from gitflowrun.limits import (
     LISTED_COMMIT,
     MAX_NAMED,
     MAX_NOTICES,
-    MAX_SENDING,
     MAX_STATES,
     RECORD_SIZE,
 )
@@ -535,14 +532,6 @@ class _Fetch(Transfer):
                 examined = later
         return wrong
 
-    @cached_property
-    def _shallow(self) -> set[str]:
-        """The commits whose parents git was told to leave out."""
-        data = read_file(
-            self.repo.common_dir / "shallow", "git's shallow commits", limit=MAX_SENDING
-        )
-        return {*os.fsdecode(data or b"").split()}
-
     def _examine(self, run: RunTip, history: History) -> Oid:
         """The run's uid. Raises CorruptRecord: what the remote has is no run, or not the one it says."""
         uid = history.root(run.tip)
@@ -550,11 +539,8 @@ class _Fetch(Transfer):
             raise CorruptRecord(
                 f"{run.ref} is no commit, or has more than {MAX_STATES:,} before it"
             )
-        if str(uid) in self._shallow:
-            raise RepositoryError(
-                "a `git fetch --depth` has left out its first commits here; "
-                f"`git fetch --depth=2147483647 {shlex.quote(self.remote.name)} {shlex.quote(run.ref)}` brings them"
-            )
+        if str(uid) in self.shallow:
+            raise RepositoryError(self.told_shallow(run))
         if history.has_merge(run.tip):
             raise CorruptRecord(f"{run.ref} has a merge among its commits, as no run has")
         state = parse_message(

@@ -388,6 +388,8 @@ class _Push(Transfer):
             for mate in (view.namesakes(run, self._uids[run.tip]) if unread else ())
             if mate in unread
         }
+        cut = [run for run in runs if str(history.root(run.tip)) in self.shallow]
+        self._unclear |= {run.tip: self.told_shallow(run) for run in cut}
         return history
 
     def _plan_tags(self, view: RemoteView) -> _TagPlan:

@@ -32,6 +32,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shlex
 from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
@@ -54,6 +55,7 @@ from gitflowrun.limits import (
     LOST_KEPT,
     MAX_NAMESAKES,
     MAX_NOTICES,
+    MAX_SENDING,
     MAX_STATES,
     NOTE_ATTEMPTS,
     REFS_A_FETCH,
@@ -443,6 +445,21 @@ class Transfer:
         from gitflowrun.runs.trust import Trust
 
         return Trust(self.repo)
+
+    @cached_property
+    def shallow(self) -> set[str]:
+        """The commits here whose parents git was told to leave out."""
+        path = self.repo.common_dir / "shallow"
+        return {
+            *os.fsdecode(read_file(path, "git's shallow commits", limit=MAX_SENDING) or b"").split()
+        }
+
+    def told_shallow(self, run: RunTip) -> str:
+        """Why a run that begins with one of them can't be told from others, and what brings the rest of it."""
+        words = (
+            f"git fetch --depth=2147483647 {shlex.quote(self.remote.name)} {shlex.quote(run.ref)}"
+        )
+        return f"a `git fetch --depth` has left out its first commits here; `{words}` brings them"
 
     def fetch_copies(
         self, runs: Sequence[RunTip], wanted: Collection[str] = ()

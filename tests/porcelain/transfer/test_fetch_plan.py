@@ -65,7 +65,7 @@ def fetching(made: Collection[Oid] = (), **fields: Any) -> Any:
     found = cast("Any", object.__new__(_Fetch))
     known: dict[str, Any] = {
         "done": [], "_here": {}, "_ids": set(), "_reserved": set(), "_highest": 100, "_wanted": set(),
-        "_removed_uids": set(), "_ended": set(), "_infos": {}, "_shallow": set(), "trust": Made(made), "_removed": [],
+        "_removed_uids": set(), "_ended": set(), "_infos": {}, "shallow": set(), "trust": Made(made), "_removed": [],
         "remote": SimpleNamespace(title="origin", name="a b"),
         "tracking": SimpleNamespace(ref=lambda name: f"copy of {name}", label="l", seen={}),
     }  # fmt: skip

@@ -273,3 +273,22 @@ def test_a_line_that_breaks_makes_no_other_run_of_a_namesake(
     done = old.call("push", "origin")
     assert done.code == 0
     assert {*refs(server)} == {*before, "refs/runs/MyFlow/2"}
+
+
+def test_a_run_without_its_beginning_is_not_sent(
+    ada: GitRepo, bob: GitRepo, server: GitRepo
+) -> None:
+    """By `git fetch --depth` into its own ref while it went on: it is no other run than the one that is there."""
+    with start_run(ada) as writer:
+        writer.commit([finished_task(writer.identity, "start/1")], status=Status.RUNNING)
+        send(ada)
+        bob.git("remote", "set-url", "origin", f"file://{bob.git('remote', 'get-url', 'origin')}")
+        bob.git("fetch", "-q", "--depth=1", "origin", "refs/runs/MyFlow/1:refs/runs/MyFlow/1")
+        writer.commit([finished_task(writer.identity, "end/2")], status=Status.DONE)
+    send(ada)
+    bob.git("fetch", "-q", "--depth=1", "origin", "refs/runs/MyFlow/1")
+    there = refs(server)
+    said = bob.call("push", "origin", "MyFlow/1")
+    assert said.code == 1
+    assert "has left out its first commits here" in said.out
+    assert refs(server) == there
