@@ -49,7 +49,8 @@ PRINT_SECONDS = 10.0
 # ---- Git: objects, packs, refs, remotes ----
 MINIMUM_GIT = (2, 30)
 """The oldest git that works: `git update-ref --stdin` takes several transactions since then."""
-
+WALKS_BESIDE = 200
+"""How often git is asked which refs lead to what is lost, of which many may be; each time for half of those before."""
 GIT_ALLOCATION = 32 << 20
 """Bytes that git may take at once where it reads objects that may be anybody's."""
 FETCH_ALLOCATION = 64 << 20
@@ -97,7 +98,6 @@ PLACE_DIGITS = 20
 """Hexadecimal digits of the digest of a remote's URL that its tracking copies lie under."""
 SYMBOLIC_DEPTH = 5
 """Symbolic refs that are followed to one ref, as git follows them."""
-
 LOCK_PATIENCE = 30.0
 """Seconds to wait for the lock of a ref."""
 LOCK_PAUSES = (0.001, 0.1)

@@ -216,7 +216,7 @@ def pre_push(repo: Repository, remote: str, url: str, lines: Iterable[str]) -> S
     if not repo.settings.auto_push:
         return None
     # Which the other hooks do not need.
-    from gitflowrun.git.transport import Remote
+    from gitflowrun.git.transport.remote import Remote
     from gitflowrun.porcelain.transfer.push import push_to
 
     pushed, names = set(), set()

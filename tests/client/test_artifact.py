@@ -11,7 +11,7 @@ import pytest
 from gitflowrun import Flow, Run
 from gitflowrun.client.flow import rows
 from gitflowrun.errors import UntrustedArtifact
-from gitflowrun.git.transport import Remote
+from gitflowrun.git.transport.remote import Remote
 from gitflowrun.names import TaskName
 from gitflowrun.porcelain.transfer.fetch import fetch
 from gitflowrun.runs.read import StoredRun

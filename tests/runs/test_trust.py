@@ -17,7 +17,7 @@ from gitflowrun.errors import RepositoryError
 from gitflowrun.git.objects import Commit, Oid, Signature
 from gitflowrun.git.signing import signature
 from gitflowrun.git.signing.signature import with_signature
-from gitflowrun.git.transport import Remote
+from gitflowrun.git.transport.remote import Remote
 from gitflowrun.porcelain.overview import run_overview
 from gitflowrun.porcelain.transfer.fetch import fetch
 from gitflowrun.runs import clone_key

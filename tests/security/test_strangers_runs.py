@@ -17,7 +17,7 @@ from gitflowrun.artifacts.preview import Preview, pack_preview
 from gitflowrun.client import repository
 from gitflowrun.errors import GitflowrunError, UntrustedArtifact
 from gitflowrun.git.objects import Oid
-from gitflowrun.git.transport import Remote
+from gitflowrun.git.transport.remote import Remote
 from gitflowrun.names import TaskName
 from gitflowrun.porcelain.transfer.fetch import fetch
 from gitflowrun.runs.read import StoredRun

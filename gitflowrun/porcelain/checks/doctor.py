@@ -35,22 +35,20 @@ from gitflowrun.porcelain.checkout import (
 )
 from gitflowrun.porcelain.checks.fsck import RunsCheck
 from gitflowrun.porcelain.deletion.free import free, has_unfinished
-from gitflowrun.porcelain.transfer.damaged import DamagedRuns, giving_up
+from gitflowrun.porcelain.transfer.damaged import giving_up
+from gitflowrun.porcelain.transfer.empty_refs import lost_tip
 from gitflowrun.runs import layout
-from gitflowrun.runs.commit_message import parse_message
 from gitflowrun.runs.ids import RunIds
 from gitflowrun.runs.lookup.listing import cure_of
 from gitflowrun.runs.maintenance import pack_grace
 from gitflowrun.runs.runs import RunStore
 from gitflowrun.runs.tags import Tags
-from gitflowrun.runs.trust import Trust
 from gitflowrun.values import frozen, replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
     from gitflowrun.git.repository import Repository
-    from gitflowrun.names import RunId
 
 _ID_SIZE = 2 * Oid.SIZE
 _STALE_LOCKS = "stale-locks"
@@ -249,16 +247,6 @@ def _free(repo: Repository, _: Ailment) -> None:
         raise RepositoryError(waits)
 
 
-def _set_aside(repo: Repository) -> Iterator[Ailment]:
-    for run in DamagedRuns(repo, None, lambda _: False).set_aside():
-        what = "its ref is away: a fetch that was to bring it anew was killed, or is at work"
-        yield Ailment(AilmentKind.RUN, run, what, "is put back as it was")
-
-
-def _put_back(repo: Repository, _: Ailment) -> None:
-    DamagedRuns(repo, None, lambda _: False).settle({})
-
-
 # ---- what a power cut leaves ----
 
 
@@ -271,7 +259,7 @@ def _refs(repo: Repository) -> Iterator[Ailment]:
         if not name.endswith(".lock") and _holds_nothing(Path(folder, name))
     ]
     for ref in sorted(refs, key=lambda it: layout.parse_tag_ref(it) is not None):
-        tip = _lost_tip(repo, ref)
+        tip = lost_tip(repo, ref)
         which = "the run it is of" if layout.parse_tag_ref(ref) else "its newest commit here"
         fix = f"is set to {tip}, {which}" if tip else "is removed"
         if tip is None and _run_holds_nothing(repo, ref):
@@ -287,7 +275,7 @@ def _run_holds_nothing(repo: Repository, ref: str) -> bool:
 
 
 def _restore_ref(repo: Repository, finding: Ailment) -> None:
-    tip = _lost_tip(repo, finding.where)
+    tip = lost_tip(repo, finding.where)
     if tip and repo.objects.exists(tip):
         repo.refs.drop_damaged(finding.where, tip)
         return
@@ -297,48 +285,6 @@ def _restore_ref(repo: Repository, finding: Ailment) -> None:
     packed = repo.refs.get(finding.where)  # where git packed it, maybe an older state
     if tip and tip != packed:
         repo.refs.transaction([RefUpdate(finding.where, tip, packed)])
-
-
-def _lost_tip(repo: Repository, ref: str) -> Oid | None:
-    """What a ref that holds nothing had: by its reflog, the run it is a tag of, or the newest commit of its run."""
-    with contextlib.suppress(OSError, IndexError, ValueError):
-        log = (repo.common_dir / "logs" / ref).read_bytes().splitlines()
-        return Oid.from_hex(log[-1].split(b" ", 2)[1])
-    if tag := layout.parse_tag_ref(ref):
-        with contextlib.suppress(GitflowrunError):  # there is no such run
-            return RunStore(repo).get(tag[0], str(tag[2])).identity.uid
-    name = layout.parse_run_ref(ref)
-    return _newest_commit(repo, *name) if name else None
-
-
-def _newest_commit(repo: Repository, flow: str, run_id: RunId) -> Oid | None:
-    """The one commit that says it is of a run and leads to all others that do; None where there are several.
-
-    Others say so, too: runs of that number that were fetched, which have refs of their own, and whoever forged a
-    commit upon yours. So of a run that was made here only commits count that were.
-    """
-    here = {row.uid for row in RunStore(repo).summaries()}
-    trust = Trust(repo)
-    parents: dict[Oid, tuple[Oid, ...]] = {}
-    listed = repo.git.run(
-        "cat-file",
-        "--batch-all-objects",
-        "--unordered",
-        "--batch-check=%(objecttype) %(objectname)",
-    )
-    for line in listed.splitlines():
-        if line.startswith(b"commit "):
-            with contextlib.suppress(GitflowrunError):
-                oid = Oid.from_hex(line.split()[1])
-                commit = repo.objects.commit(oid)
-                state = parse_message(commit.message.decode(errors="replace"))
-                uid = (state.uid or oid) if state else oid
-                is_its = str(uid).startswith(run_id.partition("-")[2]) and uid not in here
-                if state is not None and state.run == f"{flow}/{run_id.number}" and is_its:
-                    parents[oid] = commit.parents
-    found = {oid for oid in parents if trust.made(oid)} or {*parents}
-    left = found - {above for oid in found for above in parents[oid]}
-    return left.pop() if len(left) == 1 else None
 
 
 def _objects(repo: Repository) -> Iterator[Ailment]:
@@ -485,7 +431,6 @@ _CHECKS: tuple[
     (_killed_writers, _nothing),
     (_locks, _unlock),
     (_packs, _sweep),
-    (_set_aside, _put_back),
     (_objects, _remove_object),
     (_refs, _restore_ref),
     (_tags, _mirror),

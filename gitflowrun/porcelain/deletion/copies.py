@@ -30,7 +30,7 @@ from gitflowrun.failpoints import reached
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.odb import History
 from gitflowrun.git.refs import RefUpdate
-from gitflowrun.git.transport import STALE, Remote
+from gitflowrun.git.transport.remote import STALE, Remote
 from gitflowrun.porcelain.transfer.sending import Sending
 from gitflowrun.porcelain.transfer.sync import Tracking
 from gitflowrun.runs import layout

@@ -1,7 +1,6 @@
 """Fetching runs: first into tracking copies, then create-only into refs of our own.
 
-1. List the remote's refs below refs/runs. Runs of ours that are damaged and are there make way until they have come,
-   see `damaged`.
+1. List the remote's refs below refs/runs, and see which runs of ours are damaged (`damaged`).
 2. Fetch what is new into refs/runs-remotes/<remote>/, in batches; what has come before, and is none of our runs yet, is
    fetched again unless it is whole. Where git refuses a batch (a malformed
    object, a ref that was deleted meanwhile), halve it until the culprits are alone.
@@ -22,7 +21,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import shlex
 from functools import cached_property
 from heapq import nsmallest
@@ -41,7 +39,7 @@ from gitflowrun.failpoints import reached
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.odb import named
 from gitflowrun.git.refs import RefUpdate
-from gitflowrun.git.transport import Remote, default_remote
+from gitflowrun.git.transport.remote import Remote, default_remote
 from gitflowrun.limits import (
     ANSWER,
     LISTED_COMMIT,
@@ -135,7 +133,6 @@ class _Fetch(Transfer):
         self._asked_for = asked_for
         self._wanted: set[str] = set()
         self._damaged = DamagedRuns(repo, self.tracking, self._made)
-        self._damaged.settle({})
         listed = RemovedRuns(repo).read()
         self._listed = {it.uid for it in listed}
         self._trash = trashed = Trash(repo).runs()
@@ -150,7 +147,6 @@ class _Fetch(Transfer):
         self._tips: dict[str, str] = {}
         self._here: dict[Oid, RunTip] = {}
         self._ids: set[RunId] = set()
-        self._own_ids: dict[tuple[str, Oid], RunId] = {}
         self._infos: dict[str, Oid] = {}
         self._reserved: set[str] = set()
         self._highest = 0
@@ -188,18 +184,11 @@ class _Fetch(Transfer):
     def receive(self) -> SyncReport:
         """Fetch all runs and tags."""
         view = RemoteView.of(self.remote)  # 1
-        try:
-            trashed = self._damaged.make_way(view, self._here, self._removed_uids, self._trash)
-            return self._receive(view, trashed)
-        except BaseException:
-            with contextlib.suppress(GitflowrunError):  # what that leaves the next fetch does
-                self._damaged.settle(self._here)
-            raise
-
-    def _receive(self, view: RemoteView, trashed: Sequence[RunTip]) -> SyncReport:
+        trashed = self._damaged.look(view, self._here, self._removed_uids)
         away = self._stay_away(view)
         self.forget_lost_tags(view)
-        self.forget_tags(lambda key: key.uid not in self._here and key.uid not in self._trashed)
+        kept = self._trashed | self._damaged.uids()
+        self.forget_tags(lambda key: key.uid not in self._here and key.uid not in kept)
         self.up_to_date = {ref for ref, oid in self._tips.items() if view.refs.get(ref) == oid}
         known = {(run.flow, run.tip): (uid, run) for uid, run in self._here.items()}
         crowded = self._crowded(view)
@@ -223,10 +212,10 @@ class _Fetch(Transfer):
         lost = self.fetch_copies(  # 2
             [run for run in view.runs(copied | crowded | away) if run not in wrong], self._wanted
         )
+        self._damaged.mend()
         reached("fetch.received")
         self._give_up(lost)
         self._bring([run for run in news if run not in lost])  # 3, 4
-        self._damaged.settle(self._here)
         self._note_back()
         stays = self._free_gone()
         reached("fetch.moved")
@@ -310,7 +299,7 @@ class _Fetch(Transfer):
         names = [f"{layout.RUNS}{word}"] if "/" in word else []
         names = names or [name for name in view.refs if name.rpartition("/")[2] == word]
         found = [name for name in names if name in view.refs and layout.is_run_ref(name)]
-        if not found and not self._damaged.is_away(word):  # which may have another name there
+        if not found and not self._damaged.is_one(word):  # which may have another name there
             hint = f"`git ls-remote {shlex.quote(self.remote.name)} 'refs/runs/*'` lists its runs"
             raise NotFound(f"{self.remote.title} has no run {word!r}", hint=hint)
         return found
@@ -386,7 +375,7 @@ class _Fetch(Transfer):
 
     def _told_kept(self) -> list[str]:
         """What can be done about runs that the remote has in another state than ours, which stays."""
-        kept = [run for run in self.done if run.outcome is Outcome.KEPT]
+        kept = [run for run in self.done if run.outcome is Outcome.KEPT and run.uid in self._here]
         if not kept:
             return []
         ref = shlex.quote(layout.run_ref(kept[0].flow, kept[0].source))
@@ -414,7 +403,9 @@ class _Fetch(Transfer):
 
     def _fetch_tags(self, view: RemoteView) -> tuple[int, list[tuple[RunIdentity, str]]]:
         """Bring the remote's changes to the tags of our runs here; how many were added, and which removed."""
+        damaged = self._damaged.uids() - self._here.keys()  # nobody has removed their tags
         base = tags_of(self.tracking.seen.items())
+        base = {key: run for key, run in base.items() if key.uid not in damaged}
         runs = {(run.flow, uid) for uid, run in self._here.items()}
         theirs = tags_of(view.refs.items())
         have = {key: run for key, run in theirs.items() if (key.flow, key.uid) in runs}
@@ -515,7 +506,6 @@ class _Fetch(Transfer):
             self._look()  # another fetch may have created some of them
             self._reserved = self._locks.runs()
             self._ids |= self._damaged.ids()
-            self._own_ids = self._damaged.own_ids()
             self._highest = RunIds(self.repo).highest_fetched(self._ids)
             reached("fetch.planned")
             while examined:
@@ -566,12 +556,15 @@ class _Fetch(Transfer):
             if str(uid) in self._removed_uids and run.ref not in self._wanted:
                 self._stays(run, uid)  # in a state that we had not seen
                 return None
+            if own := self._damaged.id_of(run, uid):
+                reason = f"the remote has it as {run.tip.short}; it is damaged here"
+                self.done.append(SyncedRun(run.flow, run.id, own, uid, Outcome.KEPT, reason))
+                return None
             # Just given to a process here, or once, to one that died or a run that was removed; or too high.
             is_anothers = self._gone_ids.get(run.id, str(uid)) != str(uid)
             if run.id in self._reserved or is_anothers or run.id.number > self._highest:
                 self._ids.add(run.id)
-            own = self._own_ids.get((run.flow, uid))
-            new = RunTip(run.flow, own or free_id(run.id, uid, self._ids), run.tip)
+            new = RunTip(run.flow, free_id(run.id, uid, self._ids), run.tip)
             self._ids.add(new.id)
             return _Move(run, new, uid, RefUpdate(new.ref, new.tip, None), Outcome.NEW)
         if history.leads_to(here.tip, run.tip):
@@ -600,7 +593,7 @@ class _Fetch(Transfer):
         left: list[_Move] = []
         try:
             changes = [move.change for move in moves]
-            self._damaged.transact(changes, [(move.here, move.uid) for move in moves])
+            self.repo.refs.transaction(changes)
         except GitflowrunError as error:
             # It may have failed after its last step, or in the middle of it: the refs tell.
             there = self.repo.refs.many(move.change.name for move in moves)

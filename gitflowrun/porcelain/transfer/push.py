@@ -30,7 +30,7 @@ from gitflowrun.errors import GitflowrunError, RepositoryError
 from gitflowrun.failpoints import reached
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.refs import RefUpdate
-from gitflowrun.git.transport import STALE, Remote, default_remote
+from gitflowrun.git.transport.remote import STALE, Remote, default_remote
 from gitflowrun.limits import LISTED_COMMIT, PUSH_ROUNDS
 from gitflowrun.porcelain.secrets.secret_scan import (
     SecretSearch,
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
 
     from gitflowrun.git.odb import History
     from gitflowrun.git.repository import Repository
-    from gitflowrun.git.transport import PushResult
+    from gitflowrun.git.transport.remote import PushResult
     from gitflowrun.names import RunId
     from gitflowrun.porcelain.secrets.secret_scan import Finding
     from gitflowrun.runs.read import StoredRun

@@ -71,7 +71,7 @@ if TYPE_CHECKING:
 
     from gitflowrun.git.ref_update import Refs
     from gitflowrun.git.repository import Repository
-    from gitflowrun.git.transport import Remote
+    from gitflowrun.git.transport.remote import Remote
     from gitflowrun.runs.trust import Trust
 
 

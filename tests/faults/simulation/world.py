@@ -18,7 +18,7 @@ from gitflowrun.errors import GitflowrunError
 from gitflowrun.git.objects import ObjectType, hash_object
 from gitflowrun.git.repository import Repository
 from gitflowrun.git.snapshot import take_snapshot
-from gitflowrun.git.transport import Remote
+from gitflowrun.git.transport.remote import Remote
 from gitflowrun.porcelain.deletion.trash import RemovedRuns
 from gitflowrun.runs import layout
 from gitflowrun.runs.create import create_run

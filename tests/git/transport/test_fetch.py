@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from gitflowrun.errors import RepositoryError
-from gitflowrun.git import transport
 from gitflowrun.git.command import Completed, Git
 from gitflowrun.git.objects import ObjectType, Oid
 from gitflowrun.git.pack import publish
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.repository import Repository
-from gitflowrun.git.transport import _UPLOAD, Remote
+from gitflowrun.git.transport import remote as transport
+from gitflowrun.git.transport.remote import _UPLOAD, Remote
 from gitflowrun.limits import (
     CUT_DEPTH,
     FETCH_ALLOCATION,

@@ -12,7 +12,7 @@ from gitflowrun.errors import RepositoryError
 from gitflowrun.git.command import Completed
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.refs import RefUpdate
-from gitflowrun.git.transport import _SYNCED, PUSHING, PushResult, Remote, parse_push
+from gitflowrun.git.transport.remote import _SYNCED, PUSHING, PushResult, Remote, parse_push
 from gitflowrun.limits import (
     MAX_REFUSALS,
     REFS_A_PUSH,

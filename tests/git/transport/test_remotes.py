@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from gitflowrun.errors import RepositoryError, UsageError
-from gitflowrun.git import transport
 from gitflowrun.git.command import Completed, Git
 from gitflowrun.git.repository import Repository
-from gitflowrun.git.transport import _UPLOAD, PushResult, default_remote
+from gitflowrun.git.transport import remote as transport
+from gitflowrun.git.transport.remote import _UPLOAD, PushResult, default_remote
 from gitflowrun.limits import (
     MAX_NOTICES,
     MAX_WORDS,

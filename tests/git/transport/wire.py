@@ -10,7 +10,7 @@ from gitflowrun.git.command import Completed, Git
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.repository import Repository
-from gitflowrun.git.transport import Remote
+from gitflowrun.git.transport.remote import Remote
 from tests.helpers.repos import GitRepo
 
 

@@ -1,31 +1,25 @@
-"""Damaged runs make way only for themselves, keep their names, and are put back where nothing came."""
+"""Damaged runs keep their refs in a fetch, and are mended by what comes of themselves."""
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import subprocess
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from gitflowrun.errors import NotFound, RepositoryError
-from gitflowrun.names import SpinId
-from gitflowrun.porcelain.transfer.damaged import DamagedRuns
-from gitflowrun.porcelain.transfer.fetch import _Fetch, fetch
+from gitflowrun.errors import NotFound
+from gitflowrun.porcelain.transfer.fetch import fetch
 from gitflowrun.porcelain.transfer.sync import Outcome
 from gitflowrun.runs import layout
-from gitflowrun.runs.locks import Locks
 from gitflowrun.runs.runs import Status
-from gitflowrun.runs.spins.numbers import SpinIds
 from tests.helpers.clones import add_tag, get, ids, outcomes, refs, send, tags
 from tests.helpers.packs import objects_dir
 from tests.helpers.runs import finished_task, make_run, open_repo, start_run
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.helpers.repos import GitRepo
 
 RUN = "refs/runs/MyFlow/1"
@@ -85,11 +79,13 @@ def test_a_damaged_run_keeps_its_name_and_tags(
     add_tag(ada, "1", "later")
     if has_theirs:
         get(ada)
+    before = loose(ada, RUN)
     lose(ada, count=count)
     report = get(ada)
     (notice,) = report.notices
     assert notice.startswith("MyFlow/1 was damaged here")
     assert notice.endswith(" and was fetched anew")
+    assert loose(ada, RUN) == before
     assert ids(ada) == {"MyFlow/1": ours, f"MyFlow/1-{theirs}": theirs}
     assert tags(ada) == {"MyFlow/1": ("later", "own", "sent")}
     assert ada.call("doctor").code == 0
@@ -102,7 +98,7 @@ def test_a_damaged_run_keeps_its_name_and_tags(
 def test_no_damaged_run_gives_way_to_another(
     ada: GitRepo, uids: tuple[str, str], is_tagged: bool, held: str
 ) -> None:
-    """What the remote has under its name is another run, as its copy here shows: it stays, and a backup mends it."""
+    """What the remote has under its name is another run, as its copy here shows: nothing mends it but what is here."""
     get(ada)
     if is_tagged:
         add_tag(ada, "1", "own")
@@ -113,13 +109,11 @@ def test_no_damaged_run_gives_way_to_another(
         (ada.path / f".git/{RUN}").write_text("")
     before = loose(ada)
     (notice,) = get(ada).notices
-    assert loose(ada) == before
-    assert "a backup of .git may have what is lost" in notice
-    assert "anew" not in notice
     if held == "lost":
+        assert loose(ada) == before
+        assert "a backup of .git may have what is lost" in notice
+        assert "anew" not in notice
         loss.end()
-    else:
-        (ada.path / f".git/{RUN}").write_text(whole[RUN])
     assert ids(ada) == {"MyFlow/1": uids[0], f"MyFlow/1-{uids[1]}": uids[1]}
     assert loose(ada) == whole
     ada.fsck()
@@ -130,33 +124,30 @@ def test_a_ref_that_holds_nothing_of_a_run_made_here(ada: GitRepo) -> None:
     run = make_run(ada)
     send(ada)
     (ada.path / f".git/{RUN}").write_text("")
-    assert outcomes(get(ada)) == [Outcome.NEW]
+    report = get(ada)
+    assert outcomes(report) == [Outcome.CURRENT]
+    (notice,) = report.notices
+    assert notice == "MyFlow/1 was damaged here (its ref held nothing), and was fetched anew"
     assert ids(ada) == {"MyFlow/1": run.uid.short}
 
 
-def _fail(repo: GitRepo, patch: pytest.MonkeyPatch, *, kill: bool = False) -> None:
-    """Fetch without a network, after damaged runs have made way."""
-
-    def refuse(*_args: object) -> None:
-        raise RepositoryError("the network is down")
-
-    repository = open_repo(repo)
-    with patch.context() as patched:
-        patched.setattr("gitflowrun.porcelain.transfer.fetch._Fetch.fetch_copies", refuse)
-        if kill:
-            patched.setattr(DamagedRuns, "_settle", lambda *_: None)
-        with pytest.raises(RepositoryError, match="the network"):
-            fetch(repository, "origin")
-    repository.refs.close()  # a git at work may hold any lock
+def _packed(repo: GitRepo) -> list[str]:
+    path = repo.path / ".git/packed-refs"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [line for line in lines if " refs/runs/" in line]
 
 
 @pytest.mark.parametrize("held", ["lost", "lost, packed", "emptied", "emptied, packed"])
-def test_a_fetch_that_fails_puts_damaged_runs_back(
-    ada: GitRepo, monkeypatch: pytest.MonkeyPatch, held: str
+@pytest.mark.parametrize("is_killed", [True, False])
+def test_no_fetch_takes_the_ref_of_a_damaged_run_away(
+    ada: GitRepo, bob: GitRepo, held: str, is_killed: bool
 ) -> None:
-    """As they were, with all tags: the next fetch may bring them, or a backup."""
+    """Not even for as long as it takes: the user's gc finds all that it leads to, whatever becomes of the fetch."""
     make_run(ada, tags=["own"])
     send(ada)
+    get(bob)
+    make_run(bob)
+    send(bob)
     whole = refs(ada)
     if "packed" in held:
         ada.git("pack-refs", "--all")
@@ -166,93 +157,75 @@ def test_a_fetch_that_fails_puts_damaged_runs_back(
         file = ada.path / f".git/{RUN}"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("")
-    _fail(ada, monkeypatch)
-    assert {RUN, TAG} <= loose(ada).keys()
-    assert not (ada.path / ".git/gitflowrun-aside").exists()
-    if "lost" in held:
-        assert "damaged" in ada.call("list").out
-        loss.end()
+    before = loose(ada), _packed(ada)
+    if is_killed:
+        env = {"GITFLOWRUN_FAILPOINTS": "fetch.received=kill"}
+        assert ada.runs("fetch", env=env).code < 0
     else:
-        get(ada)
-    assert refs(ada) == whole
+        hub = ada.git("remote", "get-url", "origin")
+        Path(hub).rename(f"{hub}.away")
+        assert ada.call("fetch").code == 128
+        Path(f"{hub}.away").rename(hub)
+    if held == "lost":
+        assert before[0].items() <= loose(ada).items()
+    if held == "emptied" and not is_killed:
+        assert loose(ada) == before[0]
+    assert before[1] == _packed(ada)
+    if "lost" in held and not is_killed:
+        assert "damaged" in ada.call("list").out
+    get(ada)
+    assert whole.items() <= refs(ada).items()
     assert tags(ada) == {"MyFlow/1": ("own",)}
+    if "lost" in held:
+        loss.end()
     ada.fsck()
 
 
-@pytest.mark.parametrize("has_it", [True, False])
-def test_a_fetch_that_is_killed(
-    ada: GitRepo, server: GitRepo, monkeypatch: pytest.MonkeyPatch, has_it: bool
+def test_values_of_a_run_whose_newest_commit_is_lost_outlive_a_fetch_and_gc(
+    ada: GitRepo, bob: GitRepo
 ) -> None:
-    """The next one brings the run, or puts it back where the remote has it no more."""
-    run = make_run(ada, tags=["own"])
-    send(ada)
-    loss = lose(ada, count=9)
-    _fail(ada, monkeypatch, kill=True)
-    assert loose(ada).keys().isdisjoint([RUN, TAG])
-    if not has_it:
-        server.git("update-ref", "-d", RUN)
-    get(ada)
-    assert {RUN, TAG} <= loose(ada).keys()
-    assert not (ada.path / ".git/gitflowrun-aside").exists()
-    if not has_it:
-        loss.end()
-    assert ids(ada) == {"MyFlow/1": run.uid.short}
-    assert tags(ada) == {"MyFlow/1": ("own",)}
-
-
-def test_the_doctor_knows_of_a_fetch_that_was_killed(
-    ada: GitRepo, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It names the run that is away, and puts it back."""
+    """Where no remote has the run, its ref keeps the rest for the backup that brings the commit."""
     make_run(ada, tags=["own"])
-    send(ada)
-    before = loose(ada)
-    loss = lose(ada, count=9)
-    _fail(ada, monkeypatch, kill=True)
-    said = ada.call("doctor")
-    assert said.code == 1
-    assert "MyFlow/1" in said.out
-    assert "its ref is away" in said.out
-    ada.call("doctor", "--fix")
-    assert loose(ada) == before
+    make_run(bob)
+    send(bob)
+    objects = set(ada.git("rev-list", "--objects", RUN).split("\n"))
+    loss = lose(ada)
+    assert ada.runs("fetch", env={"GITFLOWRUN_FAILPOINTS": "fetch.received=kill"}).code < 0
+    assert subprocess.run(["git", "gc", "-q", "--prune=now"], cwd=ada.path, check=False).returncode
+    get(ada)
     loss.end()
-    assert ada.call("doctor").code == 0
+    assert set(ada.git("rev-list", "--objects", RUN).split("\n")) == objects
+    ada.fsck()
 
 
-def test_a_power_cut_that_leaves_a_lock_as_well(
-    ada: GitRepo, server: GitRepo, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A lock that is older than the boot keeps nothing from being put back."""
-    make_run(ada, tags=["own"])
-    send(ada)
-    lose(ada, count=9)
-    _fail(ada, monkeypatch, kill=True)
-    server.git("update-ref", "-d", RUN)
-    lock = ada.path / ".git" / f"{RUN}.lock"
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    lock.touch()
-    os.utime(lock, (0, 0))
-    (ada.path / ".git/gitflowrun/swept-locks").unlink(missing_ok=True)  # as after a boot
-    get(ada)
-    assert {RUN, TAG} <= loose(ada).keys()
-    assert not lock.exists()
-
-
-def test_a_run_that_comes_in_an_earlier_state(ada: GitRepo) -> None:
-    """Its later one was not sent: that is said, and how to go there when a backup has brought it."""
+@pytest.mark.parametrize("is_tagged", [True, False])
+def test_a_run_that_the_remote_has_in_an_earlier_state(ada: GitRepo, is_tagged: bool) -> None:
+    """Its later one was not sent: it stays, for a backup may bring it, with the command that takes the earlier one."""
     with start_run(ada) as writer:
+        if is_tagged:
+            add_tag(ada, "1", "own")
         send(ada)
+        earlier = refs(ada)[RUN]
         writer.commit([finished_task(writer.identity, "start/1")], status=Status.DONE)
     tip = refs(ada)[RUN]
     loss = lose(ada)
-    (notice,) = get(ada).notices
-    assert refs(ada)[RUN] != tip
-    assert "fetched anew as the remote has it, at " in notice
+    before = loose(ada)
+    report = get(ada)
+    (notice,) = report.notices
+    assert outcomes(report) == [Outcome.KEPT]
+    assert loose(ada) == before
+    assert "the remote has another state of it" in notice
+    commands = re.findall("`(git update-ref [^`]*)`", notice)
+    assert commands == [f"git update-ref {RUN} {earlier}"]
     loss.end()
-    (command,) = re.findall("`git ([^`]*)`", notice)
-    ada.git(*shlex.split(command))
-    assert refs(ada)[RUN] == tip
     assert get(ada).notices == ()
+    assert refs(ada)[RUN] == tip
+    lose(ada)
+    ada.git(*shlex.split(commands[0])[1:])
+    assert ids(ada) == {"MyFlow/1": writer.identity.uid.short}
+    assert tags(ada) == ({"MyFlow/1": ("own",)} if is_tagged else {})
+    assert get(ada).notices == ()
+    ada.fsck()
 
 
 @pytest.mark.usefixtures("uids")
@@ -263,7 +236,7 @@ def test_a_damaged_run_that_is_asked_for_by_name(ada: GitRepo, server: GitRepo) 
     whole = refs(ada)
     lose(ada)
     report = fetch(open_repo(ada), "origin", ["MyFlow/1"])
-    assert outcomes(report) == [Outcome.NEW]
+    assert outcomes(report) == [Outcome.CURRENT]
     assert refs(ada) == whole
     with pytest.raises(NotFound):
         fetch(open_repo(ada), "origin", ["MyFlow/1"])
@@ -344,10 +317,8 @@ def test_a_tag_under_a_name_that_its_run_no_longer_has(server: GitRepo, ada: Git
 
 
 @pytest.mark.parametrize("held", ["lost", "lost, packed", "unreadable", "emptied"])
-def test_a_damaged_spun_task_keeps_no_run_out(
-    ada: GitRepo, bob: GitRepo, monkeypatch: pytest.MonkeyPatch, held: str
-) -> None:
-    """Its ref is there again afterwards, and its number nobody's meanwhile: a backup may bring it back."""
+def test_a_damaged_spun_task_keeps_no_run_out(ada: GitRepo, bob: GitRepo, held: str) -> None:
+    """Its ref stays where it is: a backup may bring it back."""
     spun = f"{layout.SPINS}MyFlow/3"
     make_run(ada)
     ada.git("update-ref", spun, RUN)
@@ -365,29 +336,14 @@ def test_a_damaged_spun_task_keeps_no_run_out(
         (ada.path / ".git" / spun).write_text("")
     theirs = make_run(bob)
     send(bob)
-    _fail(ada, monkeypatch, kill=True)
-    numbers = []
-    fetch_copies = _Fetch.fetch_copies
-
-    def choose(*args: Any) -> Any:
-        assert loose(ada, layout.SPINS) == {}
-        reserved = SpinIds(open_repo(ada)).reserve()
-        numbers.append(reserved.id)
-        reserved.lock.release(remove=True)
-        return fetch_copies(*args)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(_Fetch, "fetch_copies", choose)
-        report = get(ada)
+    report = get(ada)
     assert outcomes(report) == [Outcome.NEW]
     assert ids(ada) == {"MyFlow/1": theirs.uid.short}
     notice = "".join(report.notices)
     assert (held == "unreadable") or notice.startswith("MyFlow/spin-3 is damaged here")
-    assert "spin-3" not in numbers != []
-    assert not (ada.path / ".git/gitflowrun-aside").exists()
-    assert Locks(open_repo(ada).state_dir).runs() == set()
     if held != "emptied":
-        assert loose(ada, layout.SPINS) == {spun: f"{whole[spun]}\n"}
+        packed = held == "lost, packed"
+        assert loose(ada, layout.SPINS) == ({} if packed else {spun: f"{whole[spun]}\n"})
         loose_file.unlink(missing_ok=True)
         loss.end()
     else:
@@ -396,21 +352,6 @@ def test_a_damaged_spun_task_keeps_no_run_out(
     assert refs(ada, layout.SPINS) == whole
     assert get(ada).notices == ()
     ada.fsck()
-
-
-def test_a_spun_task_that_is_being_executed_makes_no_way(ada: GitRepo, bob: GitRepo) -> None:
-    """What looks lost may be about to come."""
-    make_run(bob)
-    send(bob)
-    (ada.path / ".git/refs/runs-spin/MyFlow").mkdir(parents=True)
-    (ada.path / ".git/refs/runs-spin/MyFlow/3").write_text("")
-    lock = Locks(open_repo(ada).state_dir).run(SpinId.of(3))
-    assert lock.try_acquire()
-    get(ada)
-    assert loose(ada, layout.SPINS) == {"refs/runs-spin/MyFlow/3": ""}
-    lock.release()
-    get(ada)
-    assert len(ids(ada)) == 1
 
 
 def lose_first(repo: GitRepo, ref: str = RUN) -> tuple[str, Path]:
@@ -429,7 +370,7 @@ def lose_first(repo: GitRepo, ref: str = RUN) -> tuple[str, Path]:
 def test_a_run_that_has_lost_its_first_commit_stays(
     ada: GitRepo, bob: GitRepo, server: GitRepo, is_anothers: bool
 ) -> None:
-    """Its ref keeps all else of it, which can be read: whatever the remote has, a gc meanwhile takes nothing."""
+    """Its ref keeps all else of it, which can be read, whatever the remote has; and all new runs come."""
     make_run(ada, tags=["own"])
     send(ada)
     get(bob)
@@ -440,14 +381,10 @@ def test_a_run_that_has_lost_its_first_commit_stays(
     oid, kept = lose_first(bob)
     before = refs(bob, "refs/runs/")
     said = bob.call("fetch", "origin")
-    assert said.code == 1
-    assert f"MyFlow/1 has lost its first commit here, {oid}, and can be read otherwise" in said.err
-    advice = said.err.partition("its tags lead there, which `")[2].partition("`")[0]
-    assert advice.startswith(f"git update-ref -d {TAG} && git update-ref -d refs/tags/runs/")
+    told = f"MyFlow/1 has lost its first commit here, {oid}, and can be read otherwise"
+    assert (told in said.err) is not is_anothers  # then it was asked for under its other name
+    assert said.code == 0
     assert before.items() <= refs(bob, "refs/runs/").items()
-    assert not (bob.path / ".git/gitflowrun-aside").exists()
-    subprocess.run(advice, shell=True, cwd=bob.path, check=True)
-    assert bob.call("fetch", "origin").code == 1
     assert "refs/runs/MyFlow/2" in refs(bob)
     kept.rename(objects_dir(bob) / oid[:2] / oid[2:])
     assert bob.call("fetch", "origin").code == 0
@@ -467,9 +404,7 @@ def test_a_run_without_a_first_commit_that_the_remote_has_otherwise(ada: GitRepo
     said = ada.call("push", "origin")
     assert said.code == 1
     assert "MyFlow/1" in said.err
-    said = ada.call("fetch", "origin")
-    assert said.code == 1
-    assert f"MyFlow/1 has lost its first commit here, {oid}," in said.err
+    ada.call("fetch", "origin")
     assert refs(ada)[RUN] == tip
     kept.rename(objects_dir(ada) / oid[:2] / oid[2:])
     for command in ("push", "fetch", "doctor"):
@@ -510,14 +445,14 @@ def test_a_push_of_tags_of_a_run_without_a_first_commit(ada: GitRepo, server: Gi
 
 
 def test_a_run_in_the_trash_without_a_first_commit(ada: GitRepo) -> None:
-    """It stays there, with a word."""
+    """It stays there."""
     make_run(ada)
     send(ada)
     assert ada.call("rm", "--force", "1").code == 0
     (trashed,) = refs(ada, "refs/runs-trash")
-    oid, _ = lose_first(ada, trashed)
+    lose_first(ada, trashed)
     said = ada.call("fetch", "origin")
-    assert f"MyFlow/1 in the trash has lost its first commit here, {oid}," in said.err
+    assert said.code == 0
     assert list(refs(ada, "refs/runs-trash")) == [trashed]
 
 

@@ -70,10 +70,7 @@ def fetching(made: Collection[Oid] = (), **fields: Any) -> Any:
         "tracking": SimpleNamespace(ref=lambda name: f"copy of {name}", label="l", seen={}),
     }  # fmt: skip
     found.__dict__.update(known | fields)
-    found._own_ids = {}
-    found._damaged = SimpleNamespace(
-        is_away=lambda _: False, transact=lambda changes, _: found.repo.refs.transaction(changes)
-    )
+    found._damaged = SimpleNamespace(is_one=lambda _: False, id_of=lambda *_: None)
     return found
 
 
@@ -274,12 +271,14 @@ def test_what_is_told_of_runs_that_can_not_be_had(monkeypatch: pytest.MonkeyPatc
 
 def test_what_is_told_of_runs_that_stay() -> None:
     """What shows the difference, and what makes the remote as it is here."""
+    here = {UID: tip("A/3")}
     assert fetching(done=[synced("A/1", Outcome.NEW)])._told_kept() == []
     kept = [synced("A/7", Outcome.KEPT, "3"), synced("A/8", Outcome.KEPT)]
-    (said,) = fetching(done=kept)._told_kept()
+    assert fetching(done=kept)._told_kept() == []  # damaged here
+    (said,) = fetching(done=kept, _here=here)._told_kept()
     assert "`git log 'copy of refs/runs/A/7'` shows what" in said
     assert "`git push 'a b' +refs/runs/A/3:refs/runs/A/7`" in said
-    (said,) = fetching(done=kept[1:])._told_kept()
+    (said,) = fetching(done=kept[1:], _here=here)._told_kept()
     assert "+refs/runs/A/8:refs/runs/A/8`" in said
 
 

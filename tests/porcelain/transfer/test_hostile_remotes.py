@@ -10,7 +10,7 @@ import pytest
 from gitflowrun.cli.git_runs.main import main
 from gitflowrun.errors import RepositoryError
 from gitflowrun.git.objects import Oid
-from gitflowrun.git.transport import Remote
+from gitflowrun.git.transport.remote import Remote
 from gitflowrun.limits import MAX_NAMED, MAX_NOTICES
 from gitflowrun.names import RunId
 from gitflowrun.porcelain.transfer.fetch import fetch
@@ -287,7 +287,7 @@ def test_a_hook_that_refuses_one_run_after_the_other_is_not_asked_for_each(
     """A push is sent a few times without what a hook names, not once for each run; all are told as refused."""
     for _ in range(4):
         make_run(ada)
-    monkeypatch.setattr("gitflowrun.git.transport.MAX_REFUSALS", 2)
+    monkeypatch.setattr("gitflowrun.git.transport.remote.MAX_REFUSALS", 2)
     script = server.path / "hooks" / "pre-receive"
     script.write_text(
         '#!/bin/sh\nread -r old new ref\necho "$ref" >> pushes\necho "refused: $ref: no" >&2\nexit 1\n'

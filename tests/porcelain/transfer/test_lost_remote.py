@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gitflowrun.git.transport import Remote
+from gitflowrun.git.transport.remote import Remote
 from gitflowrun.porcelain.transfer.push import push_to
 from gitflowrun.porcelain.transfer.sync import Outcome
 from tests.helpers.clones import add_tag, get, outcomes, refs, send, tags

@@ -13,7 +13,7 @@ import pytest
 from gitflowrun.errors import RepositoryError
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.refs import RefUpdate
-from gitflowrun.git.transport import PushResult, Remote
+from gitflowrun.git.transport.remote import PushResult, Remote
 from gitflowrun.limits import MAX_NOTICES, PUSH_ROUNDS
 from gitflowrun.porcelain.transfer.push import _Push, push
 from gitflowrun.porcelain.transfer.sync import Outcome, some

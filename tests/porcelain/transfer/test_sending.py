@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gitflowrun.errors import RepositoryError
-from gitflowrun.git.transport import Remote
+from gitflowrun.git.transport.remote import Remote
 from gitflowrun.names import RunId
 from gitflowrun.porcelain.deletion.copies import Copies, remove_there
 from gitflowrun.porcelain.deletion.trash import Trash

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gitflowrun.errors import RepositoryError
-from gitflowrun.git.transport import Remote, label_of
+from gitflowrun.git.transport.remote import Remote, label_of
 from gitflowrun.porcelain.transfer.fetch import fetch
 from gitflowrun.porcelain.transfer.push import push
 from gitflowrun.porcelain.transfer.sync import Outcome

@@ -11,7 +11,7 @@ import pytest
 from gitflowrun.errors import MissingObject, RefConflict, RepositoryError
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.refs import RefUpdate
-from gitflowrun.git.transport import PushResult
+from gitflowrun.git.transport.remote import PushResult
 from gitflowrun.names import RunId
 from gitflowrun.porcelain.transfer import push, sync
 from gitflowrun.porcelain.transfer.sync import (

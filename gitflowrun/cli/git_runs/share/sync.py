@@ -13,7 +13,7 @@ from gitflowrun.cli.output.tables import show
 from gitflowrun.cli.output.text import counted, printable
 from gitflowrun.errors import UsageError
 from gitflowrun.git.repository import Repository
-from gitflowrun.git.transport import default_remote
+from gitflowrun.git.transport.remote import default_remote
 from gitflowrun.limits import MAX_NOTICES
 from gitflowrun.names import RunId
 from gitflowrun.porcelain.transfer.sync import Outcome, SyncedRun, SyncReport

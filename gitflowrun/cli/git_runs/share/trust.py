@@ -10,7 +10,7 @@ from gitflowrun.cli.output.tables import Column, prose, show, table
 from gitflowrun.cli.output.text import counted, printable
 from gitflowrun.errors import NotFound, UsageError
 from gitflowrun.git.repository import Repository
-from gitflowrun.git.transport import Remote
+from gitflowrun.git.transport.remote import Remote
 from gitflowrun.runs.runs import RunStore
 from gitflowrun.runs.trust import Trust
 from gitflowrun.runs.vouched import Vouched, VouchedKind

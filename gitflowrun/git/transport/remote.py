@@ -6,6 +6,7 @@ Each call names its refspecs; nothing is configured in `remote.*`, and what is c
 
 - A `+` refspec is used for tracking copies only (`porcelain.transfer.sync.Tracking`). Refs on the remote are created
   if absent or moved from a known value (`--force-with-lease`), so the remote decides races.
+- Where refs of ours lead to what is lost, git fetches in a directory beside, which does not have them (`beside`).
 - Received objects are checked (`fsckObjects`) and come as a pack (`unpackLimit`), never as loose objects. git receives
   it in a directory apart, from where it is published as ours are: kept until a ref names what is in it.
 - Names and URLs come after `--end-of-options`, since `--upload-pack=<command>` runs its argument; `ext::` and `fd::`
@@ -34,6 +35,7 @@ from gitflowrun.errors import GitflowrunError, RepositoryError, UsageError
 from gitflowrun.git.command import Completed, Git
 from gitflowrun.git.pack.reader import quarantine
 from gitflowrun.git.permissions import make_directory
+from gitflowrun.git.transport.beside import make_beside, walkable
 from gitflowrun.limits import (
     CUT_DEPTH,
     FETCH_ALLOCATION,
@@ -103,6 +105,8 @@ _LOCKING = re.compile("error: cannot lock ref '([^'\n]+)': (.+)$", re.MULTILINE)
 _UNABLE = re.compile("error: (Unable to create '.+)$", re.MULTILINE)
 _LACKS = ("did not receive expected object", "did not send all necessary objects")
 """What git says where something is missing in what came."""
+_LOST_HERE = (*_LACKS, "bad object", "Could not read", "is corrupt", "is empty")
+"""What it says where that may be so, or a ref of ours leads to what is lost."""
 _LISTED_AT_ONCE = 1 << 20  # bytes
 _LISTED_URL = re.compile(r"([^\t]+)\t(.*) \((fetch|push)\)")
 _REMOTE_WORDS = "remote: "
@@ -157,6 +161,8 @@ class Remote:
         self._wire = Git(repository.git_dir, repository.work_tree, programs=True)
         self._configured = name in repository.remotes()
         self._has_asked_for_all = False
+        self._whole: list[tuple[str, str]] | None = None
+        """The refs of ours that git is shown in a fetch, where it stumbles over others."""
         for key in ("url", "pushurl"):
             if "\n" in repository.config.get(f"remote.{name}.{key}", ""):
                 raise RepositoryError(
@@ -272,12 +278,18 @@ class Remote:
         Raises:
             RepositoryError: it can't be reached, lacks a commit, or what it sent is malformed.
         """
+        if self._whole is None and self._repository.refs.damaged:
+            self._whole = walkable(self._repository)
         with self._old_commit() as known:
             try:
                 return self._fetch(oids, known)
             except RepositoryError as error:
                 if known and "shallow" in error.message:
                     return self._fetch(oids, {})
+                if self._whole is None and any(it in error.message for it in _LOST_HERE):
+                    self._whole = walkable(self._repository)
+                    if self._whole is not None:
+                        return self.fetch(oids)
                 is_lack = any(it in error.message for it in _LACKS)
                 if is_lack and not self._has_asked_for_all:
                     # It left out what it takes for here, and what is lost here, or was only promised by another one.
@@ -310,29 +322,43 @@ class Remote:
         place = packs.receiving_directory()
         try:
             apart = quarantine(place, self._repository.objects_dir)
+            git_dir = self._git_dir(place)
             make_directory(place / "pack")  # where git opens files of its own for "dumb" HTTP
             trace = place / "trace"
             traced = {} if source or not self.place.startswith(_WEB) else {"GIT_TRACE": str(trace)}
             self._run(
-                options, [str(source or self.name)], {**env, **_BOUNDED, **apart, **traced}, oids
+                options,
+                [str(source or self.name)],
+                {**env, **_BOUNDED, **apart, **traced},
+                oids,
+                git_dir=git_dir,
             )
             if traced and _has_objects(place) and not _CHECKED.search(trace.read_bytes()):
                 return self._fetch(oids, {}, _as_repository(place, self._repository))
             if not any(place.glob("pack/*.idx")):
-                self._pack_what_is_here(oids, place, apart)
+                self._pack_what_is_here(oids, place, apart, git_dir)
             return packs.adopt(place)
         finally:
             shutil.rmtree(place, ignore_errors=True)
 
-    def _pack_what_is_here(self, oids: Sequence[str], place: Path, env: Mapping[str, str]) -> None:
+    def _git_dir(self, place: Path) -> Path:
+        """The directory with the refs that git is shown in a fetch."""
+        if self._whole is None:
+            return self._repository.git_dir
+        return make_beside(self._repository, place, self._whole)
+
+    def _pack_what_is_here(
+        self, oids: Sequence[str], place: Path, env: Mapping[str, str], git_dir: Path
+    ) -> None:
         """Pack the objects of commits that no ref leads to; git fetches nothing where it finds all of them.
 
         A run was removed, or a fetch killed: a repack of the user's that is under way may be about to take them.
         """
         stdin = "".join(f"{oid}\n" for oid in oids).encode()
         options = ("--objects", "--exclude-promisor-objects", "--stdin", "--not", "--all")
-        if found := self._git.run("rev-list", *options, stdin=stdin):
-            self._git.run(*_COPY, str(place / "pack/pack"), stdin=found, env=env)
+        git = Git(git_dir, self._repository.work_tree)
+        if found := git.run("rev-list", *options, stdin=stdin, env=env):
+            git.run(*_COPY, str(place / "pack/pack"), stdin=found, env=env)
 
     def push(
         self, changes: Sequence[RefUpdate], *, atomic: bool = False, verify: bool = True
@@ -483,11 +509,13 @@ class Remote:
         lines: Sequence[str] = (),
         stdout: IO[bytes] | int = subprocess.PIPE,
         memory: int | None = None,
+        git_dir: Path | None = None,
     ) -> None:
         stdin = "".join(f"{line}\n" for line in lines).encode() if lines else None
         words = (*options, "--end-of-options", *args)
         env = {**_prompts(), **(env or {})}
-        done = self._wire.converse(*words, env=env, stdin=stdin, stdout=stdout, memory=memory)
+        git = Git(git_dir, self._wire.work_tree, programs=True) if git_dir else self._wire
+        done = git.converse(*words, env=env, stdin=stdin, stdout=stdout, memory=memory)
         if done.code:
             raise self._unreachable("read from", done)
 
