@@ -367,7 +367,7 @@ def _outcome(flow: FlowSpec, state: TaskState, assigned: Iterable[tuple[str, Any
         if ref is None:
             values[name] = value
             inherited.pop(name, None)
-        elif name not in state.loaded or type(value) not in _IMMUTABLE:
+        elif state.loaded.get(name) is not value or type(value) not in _IMMUTABLE:
             inherited[name] = ref
             loaded[name] = value
     given = state.parameters.given if state.parameters else {}

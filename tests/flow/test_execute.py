@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import pickle
 import sys
 import textwrap
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from gitflowrun.errors import FlowError
 from gitflowrun.flow import FlowSpec, Parameter, current, step
@@ -81,6 +85,84 @@ def test_an_immutable_value_that_was_read_needs_no_second_look() -> None:
     outcome = run_flow(Linear).outcomes["end"][0]
     assert {"total", "_private"} <= set(outcome.inherited)
     assert not {"total", "_private"} & {*outcome.loaded, *outcome.values}
+
+
+_NAMES = ["a", "b", "c"]
+_VALUES = [
+    1, 2.5, None, True, "", "short", "a long text", b"", b"bytes", (1, 2), ("x", b"y"), [1], [1, [2]], {"k": "v"}, {3},
+]  # fmt: skip
+
+
+class Shuffling(FlowSpec):
+    """Its second step moves values about as it is told."""
+
+    moves: ClassVar[list[tuple[str, str, Any]]] = []
+
+    @step
+    def start(self) -> None:
+        """Set."""
+        for index, name in enumerate(_NAMES):
+            setattr(self, name, copy.deepcopy(self.moves[index][2]))
+        self.next(self.move)
+
+    @step
+    def move(self) -> None:
+        """Assign one name what another has, or something new; swap; only read; change in place; delete."""
+        shuffle(self)
+        self.next(self.end)
+
+    @step
+    def end(self) -> None:
+        """Read."""
+        self.found = {name: getattr(self, name, "absent") for name in _NAMES}
+
+
+def shuffle(flow: Any) -> None:
+    """What the step does, to a flow or to any object."""
+    for source, target, value in Shuffling.moves[len(_NAMES) :]:
+        try:
+            if value == "swap":
+                first, second = getattr(flow, source), getattr(flow, target)
+                setattr(flow, source, second)
+                setattr(flow, target, first)
+            elif value == "assign":
+                setattr(flow, target, getattr(flow, source))
+            elif value == "read":
+                getattr(flow, source)
+            elif value == "change" and isinstance(getattr(flow, source), list):
+                getattr(flow, source).append("more")
+            elif value == "delete":
+                delattr(flow, source)
+            elif value != "change":
+                setattr(flow, target, value[0])
+        except AttributeError:
+            pass
+
+
+@example(["short", "a long text", 1], [("a", "b", "swap")])
+@example([b"", b"bytes", 1], [("b", "b", "read"), ("a", "a", "read"), ("a", "b", "assign")])
+@given(
+    st.lists(st.sampled_from(_VALUES), min_size=3, max_size=3),
+    st.lists(
+        st.tuples(
+            st.sampled_from(_NAMES),
+            st.sampled_from(_NAMES),
+            st.sampled_from(["swap", "assign", "read", "change", "delete"])
+            | st.tuples(st.sampled_from(_VALUES).map(copy.deepcopy)),
+        ),
+        max_size=6,
+    ),
+)
+def test_whatever_a_step_assigns_is_there_in_the_next(
+    values: list[Any], moves: list[tuple[str, str, Any]]
+) -> None:
+    """Also what it has read under another name, into a name that it has read as well."""
+    Shuffling.moves = [("", "", copy.deepcopy(it)) for it in values] + copy.deepcopy(moves)
+    plain = SimpleNamespace(**dict(zip(_NAMES, copy.deepcopy(values), strict=True)))
+    found = run_flow(Shuffling).value("end", "found")
+    Shuffling.moves = [("", "", copy.deepcopy(it)) for it in values] + copy.deepcopy(moves)
+    shuffle(plain)
+    assert found == {name: getattr(plain, name, "absent") for name in _NAMES}
 
 
 def test_reading_an_absent_artifact_names_flow_and_step() -> None:

@@ -382,6 +382,11 @@ class _Push(Transfer):
             for mate in theirs
             if mate.tip not in missing and not history.root(mate.tip) and self.is_lost(mate.tip)
         }
+        unread |= {
+            mate: self.told_shallow(mate)
+            for mate in theirs
+            if str(history.root(mate.tip)) in self.shallow
+        }
         self._unclear = {
             run.tip: f"whether {mate.flow}/{mate.id} there is this run can't be told: {unread[mate]}"
             for run in runs

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -291,4 +293,26 @@ def test_a_run_without_its_beginning_is_not_sent(
     said = bob.call("push", "origin", "MyFlow/1")
     assert said.code == 1
     assert "has left out its first commits here" in said.out
+    assert refs(server) == there
+
+
+def test_a_later_state_there_that_the_user_fetched_without_its_beginning(
+    ada: GitRepo, server: GitRepo, tmp_path: Path
+) -> None:
+    """By `git fetch --depth`: whose state it is can't be told here, so ours goes under no other name."""
+    with start_run(ada) as writer:
+        writer.commit([finished_task(writer.identity, "start/1")], status=Status.RUNNING)
+        send(ada)
+        shutil.copytree(ada.path, tmp_path / "old")
+        writer.commit([], status=Status.DONE)
+    send(ada)
+    old = GitRepo(tmp_path / "old")
+    old.git("fetch", "-q", "--depth=1", f"file://{server.path}", "refs/runs/MyFlow/1")
+    there = refs(server)
+    said = old.call("push", "origin")
+    assert (said.code, refs(server)) == (1, there)
+    *_, command = re.findall("`(git fetch [^`]*)`", said.out + said.err)
+    old.git("remote", "set-url", "origin", f"file://{server.path}")
+    old.git(*shlex.split(command)[1:])
+    assert old.call("push", "origin").code == 0
     assert refs(server) == there
