@@ -78,8 +78,14 @@ _FETCH = (
 # It inherits our limit of memory, within which it can't read a large file at once.
 _UPLOAD = f"git -c core.bigFileThreshold={FETCH_STREAMED} upload-pack"
 _SYNCED = "git -c core.fsync=all -c core.fsyncMethod=batch receive-pack"
+_SYNC_OBJECTS = (
+    "-c",
+    "core.fsync=objects",
+    "-c",
+    "core.fsyncMethod=fsync",
+)  # whatever the user has
 _COPY = (
-    "-c", "core.fsync=objects", "pack-objects", "--quiet", "--window=0", "--delta-base-offset", "--non-empty",
+    *_SYNC_OBJECTS, "pack-objects", "--quiet", "--window=0", "--delta-base-offset", "--non-empty",
 )  # fmt: skip
 _PUSH = ("push", "--porcelain", "--no-follow-tags", "--recurse-submodules=no")
 # What git says when the ref was not as expected, and what the remote says when somebody else is at it.
@@ -313,8 +319,7 @@ class Remote:
         import shutil  # slow to import
 
         safe = self._repository.settings.durability is Durability.SAFE
-        # git's default, unless the user has another.
-        each: tuple[str, ...] = ("-c", "core.fsync=objects") if safe else ()
+        each: tuple[str, ...] = _SYNC_OBJECTS if safe else ()
         each += ("-c", "fetch.negotiationAlgorithm=noop") if all_of_it else ()
         program = (f"--upload-pack={_UPLOAD}",) if source else self._program("upload")
         options = (*each, *_HARDENED, *_FETCH, *program)

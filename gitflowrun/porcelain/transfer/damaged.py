@@ -75,7 +75,7 @@ class DamagedRuns:
         damaged = self._damaged()
         self._held = {name: self._get(name) for name in damaged}
         if damaged:
-            self._tag_uids = self._uids_by_run()
+            self._tag_uids = self._uids_by_run(self._held)
             self._own = self._known(view, copies, here, removed)
         runs = {name: Oid.from_hex(oid) for name, oid in copies.items() if layout.is_run_ref(name)}
         whole = {run.tip for run in here.values()}
@@ -95,11 +95,11 @@ class DamagedRuns:
         except RepositoryError:
             return None
 
-    def _uids_by_run(self) -> dict[str, set[Oid]]:
+    def _uids_by_run(self, damaged: Mapping[str, Oid | None]) -> dict[str, set[Oid]]:
         """What tags say of the uids of their runs, here and in the trash, by the refs of these."""
         rows = self._repo.refs.rows(layout.TAGS, layout.TRASH)
         held = {name: Oid.from_hex(oid) for name, oid in rows}
-        held |= {name: oid for name, oid in self._held.items() if oid}
+        held |= {name: oid for name, oid in damaged.items() if oid}
         found: dict[str, set[Oid]] = {}
         for name, oid in held.items():
             if not _is_run(name) and (run := _run_of(name)):
@@ -158,7 +158,8 @@ class DamagedRuns:
         for name in sorted(empty, key=lambda it: not _is_run(it)):
             tip = lost_tip(self._repo, name)
             if tip and self._repo.objects.exists(tip) and self._is_its(name, tip):
-                self._repo.refs.drop_damaged(name, tip)
+                with contextlib.suppress(GitflowrunError):  # it stays as it is, which is told
+                    self._repo.refs.drop_damaged(name, tip)
 
     def _is_its(self, name: str, tip: Oid) -> bool:
         """Whether a commit is of the run that had a ref; a tag's was found by its run."""
@@ -189,13 +190,13 @@ class DamagedRuns:
         """The runs in the trash whose commits are gone; they stay away as the others there do."""
         names = [it for it in self._repo.refs.damaged if it.startswith(layout.TRASH)]
         runs = [name for name in names if _is_run(name)]
-        self._held = {name: self._get(name) for name in names}
-        uids = self._uids_by_run() if runs else {}
+        held = {name: self._get(name) for name in names}
+        uids = self._uids_by_run(held) if runs else {}
         found = []
         for name in runs:
             uid = next(iter(uids.get(name, ())), "")
             place = layout.parse_trash_ref(name)[1].removeprefix(layout.RUNS)
-            found.append(RemovedRun(str(uid), str(self._held[name] or ""), place))
+            found.append(RemovedRun(str(uid), str(held[name] or ""), place))
         return found
 
     # ---- what is said of them ----

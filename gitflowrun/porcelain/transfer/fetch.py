@@ -133,15 +133,9 @@ class _Fetch(Transfer):
         self._asked_for = asked_for
         self._wanted: set[str] = set()
         self._damaged = DamagedRuns(repo, self.tracking, self._made)
-        listed = RemovedRuns(repo).read()
-        self._listed = {it.uid for it in listed}
-        self._trash = trashed = Trash(repo).runs()
-        self._trashed = {it.uid for it in trashed}
-        self._removed = [
-            *listed,
-            *(RemovedRun(str(it.uid), str(it.tip), it.pathspec) for it in trashed),
-            *self._damaged.trashed(),
-        ]
+        self._trashed: set[Oid] = set()
+        self._removed: list[RemovedRun] = []
+        self._listed = {it.uid for it in self._see_removed()}
         self._locks = Locks(repo.state_dir)
         self._rows: list[tuple[str, ...]] = []
         self._tips: dict[str, str] = {}
@@ -158,6 +152,19 @@ class _Fetch(Transfer):
 
     def _made(self, commit: Oid) -> bool:
         return self.trust.made(commit)
+
+    def _see_removed(self) -> list[RemovedRun]:
+        """See what was removed here; those that were for good."""
+        listed, trashed = RemovedRuns(self.repo).read(), Trash(self.repo).runs()
+        self._trashed = {it.uid for it in trashed}
+        self._removed = [
+            *listed,
+            *(RemovedRun(str(it.uid), str(it.tip), it.pathspec) for it in trashed),
+            *self._damaged.trashed(),
+        ]
+        for name in ("_removed_uids", "_gone_ids"):
+            self.__dict__.pop(name, None)
+        return listed
 
     def _look(self) -> None:
         """See our runs, by ref and by uid, and the ids that are taken."""
@@ -504,6 +511,7 @@ class _Fetch(Transfer):
                     wrong[run] = error.message
         with self._locks.ids():
             self._look()  # another fetch may have created some of them
+            self._see_removed()  # as may have a `git runs rm`
             self._reserved = self._locks.runs()
             self._ids |= self._damaged.ids()
             self._highest = RunIds(self.repo).highest_fetched(self._ids)

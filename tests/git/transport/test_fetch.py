@@ -57,6 +57,7 @@ def test_what_is_fetched_is_synced(
     (words,) = [it for it in calls if "fetch" in it]
     pairs = [*pairwise(words[: words.index("fetch")])]
     assert (("-c", "core.fsync=objects") in pairs) is syncs
+    assert (("-c", "core.fsyncMethod=fsync") in pairs) is syncs  # some only begin to write
     assert synced == ([objects_dir(repo) / "pack"] if syncs else [])
 
 

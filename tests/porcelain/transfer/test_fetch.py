@@ -540,6 +540,26 @@ def test_a_copy_with_a_hole_is_fetched_again(ada: GitRepo, bob: GitRepo, lost: s
     bob.fsck()
 
 
+@pytest.mark.parametrize("command", [("purge", "--force", "1"), ("rm", "--force", "1")])
+def test_a_run_that_is_removed_beside_a_fetch_keeps_its_number(
+    ada: GitRepo, bob: GitRepo, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    """A colleague's run of that number, which is just coming, gets another."""
+    theirs = make_run(bob)
+    send(bob)
+    make_run(ada)
+    fetch_copies = _Fetch.fetch_copies
+
+    def remove(*args: Any) -> Any:
+        if ids(ada):
+            assert ada.runs(*command).code == 0
+        return fetch_copies(*args)
+
+    monkeypatch.setattr(_Fetch, "fetch_copies", remove)
+    get(ada)
+    assert ids(ada) == {f"MyFlow/1-{theirs.uid.short}": theirs.uid.short}
+
+
 def test_a_damaged_run_that_the_remote_has_not_stays(ada: GitRepo, bob: GitRepo) -> None:
     """No ref is given up that nothing takes the place of: it and the command that gives it up are named."""
     make_run(ada)
