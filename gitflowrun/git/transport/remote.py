@@ -72,6 +72,7 @@ _BOUNDED = {"GIT_ALLOC_LIMIT": str(FETCH_ALLOCATION)}
 _FETCH = (
     "-c", f"core.bigFileThreshold={FETCH_STREAMED}", "-c", f"core.deltaBaseCacheLimit={FETCH_STREAMED}",
     "-c", "core.alternateRefsCommand=true",  # what we have ourselves is told as ours
+    "-c", "fetch.fsck.zeroPaddedFilemode=ignore",  # as old tools made trees, which harm nobody
     "fetch", "--quiet", "--no-tags", "--no-prune", "--no-write-fetch-head", "--no-recurse-submodules", "--refmap=",
     "--stdin",
 )  # fmt: skip
@@ -109,7 +110,9 @@ _UNPACKING = re.compile("^error: remote unpack failed: (.+)$", re.MULTILINE)
 # Why the remote could not lock a ref; or all that are packed.
 _LOCKING = re.compile("error: cannot lock ref '([^'\n]+)': (.+)$", re.MULTILINE)
 _UNABLE = re.compile("error: (Unable to create '.+)$", re.MULTILINE)
-_LACKS = ("did not receive expected object", "did not send all necessary objects")
+_LACKS = (
+    "did not receive expected object", "did not send all necessary objects", "unresolved delta",
+)  # fmt: skip
 """What git says where something is missing in what came."""
 _LOST_HERE = (*_LACKS, "bad object", "Could not read", "is corrupt", "is empty")
 """What it says where that may be so, or a ref of ours leads to what is lost."""

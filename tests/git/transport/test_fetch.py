@@ -330,3 +330,14 @@ def test_a_web_server_of_plain_files(
     assert not found.objects.exists(Oid.from_hex(bad))
     assert packed or not found.objects.exists(other)
     assert pack
+
+
+def test_trees_as_old_tools_made_them(repo: GitRepo, server: GitRepo) -> None:
+    """With zeros before the modes of directories: the code of many old repositories has such ones."""
+    tree = server.git("write-tree")
+    entry = b"040000 old\0" + bytes.fromhex(tree)
+    old = server.git("hash-object", "-t", "tree", "-w", "--literally", "--stdin", stdin=entry)
+    run = server.git("commit-tree", "-m", "x", old)
+    server.git("update-ref", "refs/runs/F/1", run)
+    remote(repo).fetch([run])
+    assert repo.git("cat-file", "-t", f"{run}:old") == "tree"
