@@ -122,7 +122,7 @@ class DedupIndex:
         return self._file.exists
 
     def _forget(self, digests: set[Digest]) -> None:
-        if digests:
+        if digests and self.exists:
             self._write("DELETE FROM stored WHERE digest = ?", ((digest,) for digest in digests))
 
     def _write(self, statement: str, rows: Iterable[tuple[bytes, ...]]) -> None:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from gitflowrun import msgpack
 from gitflowrun.artifacts.artifacts import ArtifactReader
+from gitflowrun.artifacts.dedup import DedupIndex
 from gitflowrun.artifacts.digest import digest
 from gitflowrun.artifacts.reference import chunk_rows
 from gitflowrun.errors import CorruptRecord, MissingObject
@@ -248,6 +249,7 @@ class _RunCheck:
         self._repo = repo
         self._objects = objects
         self._reader = ArtifactReader(repo.objects) if read_data else None
+        self._index = DedupIndex(repo.state_dir, repo.objects)
         self._tasks: dict[TaskName, Oid] = {}
         self._chunks: OrderedDict[Oid, Mapping[bytes, Oid] | None] = OrderedDict()
         self._told: set[Oid] = set()
@@ -544,7 +546,9 @@ class _RunCheck:
                 elif why:
                     yield self.fault(FaultKind.ARTIFACT, why, path, chunk.oid, artifact)
                 count += bool(fault or why)
-            if is_own and not count:
+            if is_own and count:
+                self._index.forget(ref)  # who makes it again stores it
+            elif is_own:
                 yield from self._own(artifact, ref, rows, path)
 
     def _chunk_fault(self, tree: Oid, producer: TaskName, chunk: Chunk) -> str:
@@ -605,6 +609,7 @@ class _RunCheck:
                     pass
             self._reader.picture(ref)
         except _Unreadable as error:
+            self._index.forget(ref)  # who makes it again stores it
             yield self.fault(FaultKind.ARTIFACT, error.message, path, None, artifact)
         else:
             self._objects.sound.add([key])
