@@ -33,6 +33,7 @@ from typing import IO, TYPE_CHECKING
 
 from gitflowrun.errors import GitflowrunError, RepositoryError, UsageError
 from gitflowrun.git.command import Completed, Git
+from gitflowrun.git.pack.publish import explained
 from gitflowrun.git.pack.reader import quarantine
 from gitflowrun.git.permissions import make_directory
 from gitflowrun.git.transport.beside import make_beside, walkable
@@ -330,8 +331,9 @@ class Remote:
         place = packs.receiving_directory()
         try:
             apart = quarantine(place, self._repository.objects_dir)
-            git_dir = self._git_dir(place)
-            make_directory(place / "pack")  # where git opens files of its own for "dumb" HTTP
+            with explained(place):
+                git_dir = self._git_dir(place)
+                make_directory(place / "pack")  # where git opens files of its own for "dumb" HTTP
             trace = place / "trace"
             traced = {} if source or not self.place.startswith(_WEB) else {"GIT_TRACE": str(trace)}
             self._run(

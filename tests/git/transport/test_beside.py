@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gitflowrun.errors import RepositoryError
 from gitflowrun.git.command import Completed, Git
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.repository import Repository
@@ -154,3 +157,18 @@ def test_a_network_that_fails_is_no_reason_to_look(
     with pytest.raises(Exception, match="all necessary objects"):
         remote(repo).fetch([str(Oid(b"\1" * 20))])
     assert [git_dir.name for git_dir, _ in asked] == [".git", ".git"]
+
+
+def test_a_full_disk_is_named(hub: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is made beside may not fit."""
+    repo = clone(hub, "clone")
+    lose(repo)
+
+    def fill(self: Path, _: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self))
+
+    repository = Repository.discover(repo.path)
+    repository.refs.rows("refs/runs/", fields=("refname", "contents"))
+    monkeypatch.setattr(Path, "write_bytes", fill)
+    with pytest.raises(RepositoryError, match="No space left on device"):
+        Remote(repository, "origin").fetch([hub.git("rev-parse", "main")])
