@@ -252,3 +252,22 @@ def test_the_library_never_prints(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             assert node.func.id != "print", f"prints in line {node.lineno}"
+
+
+def test_modules_that_texts_name_exist() -> None:
+    """As those that benchmarks and other programs import, which nothing else looks at."""
+    root = PACKAGE.parent
+    missing = []
+    for path in sorted((root / "tests").rglob("*.py")):
+        nodes = ast.walk(ast.parse(path.read_text()))
+        texts = [
+            it.value for it in nodes if isinstance(it, ast.Constant) and isinstance(it.value, str)
+        ]
+        lines = re.findall(
+            r"(?<![\w.])import (gitflowrun[\w.]*(?:, gitflowrun[\w.]*)*)", "\n".join(texts)
+        )
+        for name in {it.replace("VERB", "fetch") for line in lines for it in line.split(", ")}:
+            place = root / name.rstrip(".").replace(".", "/")
+            if not (place.is_dir() or place.with_suffix(".py").exists()):
+                missing.append(f"{path}: {name}")
+    assert missing == []

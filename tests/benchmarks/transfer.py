@@ -34,7 +34,7 @@ RUNS = [sys.executable, "-c", "from gitflowrun.cli.git_runs.main import program;
 FLOOR = [
     sys.executable,
     "-c",
-    "import gitflowrun.cli.git_runs.main, gitflowrun.cli.git_runs.share.sync, gitflowrun.porcelain.VERB",
+    "import gitflowrun.cli.git_runs.main, gitflowrun.cli.git_runs.share.sync, gitflowrun.porcelain.transfer.VERB",
 ]
 
 
