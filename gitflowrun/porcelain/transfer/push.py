@@ -377,11 +377,15 @@ class _Push(Transfer):
         missing = {mate.tip for mate in lost}
         history = self.history_of({*ours, *(mate.tip for mate in theirs)} - missing)
         unread = {mate: loss.reason for mate, loss in lost.items() if not self.is_theirs(loss)}
-        unread |= {
-            mate: "commits of it are lost here"
+        parts = {
+            mate
             for mate in theirs
             if mate.tip not in missing and not history.root(mate.tip) and self.is_lost(mate.tip)
         }
+        # git's gc would fail at such a copy.
+        self.tracking.note({mate.ref: None for mate in parts.intersection(apart)})
+        why = f"commits of it are lost here, or {self.remote.title} is shallow and lacks them"
+        unread |= dict.fromkeys(parts, why)
         unread |= {
             mate: self.told_shallow(mate)
             for mate in theirs

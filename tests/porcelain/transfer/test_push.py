@@ -316,3 +316,23 @@ def test_a_later_state_there_that_the_user_fetched_without_its_beginning(
     old.git(*shlex.split(command)[1:])
     assert old.call("push", "origin").code == 0
     assert refs(server) == there
+
+
+def test_a_remote_that_is_shallow(ada: GitRepo, server: GitRepo, tmp_path: Path) -> None:
+    """It has the newest commit of a run and none before it: what came of that leaves git's own commands whole."""
+    with start_run(ada) as writer:
+        writer.commit([finished_task(writer.identity, "start/1")], status=Status.RUNNING)
+        send(ada)
+        shutil.copytree(ada.path, tmp_path / "old")
+        writer.commit([finished_task(writer.identity, "end/2")])
+        writer.commit([], status=Status.DONE)
+    send(ada)
+    mirror = ["clone", "-q", "--mirror", "--depth=1", "--no-single-branch", f"file://{server.path}"]
+    GitRepo(tmp_path).git(*mirror, "mirror")
+    old = GitRepo(tmp_path / "old")
+    old.git("remote", "set-url", "origin", f"file://{tmp_path / 'mirror'}")
+    said = old.call("push", "origin")
+    assert said.code == 1
+    assert "is shallow" in said.out + said.err
+    old.git("gc", "-q")
+    old.fsck()
