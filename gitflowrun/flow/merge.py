@@ -47,23 +47,25 @@ def merge(
         sources = [_source_of(entry) for entry in inputs]
     except TypeError:  # it can't be iterated
         raise _no_input(inputs) from None
-    assigned = {*vars(flow), *(state.parameters.names() if state.parameters is not None else ())}
+    fixed = state.parameters.names() if state.parameters is not None else ()
+    # With what an earlier call has taken over: the join has it.
+    assigned = {*vars(flow), *(state.merged.keys() - state.deleted), *fixed}
     given, differing = _given(sources, assigned | left_out, wanted)
     merged, disputed = _agreed(sources, assigned | left_out | {*given, *differing}, wanted)
     disputed |= differing
     missing = sorted(wanted - assigned - merged.keys() - disputed - given.keys())
-    if missing:
-        raise MissingInMergeArtifactsException(
-            f"step {step!r} can't merge {_listed(missing)}: no input has such an artifact",
-            missing,
-            hint="take the names out of `include`, or set them before the join",
-        )
     if disputed:
         names = sorted(disputed)
         raise UnhandledInMergeArtifactsException(
             f"step {step!r} can't merge {_listed(names)}: the inputs have different values",
             names,
             hint="assign them in the join before merge_artifacts, or name them in `exclude`",
+        )
+    if missing:
+        raise MissingInMergeArtifactsException(
+            f"step {step!r} can't merge {_listed(missing)}: no input has such an artifact",
+            missing,
+            hint="take the names out of `include`, or set them before the join",
         )
     vars(flow).update(given)
     state.merged.update(merged)

@@ -178,7 +178,7 @@ def test_include_and_exclude_choose() -> None:
     [
         ({"include": ["common", "nope"]}, ["nope"], "no input has such an artifact"),
         ({"include": ["both"]}, ["both"], "different values"),
-        ({"include": ["both", "nope"]}, ["nope"], "no input has such an artifact"),
+        ({"include": ["both", "nope"]}, ["both"], "different values"),
     ],
 )
 def test_names_that_cannot_be_merged(
@@ -217,6 +217,22 @@ def test_a_selection_of_inputs_can_be_merged() -> None:
     def check(flow: Any, inputs: Any) -> None:
         flow.merge_artifacts([inputs.left])
         assert flow.both == "left"
+
+    joined(check)
+
+
+def test_what_was_merged_before_is_the_join_s() -> None:
+    """A later call neither replaces it nor disputes about it; what was deleted since is merged again."""
+
+    def check(flow: Any, inputs: Any) -> None:
+        flow.merge_artifacts([inputs.left], include=["both"])
+        flow.merge_artifacts([inputs.right], include=["both", "touched"])
+        assert flow.both == "left"
+        flow.merge_artifacts(inputs, include=["both"])
+        del flow.both
+        flow.merge_artifacts([inputs.right])
+        assert flow.both == "right"
+        assert flow.touched == 1
 
     joined(check)
 
