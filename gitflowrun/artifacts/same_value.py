@@ -63,15 +63,36 @@ def is_same(made: Encoded, stored: Encoded) -> bool:
 
 
 def are_equal(first: Any, second: Any) -> bool:
-    """Whether two values of one type are equal: they are written alike, are plain and equal, or their class says so."""
+    """Whether two values of one type are equal: they are the same, or are not plain and their class says so."""
     try:
         made, other = encode(first), encode(second)
-        payloads = made.payload(), other.payload()
-        if made.codec == other.codec == PLAIN:
-            return payloads[0] == payloads[1] or same_plain.are_same(*payloads)
-        return payloads[0] == payloads[1] or (first == second) is True
+        return _are_alike(made, other) or (
+            not _are_plain(made, other) and (first == second) is True
+        )
     except Exception:  # noqa: BLE001  (likewise)
         return False
+
+
+def are_same(first: Any, second: Any) -> bool:
+    """Whether two values of one type are written alike, or are plain and equal part by part.
+
+    No class is asked: many say that two objects of one name are equal, whatever else these have.
+    """
+    try:
+        return _are_alike(encode(first), encode(second))
+    except Exception:  # noqa: BLE001  (likewise)
+        return False
+
+
+def _are_alike(made: Encoded, other: Encoded) -> bool:
+    payloads = made.payload(), other.payload()
+    return payloads[0] == payloads[1] or (
+        _are_plain(made, other) and same_plain.are_same(*payloads)
+    )
+
+
+def _are_plain(made: Encoded, other: Encoded) -> bool:
+    return made.codec == other.codec == PLAIN
 
 
 def _again(pickled: Encoded) -> bytes:

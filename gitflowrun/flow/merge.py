@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from gitflowrun.artifacts.same_value import are_equal, may_be_equal
+from gitflowrun.artifacts.same_value import are_same, may_be_equal
 from gitflowrun.errors import (
     FlowError,
     GitflowrunError,
@@ -82,7 +82,7 @@ def _given(
     for name in names & wanted if wanted else names:
         having = [it for it in sources if name in it.given or name in it.names()]
         values = [it.given[name] if name in it.given else it.load(name) for it in having]
-        if all(value is values[0] or are_equal(value, values[0]) for value in values):
+        if all(value is values[0] or are_same(value, values[0]) for value in values):
             agreed[name] = values[0]
         else:
             differing.add(name)
@@ -117,7 +117,7 @@ def _have_same_value(name: str, first: ArtifactSource, second: ArtifactSource) -
     if not may_be_equal(first.ref(name), second.ref(name)):
         return False
     try:
-        return are_equal(first.load(name), second.load(name))
+        return are_same(first.load(name), second.load(name))
     except GitflowrunError:  # not trusted, or its class is gone
         return False
 

@@ -323,6 +323,60 @@ def test_equal_values_of_different_bytes_are_merged() -> None:
     assert run.records["join"][0].artifacts["same"] is run.records["left"][0].artifacts["same"]
 
 
+class Model:
+    """Equal to whatever has its name."""
+
+    def __init__(self, name: str, weights: list[int]) -> None:
+        self.name = name
+        self.weights = weights
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Model) and self.name == other.name
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+
+class Trained(FlowSpec):
+    """Two branches that make objects which their class calls equal, and others that are the same."""
+
+    @step
+    def start(self) -> None:
+        """Split."""
+        self.next(self.left, self.right)
+
+    @step
+    def left(self) -> None:
+        """One model."""
+        self.model = Model("m", [1])
+        self.same = Model("m", [3])
+        self.next(self.join)
+
+    @step
+    def right(self) -> None:
+        """Another."""
+        self.model = Model("m", [2])
+        self.same = Model("m", [3])
+        self.next(self.join)
+
+    @step
+    def join(self, inputs: Any) -> None:
+        """Merge what is said to be the same."""
+        with pytest.raises(MergeError, match="can't merge 'model'"):
+            self.merge_artifacts(inputs)
+        self.merge_artifacts(inputs, exclude=["model"])
+        self.next(self.end)
+
+    @step
+    def end(self) -> None:
+        """Finish."""
+
+
+def test_what_a_class_calls_equal_may_be_a_dispute() -> None:
+    """One of two objects would be lost if they were taken for one."""
+    assert run_flow(Trained).value("end", "same").weights == [3]
+
+
 def test_what_is_taken_from_an_input_is_offered_by_reference() -> None:
     """`self.model = best.model` hands on the stored payload, under whatever name."""
 
