@@ -31,6 +31,8 @@ from gitflowrun.flow.members import initial_attributes, is_artifact, prepare_mem
 from gitflowrun.flow.source import assignment
 from gitflowrun.flow.steps import defining_classes
 from gitflowrun.flow.task_state import (
+    IMMUTABLE,
+    SMALL,
     ArtifactSource,
     Inputs,
     TaskState,
@@ -51,8 +53,6 @@ if TYPE_CHECKING:
     from gitflowrun.names import TaskName
     from gitflowrun.runs.records import ForeachLevel, Metadatum, Transition
 
-_SMALL = frozenset({bool, complex, float, int, type(None)})
-_IMMUTABLE = _SMALL | {bytes, str}
 _TIMERS = {
     signal.ITIMER_REAL: signal.SIGALRM,
     signal.ITIMER_VIRTUAL: signal.SIGVTALRM,
@@ -367,7 +367,7 @@ def _outcome(flow: FlowSpec, state: TaskState, assigned: Iterable[tuple[str, Any
         if ref is None:
             values[name] = value
             inherited.pop(name, None)
-        elif state.loaded.get(name) is not value or type(value) not in _IMMUTABLE:
+        elif state.loaded.get(name) is not value or type(value) not in IMMUTABLE:
             inherited[name] = ref
             loaded[name] = value
     given = state.parameters.given if state.parameters else {}
@@ -422,7 +422,7 @@ def _loaded_from(
     """The reference of the artifact that a value was loaded from: of any name, or of an input of the join."""
     if name in state.loaded and state.loaded[name] is value:
         return inherited[name]
-    if type(value) in _SMALL:  # there is only one 1 in a process, wherever it was loaded from
+    if type(value) in SMALL:  # there is only one 1 in a process, wherever it was loaded from
         return None
     # The id may be that of a value that is gone: the comparison of payloads afterwards finds that out.
     return state.loaded_values.refs.get(id(value))

@@ -9,6 +9,7 @@ read. A join sees its finished tasks as `Inputs`, a sequence of flow objects. No
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping, Sequence
+from functools import partial
 from inspect import getattr_static
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
     from gitflowrun.artifacts.reference import ArtifactRef
     from gitflowrun.runs.records import ForeachLevel, TaskRecord, Transition
+
+_ItemsKey = tuple[str, PayloadIdentity, bool]
+SMALL = frozenset({bool, complex, float, int, type(None)})
+IMMUTABLE = SMALL | {bytes, str}
 
 TASK_SLOT = "__gitflowrun_task__"
 
@@ -86,10 +91,39 @@ class LoadedValues:
     Attributes:
         refs: The reference that a value was loaded from, by the value's `id()`.
         items: The items of foreach levels: a join over thousands of inputs loads them once.
+        taken: Which of these a flow object has already, by index and `id()`.
     """
 
     refs: dict[int, ArtifactRef] = field(default_factory=dict)
-    items: dict[tuple[str, PayloadIdentity, bool], Any] = field(default_factory=dict)
+    items: dict[_ItemsKey, Any] = field(default_factory=dict)
+    taken: dict[_ItemsKey, set[tuple[str, int]]] = field(default_factory=dict)
+
+    def item(self, key: _ItemsKey, index: int, load: Callable[[], Any]) -> Any:
+        """An item of a foreach level. No two calls give one object, which one flow may change and the other not.
+
+        Args:
+            key: Of which items.
+            index: The item's position.
+            load: Loads the items.
+        """
+        if key not in self.items:
+            self.items[key] = load()
+        item = item_at(self.items[key], index)
+        if type(item) in IMMUTABLE:
+            return item
+        if not self._names(key, index, item).isdisjoint(self.taken.get(key, ())):
+            self.items[key] = (
+                load()
+            )  # all anew, that a second look at each input loads them once, too
+            self.taken[key] = set()
+            item = item_at(self.items[key], index)
+        self.taken.setdefault(key, set()).update(self._names(key, index, item))
+        return item
+
+    def _names(self, key: _ItemsKey, index: int, item: Any) -> set[tuple[str, int]]:
+        """What tells an item: its position, and in a list, which may have it twice, which object it is."""
+        is_kept = type(self.items[key]) in {list, tuple}
+        return {("index", index), ("id", id(item))} if is_kept else {("index", index)}
 
 
 @mutable
@@ -199,10 +233,8 @@ class TaskState:
             ref = source.ref(name)
             # By name, for secrets have one payload, whatever they are; a stranger's reference may name any value.
             key = name, ref.identity, ref.untrusted
-            items = self.loaded_values.items
-            if key not in items:
-                items[key] = self._load(source, name)
-            self._items[depth] = item_at(items[key], frame.index)
+            load = partial(self._load, source, name)
+            self._items[depth] = self.loaded_values.item(key, frame.index, load)
         return self._items[depth]
 
     def item_refs(self) -> dict[int, ArtifactRef]:

@@ -377,6 +377,58 @@ def test_what_a_class_calls_equal_may_be_a_dispute() -> None:
     assert run_flow(Trained).value("end", "same").weights == [3]
 
 
+class Branches(FlowSpec):
+    """Two branches within a foreach."""
+
+    @step
+    def start(self) -> None:
+        """Split: the items are one list."""
+        self.items = [[1]] * 2
+        self.next(self.body, foreach="items")
+
+    @step
+    def body(self) -> None:
+        """Split."""
+        self.next(self.left, self.right)
+
+    @step
+    def left(self) -> None:
+        """One branch."""
+        self.next(self.join)
+
+    @step
+    def right(self) -> None:
+        """The other branch."""
+        self.next(self.join)
+
+    @step
+    def join(self, inputs: Any) -> None:
+        """Change the item of one of three objects."""
+        inputs.left.input.append(2)
+        self.found = [self.input, inputs.left.input, inputs.right.input]
+        self.next(self.last)
+
+    @step
+    def last(self, inputs: Any) -> None:
+        """The inputs are two whose items were one object."""
+        self.found = inputs[0].found
+        first, second = inputs
+        first.input.append(3)
+        self.items = [first.input, second.input]
+        self.next(self.end)
+
+    @step
+    def end(self) -> None:
+        """Finish."""
+
+
+def test_each_input_has_an_item_of_its_own() -> None:
+    """Though the items are loaded once: what a step changes in one is not changed in the others."""
+    run = run_flow(Branches)
+    assert run.value("end", "found") == [[1], [1, 2], [1]]
+    assert run.value("end", "items") == [[1, 3], [1]]
+
+
 def test_what_is_taken_from_an_input_is_offered_by_reference() -> None:
     """`self.model = best.model` hands on the stored payload, under whatever name."""
 
