@@ -7,7 +7,9 @@ import pickle
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from gitflowrun.artifacts.codecs import Encoded, decode, encode
 from gitflowrun.artifacts.reference import ArtifactRef, Chunk
+from gitflowrun.artifacts.same_value import is_same, may_be_same
 from gitflowrun.flow.execute import StepOutcome, execute_step
 from gitflowrun.flow.graph import FlowGraph
 from gitflowrun.flow.lint import lint
@@ -21,7 +23,7 @@ from gitflowrun.runs.records import GANG, ForeachLevel, RunIdentity, TaskRecord
 if TYPE_CHECKING:
     from gitflowrun.flow import FlowSpec
 
-__all__ = ["MemoryRun", "StepFailedError", "run_flow"]
+__all__ = ["CodecRun", "MemoryRun", "StepFailedError", "run_flow"]
 
 NO_OID = Oid(bytes(20))
 
@@ -58,6 +60,7 @@ class MemoryRun:
     loads: list[str] = field(default_factory=list)
     encoded: list[str] = field(default_factory=list)
     count: int = 0
+    attempt: int = 0
 
     def __post_init__(self) -> None:
         self.identity = RunIdentity(self.flow_cls.__name__, RunId("1"), NO_OID)
@@ -75,12 +78,20 @@ class MemoryRun:
         chunk = Chunk(digest, NO_OID, len(payload))
         return ArtifactRef(digest, len(payload), "pickle/5", type(value).__name__, (chunk,), task)
 
+    def load(self, ref: ArtifactRef) -> Any:
+        """The value of an artifact, anew."""
+        return pickle.loads(self.payloads[ref.digest])
+
+    def is_unchanged(self, value: object, ref: ArtifactRef) -> bool:
+        """Whether a value that was loaded is what it was."""
+        return pickle.dumps(value) == self.payloads[ref.digest]
+
     def source(self, record: TaskRecord) -> ArtifactSource:
         """A finished task as a source."""
 
         def load(name: str, ref: ArtifactRef) -> object:
             self.loads.append(name)
-            return pickle.loads(self.payloads[ref.digest])
+            return self.load(ref)
 
         return ArtifactSource(record.name, lambda: record, load)
 
@@ -103,14 +114,14 @@ class MemoryRun:
             frames=frames,
             iterations=iterations,
             max_num_splits=self.max_num_splits,
-            facts=FACTS,
+            facts={**FACTS, "retry_count": self.attempt},
         )
         self.outcomes.setdefault(step, []).append(outcome)
         if outcome.error is not None:
             raise StepFailedError(outcome)
         refs = dict(outcome.inherited)
         for name, value in {**outcome.values, **outcome.loaded}.items():
-            if name in outcome.loaded and pickle.dumps(value) == self.payloads[refs[name].digest]:
+            if name in outcome.loaded and self.is_unchanged(value, refs[name]):
                 continue
             refs[name] = self.encode(value, task, name)
         record = TaskRecord(task, self.identity, frames=frames, artifacts=refs)
@@ -157,11 +168,56 @@ class MemoryRun:
 
     def value(self, step: str, name: str, task: int = -1) -> Any:
         """An artifact's value."""
-        return pickle.loads(self.payloads[self.records[step][task].artifacts[name].digest])
+        return self.load(self.records[step][task].artifacts[name])
 
     def names(self, step: str, task: int = -1) -> set[str]:
         """The names of a task's artifacts."""
         return set(self.records[step][task].artifacts)
+
+
+class CodecRun(MemoryRun):
+    """A run whose artifacts are the bytes that repositories have of them, and are compared as tasks compare them.
+
+    A step that has failed is tried once more.
+    """
+
+    def execute(
+        self,
+        step: str,
+        parents: list[TaskRecord],
+        frames: tuple[ForeachLevel, ...] = (),
+        iterations: tuple[int, ...] = (),
+    ) -> StepOutcome:
+        """Execute one task, in two attempts if need be."""
+        try:
+            return super().execute(step, parents, frames, iterations)
+        except StepFailedError:
+            self.attempt = 1
+            return super().execute(step, parents, frames, iterations)
+        finally:
+            self.attempt = 0
+
+    def encode(self, value: object, task: TaskName, name: str) -> ArtifactRef:
+        """Store a value."""
+        made = encode(value)
+        payload = made.payload()
+        digest = Digest(hashlib.blake2b(payload, digest_size=32).digest())
+        self.payloads[digest] = payload
+        self.encoded.append(f"{task}/{name}")
+        chunk = Chunk(digest, NO_OID, len(payload))
+        return ArtifactRef(digest, len(payload), made.codec, made.type, (chunk,), task)
+
+    def load(self, ref: ArtifactRef) -> Any:
+        """The value of an artifact, anew."""
+        return decode(ref.codec, bytearray(self.payloads[ref.digest]), trusted=True)
+
+    def is_unchanged(self, value: object, ref: ArtifactRef) -> bool:
+        """Whether a value that was loaded is what it was."""
+        made, payload = encode(value), self.payloads[ref.digest]
+        if (made.codec, made.type) == (ref.codec, ref.type) and made.payload() == payload:
+            return True
+        stored = Encoded(ref.codec, ref.type, (memoryview(bytearray(payload)),))
+        return may_be_same(made, ref) and is_same(made, stored)
 
 
 def _children(step: str, outcome: StepOutcome) -> list[tuple[str, tuple[ForeachLevel, ...]]]:
