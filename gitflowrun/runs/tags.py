@@ -19,7 +19,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from gitflowrun.errors import NotFound, RefConflict, TaggingError
+from gitflowrun.errors import NotFound, RefConflict, RepositoryError, TaggingError
 from gitflowrun.failpoints import reached
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.refs import RefUpdate
@@ -245,8 +245,24 @@ class Tags:
         """
         with Locks(self._repo.state_dir).tags():
             updates = self.mirror_updates()
-            transact(self._repo.refs, updates)
+            try:
+                transact(self._repo.refs, updates)
+            except RepositoryError:
+                if not self._drop_empty(updates):
+                    raise
+                transact(self._repo.refs, self.mirror_updates())
         return len(updates)
+
+    def _drop_empty(self, updates: Iterable[RefUpdate]) -> int:
+        """Remove the files of git tags that a power cut has emptied, at which git fails; how many there were."""
+        dropped = 0
+        for update in updates:
+            try:
+                self._repo.refs.get(update.name)
+            except RepositoryError:
+                self._repo.refs.drop_damaged(update.name)
+                dropped += 1
+        return dropped
 
     def mirror_updates(self) -> list[RefUpdate]:
         """What `mirror` would change."""

@@ -170,6 +170,12 @@ class DamagedRuns:
         """The uids of damaged runs, as far as they are known: they are not lost, as long as they may come back."""
         return {*chain.from_iterable(self._tag_uids.values()), *(uid for _, uid in self._own)}
 
+    def may_be(self, flow: str, run: RunId, uid: Oid) -> bool:
+        """Whether a run may be one of those that were damaged when the fetch began, or is, as far as is known."""
+        runs = (layout.parse_run_ref(name) for name in self._held)
+        numbers = {(it[0], it[1].number) for it in runs if it}
+        return uid in self.uids() or (flow, run.number) in numbers
+
     def ids(self) -> set[RunId]:
         """The ids of damaged runs: they stay taken."""
         return {run[1] for it in self._repo.refs.damaged if (run := layout.parse_run_ref(it))}

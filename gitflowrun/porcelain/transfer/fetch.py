@@ -194,8 +194,12 @@ class _Fetch(Transfer):
         trashed = self._damaged.look(view, self._here, self._removed_uids)
         away = self._stay_away(view)
         self.forget_lost_tags(view)
-        kept = self._trashed | self._damaged.uids()
-        self.forget_tags(lambda key: key.uid not in self._here and key.uid not in kept)
+        kept = self._here.keys() | self._trashed
+        self.forget_tags(
+            lambda key, run: (
+                key.uid not in kept and not self._damaged.may_be(key.flow, run, key.uid)
+            )
+        )
         self.up_to_date = {ref for ref, oid in self._tips.items() if view.refs.get(ref) == oid}
         known = {(run.flow, run.tip): (uid, run) for uid, run in self._here.items()}
         crowded = self._crowded(view)

@@ -641,17 +641,17 @@ class Transfer:
         runs |= {layout.run_ref(key.flow, run) for key, run in base.items()}
         if not runs <= view.refs.keys():
             have = tags_of(view.refs.items())
-            self.forget_tags(lambda key: key not in have)
+            self.forget_tags(lambda key, _: key not in have)
 
-    def forget_tags(self, is_lost: Callable[[TagKey], bool]) -> None:
-        """Take tags from the common base."""
+    def forget_tags(self, is_lost: Callable[[TagKey, RunId], bool]) -> None:
+        """Take tags from the common base, by what they are and the ids of their runs there."""
         base = tags_of(self.tracking.seen.items())
-        self.tracking.note({key.ref(run): None for key, run in base.items() if is_lost(key)})
+        self.tracking.note({key.ref(run): None for key, run in base.items() if is_lost(key, run)})
 
     def forget_tags_of(self, uids: Collection[Oid | None]) -> None:
         """Take the tags of runs that are about to come to one side from the common base: it has removed none."""
         if uids:
-            self.forget_tags(lambda key: key.uid in uids)
+            self.forget_tags(lambda key, _: key.uid in uids)
 
     def report(
         self, tags_added: int, tags_removed: int, notices: Iterable[str], *, failed: int = 0

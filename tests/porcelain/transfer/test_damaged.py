@@ -468,3 +468,47 @@ def test_a_run_that_the_user_fetched_without_its_first_commits(ada: GitRepo, bob
     assert "that can be had" not in done.err
     assert "damaged" not in done.err
     assert refs(bob) == before
+
+
+def test_tag_changes_outlast_a_fetch_while_objects_are_away(ada: GitRepo) -> None:
+    """What was removed or moved here, and is not sent yet, stays so when all is back."""
+    for _ in range(2):
+        make_run(ada)
+    add_tag(ada, "1", "old", "production")
+    send(ada)
+    get(ada)
+    add_tag(ada, "1", "old", "production", remove=True)
+    add_tag(ada, "2", "production")
+    backup = ada.path / ".git/away"
+    (objects_dir(ada) / "pack").rename(backup)
+    (objects_dir(ada) / "pack").mkdir()
+    report = get(ada)
+    assert report.tags_added == 0
+    for path in backup.iterdir():
+        if not (objects_dir(ada) / "pack" / path.name).exists():
+            path.rename(objects_dir(ada) / "pack" / path.name)
+    assert tags(ada) == {"MyFlow/2": ("production",)}
+    assert get(ada).tags_added == 0
+    assert ada.call("push").code == 0
+    assert tags(ada) == {"MyFlow/2": ("production",)}
+    ada.fsck()
+
+
+@pytest.mark.parametrize("both", [True, False])
+def test_a_git_tag_that_a_power_cut_has_emptied(ada: GitRepo, bob: GitRepo, both: bool) -> None:
+    """It shows a tag of a run, and is made again; nothing is kept out for it."""
+    make_run(ada, tags=["own"])
+    send(ada)
+    whole = refs(ada, "refs/tags/")
+    (name,) = whole
+    (ada.path / ".git" / name).write_text("")
+    if both:
+        (ada.path / f".git/{TAG}").write_text("")
+    theirs = make_run(bob)
+    send(bob)
+    report = get(ada)
+    assert Outcome.NEW in outcomes(report)
+    assert f"MyFlow/1-{theirs.uid.short}" in ids(ada)
+    assert refs(ada, "refs/tags/") == whole
+    assert tags(ada) == {"MyFlow/1": ("own",)}
+    ada.fsck()
