@@ -8,6 +8,7 @@ read. A join sees its finished tasks as `Inputs`, a sequence of flow objects. No
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping, Sequence
 from functools import partial
 from inspect import getattr_static
@@ -91,15 +92,17 @@ class LoadedValues:
     Attributes:
         refs: The reference that a value was loaded from, by the value's `id()`.
         items: The items of foreach levels: a join over thousands of inputs loads them once.
-        taken: Which of these a flow object has already, by index and `id()`.
+        given: Of which of these a flow object has an item as it was loaded, which it may have changed.
+        untouched: Of which no flow object has one: they get copies.
     """
 
     refs: dict[int, ArtifactRef] = field(default_factory=dict)
     items: dict[_ItemsKey, Any] = field(default_factory=dict)
-    taken: dict[_ItemsKey, set[tuple[str, int]]] = field(default_factory=dict)
+    given: set[_ItemsKey] = field(default_factory=set)
+    untouched: set[_ItemsKey] = field(default_factory=set)
 
     def item(self, key: _ItemsKey, index: int, load: Callable[[], Any]) -> Any:
-        """An item of a foreach level. No two calls give one object, which one flow may change and the other not.
+        """An item of a foreach level. No two calls give one object, or two that share any part.
 
         Args:
             key: Of which items.
@@ -111,19 +114,16 @@ class LoadedValues:
         item = item_at(self.items[key], index)
         if type(item) in IMMUTABLE:
             return item
-        if not self._names(key, index, item).isdisjoint(self.taken.get(key, ())):
-            self.items[key] = (
-                load()
-            )  # all anew, that a second look at each input loads them once, too
-            self.taken[key] = set()
-            item = item_at(self.items[key], index)
-        self.taken.setdefault(key, set()).update(self._names(key, index, item))
-        return item
-
-    def _names(self, key: _ItemsKey, index: int, item: Any) -> set[tuple[str, int]]:
-        """What tells an item: its position, and in a list, which may have it twice, which object it is."""
-        is_kept = type(self.items[key]) in {list, tuple}
-        return {("index", index), ("id", id(item))} if is_kept else {("index", index)}
+        if key not in self.given:
+            self.given.add(key)  # most tasks look at one, and copy nothing
+            return item
+        if key not in self.untouched:
+            self.items[key] = load()
+            self.untouched.add(key)
+        try:
+            return copy.deepcopy(item_at(self.items[key], index))
+        except Exception:  # noqa: BLE001  (its class may forbid it)
+            return item_at(load(), index)
 
 
 @mutable

@@ -506,3 +506,38 @@ def test_every_public_name_of_inputs_is_left_to_steps() -> None:
     assert [name for name in vars(Inputs) if not name.startswith("_")] == []
     with pytest.raises(AttributeError):
         assert Inputs.__new__(Inputs)._sources
+
+
+class Shared(FlowSpec):
+    """Items with one object within all of them."""
+
+    @step
+    def start(self) -> None:
+        """Split."""
+        part = [1]
+        self.items = [(part, 0), (part, 1), (part, 2)]
+        self.next(self.body, foreach="items")
+
+    @step
+    def body(self) -> None:
+        """Nothing."""
+        self.next(self.join)
+
+    @step
+    def join(self, inputs: Any) -> None:
+        """Change what lies in two of the items."""
+        first, second, third = inputs
+        for entry in (first, third):
+            entry.input[0].append(2)
+        self.found = [entry.input for entry in (first, second, third)]
+        self.next(self.end)
+
+    @step
+    def end(self) -> None:
+        """Finish."""
+
+
+def test_items_of_inputs_share_no_part() -> None:
+    """As in the tasks of the foreach, each of which has loaded its own."""
+    found = run_flow(Shared).value("end", "found")
+    assert found == [([1, 2], 0), ([1], 1), ([1, 2], 2)]

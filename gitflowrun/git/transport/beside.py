@@ -8,6 +8,7 @@ that little is sent that is here.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING
 
@@ -34,13 +35,22 @@ def make_beside(repo: Repository, place: Path, refs: Iterable[tuple[str, str]]) 
     found = place / "beside.git"
     (found / "refs").mkdir(parents=True)
     (found / "objects").mkdir()
-    (found / "HEAD").write_bytes(b"ref: refs/heads/none\n")
+    (found / "HEAD").write_bytes(_head(repo))
     (found / "config").write_bytes(_config(repo))
     lines = "".join(f"{oid} {name}\n" for name, oid in sorted(refs, key=_in_bytes))
     (found / "packed-refs").write_bytes(os.fsencode(f"# pack-refs with: sorted \n{lines}"))
     if (shallow := repo.common_dir / "shallow").exists():
         (found / "shallow").symlink_to(shallow)
     return found
+
+
+def _head(repo: Repository) -> bytes:
+    """The branch, by which config may be included; a commit may be lost, and is not needed."""
+    with contextlib.suppress(OSError):
+        held = (repo.git_dir / "HEAD").read_bytes()
+        if held.startswith(b"ref: "):
+            return held
+    return b"ref: refs/heads/none\n"
 
 
 def _in_bytes(ref: tuple[str, str]) -> bytes:
@@ -54,9 +64,14 @@ def _config(repo: Repository) -> bytes:
         if key.startswith(_FORMAT) and key != "extensions.worktreeconfig":
             section, _, name = key.rpartition(".")
             lines += [f"[{section}]", f"\t{name} = {_quoted(value)}"]
-    for path in (repo.common_dir / "config", repo.git_dir / "config.worktree"):
+    own = [repo.git_dir / "config.worktree"] if _has_own_config(repo) else []
+    for path in (repo.common_dir / "config", *own):
         lines += ["[include]", f"\tpath = {_quoted(str(path))}"]
     return os.fsencode("".join(f"{line}\n" for line in lines))
+
+
+def _has_own_config(repo: Repository) -> bool:
+    return repo.config.get("extensions.worktreeconfig", "").lower() in {"true", "yes", "on", "1"}
 
 
 def _quoted(value: str) -> str:

@@ -338,7 +338,7 @@ class Remote:
             traced = {} if source or not self.place.startswith(_WEB) else {"GIT_TRACE": str(trace)}
             self._run(
                 options,
-                [str(source or self.name)],
+                [str(source or self._called_from(git_dir))],
                 {**env, **_BOUNDED, **apart, **traced},
                 oids,
                 git_dir=git_dir,
@@ -350,6 +350,11 @@ class Remote:
             return packs.adopt(place)
         finally:
             shutil.rmtree(place, ignore_errors=True)
+
+    def _called_from(self, git_dir: Path) -> str:
+        """What it is called where git works in a directory: paths are relative to that of a bare repository."""
+        is_beside = git_dir != self._repository.git_dir and self._repository.work_tree is None
+        return self.place if is_beside and not _is_url(self.place) else self.name
 
     def _git_dir(self, place: Path) -> Path:
         """The directory with the refs that git is shown in a fetch."""

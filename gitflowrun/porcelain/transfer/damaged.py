@@ -21,7 +21,6 @@ from gitflowrun.errors import GitflowrunError, RepositoryError
 from gitflowrun.git.objects import Oid
 from gitflowrun.limits import LISTED_COMMIT
 from gitflowrun.porcelain.deletion.trash import RemovedRun
-from gitflowrun.porcelain.transfer.empty_refs import lost_tip
 from gitflowrun.porcelain.transfer.sync import RunTip, some
 from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import parse_message
@@ -155,6 +154,10 @@ class DamagedRuns:
     def mend(self) -> None:
         """Give refs that hold nothing what they had, where that is here now. Runs come before tags, which need them."""
         empty = [name for name, oid in self._held.items() if oid is None]
+        if not empty:
+            return
+        from gitflowrun.porcelain.transfer.empty_refs import lost_tip  # few fetches meet any
+
         for name in sorted(empty, key=lambda it: not _is_run(it)):
             tip = lost_tip(self._repo, name)
             if tip and self._repo.objects.exists(tip) and self._is_its(name, tip):

@@ -103,6 +103,29 @@ def test_a_linked_work_tree_with_config_of_its_own(hub: GitRepo) -> None:
     assert repo.git("cat-file", "-t", hub.git("rev-parse", "main")) == "commit"
 
 
+def test_a_relative_path_from_a_bare_repository(hub: GitRepo) -> None:
+    """It is relative to that one, as ever."""
+    repo = clone(hub, "clone.git", "--bare")
+    path = repo.path / "refs/runs/F/1"
+    path.parent.mkdir(parents=True)
+    path.write_text(f"{LOST}\n")
+    repository = Repository.discover(repo.path)
+    place = Remote(repository, "origin")
+    repository.packs.release(place.fetch([hub.git("rev-parse", "main")]))
+    assert repo.git("cat-file", "-t", hub.git("rev-parse", "main")) == "commit"
+
+
+def test_config_that_is_included_for_a_branch(hub: GitRepo) -> None:
+    """The one that is checked out; the config of a work tree counts where git is told so, and only there."""
+    repo = clone(hub, "clone")
+    lose(repo)
+    repo.git("remote", "set-url", "origin", "hub:x")
+    repo.write("branch.config", '[url "../hub"]\n\tinsteadOf = hub:x\n')
+    repo.git("config", "includeIf.onbranch:main.path", "../branch.config")
+    (repo.path / ".git/config.worktree").write_text('[url "/nowhere"]\n\tinsteadOf = ../hub\n')
+    fetched(repo, hub)
+
+
 @pytest.mark.parametrize("option", ["--depth=1", "--filter=blob:none", "--filter=tree:0", "--bare"])
 def test_kinds_of_clones(hub: GitRepo, option: str) -> None:
     """What was left out of them is no damage."""
