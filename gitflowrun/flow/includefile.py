@@ -15,6 +15,7 @@ import stat
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from gitflowrun.artifacts.codecs.bytes import stamp_of
 from gitflowrun.errors import ParameterError, UnserializableArtifact, UsageError
 from gitflowrun.flow.config.expression import delayable
 from gitflowrun.flow.config.parsers import find_parser
@@ -173,8 +174,7 @@ def _decode(decoder: codecs.IncrementalDecoder, piece: bytes, offset: int) -> st
 
 
 def _stamp(stream: BinaryIO) -> tuple[int, ...]:
-    found = os.fstat(stream.fileno())
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+    return *stamp_of(stream), os.fstat(stream.fileno()).st_ctime_ns
 
 
 Parser = str | Callable[[Any], Any]

@@ -137,13 +137,30 @@ def from_file(path: str | os.PathLike[str]) -> FileArtifact:
     file = Path(path).absolute()
     try:
         with file.open("rb") as stream:
-            size = stream.seek(0, io.SEEK_END)
+            size, stamp = stream.seek(0, io.SEEK_END), stamp_of(stream)
     except OSError as error:
         raise UnserializableArtifact(
             f"{str(path)!r} can't be stored: {error.strerror or error}",
             hint="give the path of a file that can be read",
         ) from error
-    return FileArtifact(lambda: file.open("rb"), size, str(path))
+
+    def opened() -> BinaryIO:
+        stream = file.open("rb")
+        if stamp_of(stream) != stamp:
+            stream.close()
+            raise UnserializableArtifact(
+                f"{str(path)!r} was written anew after from_file",
+                hint="let a file be as it is until the step has ended, or write to another one",
+            )
+        return stream
+
+    return FileArtifact(opened, size, str(path))
+
+
+def stamp_of(stream: BinaryIO) -> tuple[int, ...]:
+    """What differs where a file was replaced or written to; its links and mode may change."""
+    found = os.fstat(stream.fileno())
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def from_chunks(
