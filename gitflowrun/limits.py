@@ -47,8 +47,8 @@ PRINT_SECONDS = 10.0
 """For which code of the user may go on to say what a value is."""
 
 # ---- Git: objects, packs, refs, remotes ----
-MINIMUM_GIT = (2, 30)
-"""The oldest git that works: `git update-ref --stdin` takes several transactions since then."""
+MINIMUM_GIT = (2, 34)
+"""The oldest git that works: before 2.33.1 `git update-ref --stdin` answers when it ends, and not before."""
 WALKS_BESIDE = 200
 """How often git is asked which refs lead to what is lost, of which many may be; each time for half of those before."""
 GIT_ALLOCATION = 32 << 20

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
 Argument: TypeAlias = "str | bytes | os.PathLike[str]"
 
+_NEEDED = f"{MINIMUM_GIT[0]}.{MINIMUM_GIT[1]} or newer"
 _USAGE = 129
 """git's exit code for a command line that it does not understand."""
 
@@ -287,17 +288,12 @@ class Process(subprocess.Popen[bytes]):
 
 
 def _launch_error(error: OSError, cwd: Path) -> RepositoryError:
-    """The error for a git that could not even be started.
-
-    Args:
-        error: What the system said.
-        cwd: The directory in which it was to run.
-    """
+    """The error for a git that could not even be started in a directory, by what the system said."""
     if isinstance(error, FileNotFoundError) and not cwd.is_dir():
         return RepositoryError(f"the directory {str(cwd)!r} does not exist")
     if isinstance(error, FileNotFoundError):
         return RepositoryError(
-            "git is not installed, or not on PATH", hint="install git 2.30 or newer"
+            "git is not installed, or not on PATH", hint=f"install git {_NEEDED}"
         )
     hints = {
         errno.EMFILE: "this process has too many files open: raise its limit (`ulimit -n`)",
@@ -532,10 +528,14 @@ class Git:
         while texts[:1] == ["-c"]:
             del texts[:2]
         command = next((text for text in texts if not text.startswith("-")), "")
-        hint = None
-        if done.code == _USAGE and (version := self.version()) < MINIMUM_GIT:
-            hint = f"this is git {version[0]}.{version[1]}; gitflowrun needs 2.30 or newer"
+        hint = self.too_old() if done.code == _USAGE else None
         return RepositoryError(f"git {command}: {done.message}", hint=hint)
+
+    def too_old(self) -> str | None:
+        """That the git executable is too old, for people; None where it is not."""
+        version = self.version()
+        told = f"this is git {version[0]}.{version[1]}; gitflowrun needs {_NEEDED}"
+        return told if version < MINIMUM_GIT else None
 
     def version(self) -> tuple[int, int]:
         """Major and minor version of the git executable."""

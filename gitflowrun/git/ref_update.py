@@ -33,10 +33,11 @@ import contextlib
 import errno
 import os
 import re
+import select
 import stat
 import time
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from gitflowrun.errors import MissingObject, RefConflict, RepositoryError
 from gitflowrun.failpoints import reached
@@ -74,6 +75,8 @@ if TYPE_CHECKING:
 _OPTIONS = ("-c", "core.logAllRefUpdates=false")
 # Off, because each file is synced once, by us.
 _NO_SYNC = ("-c", "core.fsync=none")
+FIRST_ANSWER = 5.0
+"""Seconds after which a git that has not answered yet is asked for its version."""
 
 # How git tells that somebody holds a lock, or that a `git pack-refs --prune` has just removed its empty directory; or
 # that a git that stays took another `packed-refs` of one second, size and, by chance, inode for the one it knew...
@@ -528,6 +531,7 @@ class _UpdateRef(Resident):
         try:
             pipe_in.write(os.fsencode("\n".join(lines) + "\n"))
             pipe_in.flush()
+            self._await_first(pipe_out)
             ended = any(pipe_out.readline() != answer for answer in answers)
         except BrokenPipeError:
             ended = True
@@ -537,6 +541,14 @@ class _UpdateRef(Resident):
             with os.fdopen(messages, "rb") as file:
                 file.seek(0)
                 raise _Refused(git_message(file.read().decode(errors="replace")))
+
+    def _await_first(self, answers: IO[bytes]) -> None:
+        """See that git answers at all. Raises RepositoryError: it does not, as old ones."""
+        if self._done or select.select([answers], [], [], FIRST_ANSWER)[0]:
+            return
+        if hint := self._git.too_old():
+            self._end()
+            raise RepositoryError("git update-ref --stdin does not answer", hint=hint)
 
     def _start(self) -> subprocess.Popen[bytes]:
         # A file and not a pipe: with GIT_TRACE git may say more than a pipe holds while nobody reads it.

@@ -141,7 +141,7 @@ def test_git_that_is_not_there(git: Git, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("PATH", "/nonexistent")
     with pytest.raises(RepositoryError, match="not installed") as caught:
         git.run("version")
-    assert caught.value.hint == "install git 2.30 or newer"
+    assert caught.value.hint == "install git 2.34 or newer"
     with pytest.raises(RepositoryError, match="not installed"):
         git.start("version")
 
@@ -163,7 +163,7 @@ def test_old_git_is_named(git: Git, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("PATH", str(fake.parent), prepend=os.pathsep)
     with pytest.raises(RepositoryError) as caught:
         git.run("update-ref")
-    assert caught.value.hint == "this is git 2.17; gitflowrun needs 2.30 or newer"
+    assert caught.value.hint == "this is git 2.17; gitflowrun needs 2.34 or newer"
 
 
 @pytest.mark.parametrize("hooks", [False, True])
@@ -581,11 +581,11 @@ def test_a_version_that_is_no_cause_is_no_hint(
     assert caught.value.hint is None
     fake = repo.write(
         "bin/git",
-        "#!/bin/sh\nfor w; do [ $w = version ] && echo git version 2.30.1 && exit; done; exit 129\n",
+        "#!/bin/sh\nfor w; do [ $w = version ] && echo git version 2.34.1 && exit; done; exit 129\n",
     )
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", str(fake.parent), prepend=os.pathsep)
-    assert git.version() == (2, 30)
+    assert git.version() == (2, 34)
     assert git.failure(["x"], Completed(129, b"", "")).hint is None
 
 

@@ -27,11 +27,25 @@ class Shown:
         self.value = value
     def __repr__(self):
         return "alike"
-class Noted(Shown):  # pickled otherwise each time
+class Noted(Shown):  # pickled otherwise in each run
     def __reduce__(self):
-        return noted, (self.value, os.urandom(8))
+        return noted, (self.value, os.environ.get("V", ""))
     def __eq__(self, other):
         return self.value == other.value
+class Changing(Noted):
+    def __reduce__(self):
+        return changing, (self.value, os.urandom(8))
+def changing(value, _):
+    return Changing(value)
+class Named:  # what it has besides is not shown, and not compared
+    def __init__(self, weight):
+        self._weight = weight
+    def __reduce__(self):
+        return Named, (self._weight,)
+    def __eq__(self, other):
+        return True
+    def __repr__(self):
+        return "resnet"
 def noted(value, _):
     return Noted(value)
 class Loading(Shown):
@@ -85,6 +99,22 @@ def test_equal_values_are_no_difference(repo: GitRepo) -> None:
     assert plain.code == 0
     assert plain.out.endswith("\n CONSTANT: equal (pickled differently)\n")
     assert json.loads(repo.python(*command, "--json").out)["equal"] == ["CONSTANT"]
+
+
+def test_a_class_that_calls_two_values_equal_is_not_believed(repo: GitRepo) -> None:
+    """Many compare a name or an id: what else they have is compared."""
+    found = _compared(repo, "self.x = Named(float(os.environ['V']))", head="pass")
+    assert found.changes == {"x": ("._weight: 1.0 -> 2.0 (+1)",)}
+    assert (set(found.equal), found.differs) == (set(), True)
+    assert repo.call("diff", "--exit-code", "1", "2").code == 1
+
+
+def test_equal_values_that_are_pickled_otherwise_each_time(repo: GitRepo) -> None:
+    """Nobody can tell: they count as different, and it is said why."""
+    found = _compared(repo, "self.x = Changing(2)", head="pass")
+    told = "not compared: their class calls them equal, and they are pickled differently"
+    assert found.changes == {"x": (told,)}
+    assert (set(found.equal), found.differs) == (set(), True)
 
 
 def test_no_file_beside_the_flow_is_taken_for_a_library(repo: GitRepo) -> None:

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from gitflowrun.artifacts.artifacts import ArtifactReader
 from gitflowrun.artifacts.codecs import PLAIN, decode, is_pickle, is_safe
-from gitflowrun.artifacts.same_value import are_equal
+from gitflowrun.artifacts.same_value import are_equal, are_same
 from gitflowrun.client.code import materialise
 from gitflowrun.errors import GitflowrunError
 from gitflowrun.git.environment import clean_environment
@@ -268,13 +268,17 @@ def _tried(place: Path, number: str, row: dict[str, Any]) -> Verdict:
 
 
 def _compare(old: Any, new: Any, codecs: list[str]) -> Verdict:
-    if are_equal(old, new):
+    if are_same(old, new):
         if PLAIN in codecs:  # there it is part of the value
             return Verdict(is_equal=False, lines=(EQUAL_PARTS,))
         return Verdict(is_equal=True, lines=(_PICKLED if any(map(is_pickle, codecs)) else _STORED,))
     lines = tuple(value_changes(old, new))
     if lines or not any(map(is_pickle, codecs)):
         return Verdict(is_equal=False, lines=lines)
+    if are_equal(
+        old, new
+    ):  # by a name or an id alone, or without what is left out of the comparison
+        return _undecided("their class calls them equal, and they are pickled differently")
     return _undecided(
         "none of their parts differs that can be seen, and yet they are written otherwise"
     )

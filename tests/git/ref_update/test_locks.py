@@ -450,3 +450,21 @@ def test_no_lock_elsewhere_is_swept(repository: Repository, tmp_path: Path) -> N
         link.symlink_to(lock.parent)
     assert sweep_locks(repository.common_dir, stale, "refs/runs", age=10) == 0
     assert lock.exists()
+
+
+def test_a_git_that_answers_at_its_end_is_named(
+    repository: Repository, commits: list[Oid], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Those before 2.33.1 do; one that is slow to answer is waited for."""
+    git = tmp_path / "bin/git"
+    git.parent.mkdir()
+    version = "if [ $1 = version ]; then echo git version 2.30.2; exit; fi"
+    git.write_text(f"#!/bin/sh\n{version}\ncat > /dev/null\n")
+    git.chmod(0o755)
+    monkeypatch.setattr(ref_update, "FIRST_ANSWER", 0.01)
+    create_ref(opened(repository), NAME, commits[0])
+    monkeypatch.setenv("PATH", f"{git.parent}:{os.environ['PATH']}")
+    refs = opened(repository)
+    with pytest.raises(RepositoryError, match="does not answer") as caught:
+        update_ref(refs, NAME, commits[1], commits[0])
+    assert caught.value.hint == "this is git 2.30; gitflowrun needs 2.34 or newer"
