@@ -298,7 +298,8 @@ class RefReader:
                 done = git.read("for-each-ref", _format(fields), *options, *prefixes, most=most)
             except TooLarge:
                 return self._whole_rows(prefixes, fields, options, most)
-            if done.code and _UNREADABLE.search(done.err):
+            # git 2.55 is ended by a signal of its own at an object that is missing.
+            if done.code < 0 or (done.code and _UNREADABLE.search(done.err)):
                 # One run with a hole in it, or a message of a gigabyte, must not hide all others.
                 return self._whole_rows(prefixes, fields, options, most)
         self.damaged.update(_IGNORED.findall(done.err))

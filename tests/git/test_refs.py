@@ -6,11 +6,13 @@ import os
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gitflowrun.errors import RefConflict, RepositoryError
 from gitflowrun.git import refs as refs_module
+from gitflowrun.git.command import Completed, Git
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.refs import loose_names, packed_stamp, packed_with
 from gitflowrun.git.repository import Repository
@@ -100,6 +102,24 @@ def test_a_missing_object_hides_only_its_own_ref(
     rows = repository.refs.rows("refs/runs/", fields=("subject",), sort="-version:refname")
     assert rows == [("commit 2",), ("commit 1",), ("commit 0",)]
     assert len(repository.refs.rows("refs/runs/")) == 4
+
+
+def test_a_git_that_dies_of_a_missing_object(
+    repo: GitRepo, repository: Repository, commits: list[Oid], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As git 2.55 does where it is asked for what objects hold: all other refs are listed."""
+    create_ref(repository.refs, "refs/runs/F/1", commits[0])
+    repo.write(".git/refs/runs/F/2", "1" * 40 + "\n")
+    read = Git.read
+
+    def dies(self: Git, *words: str, **options: Any) -> Completed:
+        done = read(self, *words, **options)
+        return Completed(-6, b"", "free(): double free detected in tcache 2") if done.code else done
+
+    monkeypatch.setattr(Git, "read", dies)
+    rows = repository.refs.rows("refs/runs/", fields=("refname", "contents"))
+    assert [row[0] for row in rows] == ["refs/runs/F/1"]
+    assert repository.refs.damaged == {"refs/runs/F/2"}
 
 
 def test_an_empty_loose_ref_does_not_show_an_older_value(

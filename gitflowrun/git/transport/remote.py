@@ -95,6 +95,9 @@ STALE = "stale info"
 _STALE = (
     STALE, "failed to update ref", "cannot lock ref", "atomic push fail", "transaction failed",
     "unable to migrate objects",
+    # As git says it since 2.50.
+    "reference already exists", "reference does not exist", "refname conflict", "incorrect old value provided",
+    "Another git process seems to be running",
 )  # fmt: skip
 # What git says where the connection broke, of which the remote may have taken all, or a part.
 _BROKEN = re.compile(

@@ -249,6 +249,10 @@ def test_what_a_hook_refuses_is_left_out_and_the_rest_pushed_again(
     [
         ("*\ta:b\t[new]", PushResult("b", ok=True)), ("=\ta:b\t[up to date]", PushResult("b", ok=True)),
         ("!\ta:b\t[rejected] (stale info)", PushResult("b", ok=False, stale=True, reason="stale info")),
+        *(
+            (f"!\ta:b\t[remote rejected] ({it})", PushResult("b", ok=False, stale=True, reason=it))
+            for it in ("reference already exists", "refname conflict", "incorrect old value provided")
+        ),
         ("!\ta:b\t[remote rejected] (no (really))", PushResult("b", ok=False, reason="no (really)")),
         ("!\ta:b\t[rejected]", PushResult("b", ok=False, reason="[rejected]")),
         ("!\ta:b\t[rejected] ()", PushResult("b", ok=False, reason="[rejected] ()")),
