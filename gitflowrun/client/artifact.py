@@ -9,7 +9,14 @@ from gitflowrun.artifacts import codecs
 from gitflowrun.client.base import TaskPart, local_time
 from gitflowrun.client.display import png, preformatted, table, title
 from gitflowrun.client.metaflow_names import PRIVATE_ARTIFACTS, as_exception, private_names
-from gitflowrun.errors import ClassChanged, GitflowrunError, NotFound, UntrustedArtifact
+from gitflowrun.errors import (
+    ClassChanged,
+    CorruptRecord,
+    GitflowrunError,
+    MissingObject,
+    NotFound,
+    UntrustedArtifact,
+)
 from gitflowrun.limits import MEASURED_UP_TO, NAMES_IN_A_HINT
 from gitflowrun.names import did_you_mean
 from gitflowrun.runs.spins.not_kept import not_kept
@@ -76,6 +83,8 @@ class DataArtifact(TaskPart):
                 hint=f"{error.hint}; {code}" if error.hint else code,
             ) from error
         except GitflowrunError as error:
+            if isinstance(error, CorruptRecord | MissingObject):
+                self._forget(ref)
             raise type(error)(f"{self.pathspec}: {error.message}", hint=error.hint) from error
         except AttributeError as error:
             # Unpickling met a class that is gone. Left alone, `hasattr(run.data, ...)` would say "absent".
@@ -137,6 +146,13 @@ class DataArtifact(TaskPart):
                 hint = source.trust.how_to_trust(task)
                 raise UntrustedArtifact(error.message, hint=hint) from None
         return source.artifacts.load(ref, trusted=True)
+
+    def _forget(self, ref: ArtifactRef) -> None:
+        """Have whoever makes a damaged value again store it."""
+        from gitflowrun.artifacts.dedup import DedupIndex  # hardly anybody meets one
+
+        repo = self._source.repo
+        DedupIndex(repo.state_dir, repo.objects).forget(ref)
 
     def open(self) -> BinaryIO:
         """The stored bytes as a file; only what is read is fetched.
