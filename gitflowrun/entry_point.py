@@ -20,6 +20,9 @@ run_program: Callable[[type], NoReturn]
 explain_uncaught: Callable[[], None]
 """Have errors of ours that a flow's module does not catch end the program with their words, and no traceback."""
 
+through: tuple[str, ...] = ()
+"""What stands between the interpreter and a flow's file where another program executes it."""
+
 
 def _current_directory() -> str | None:
     try:

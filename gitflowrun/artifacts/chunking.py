@@ -91,7 +91,7 @@ def _ends_by_threads(view: memoryview) -> list[int]:
                 break
         return ends
 
-    from gitflowrun.threads import Workers  # only large payloads need it
+    from gitflowrun.utilities.threads import Workers  # only large payloads need it
 
     with Workers(count) as pool:
         found = list(pool.map(search, range(count)))

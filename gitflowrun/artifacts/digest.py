@@ -43,7 +43,7 @@ def digest_all(views: Sequence[memoryview]) -> list[Digest]:
     threads = min(usable_cpus(), len(views))
     if threads < 2 or sum(view.nbytes for view in views) < HASH_BY_THREADS:  # noqa: PLR2004
         return [digest(view) for view in views]
-    from gitflowrun.threads import Workers
+    from gitflowrun.utilities.threads import Workers
 
     # Threads of this call alone: they are gone when it returns, and a later fork is safe.
     with Workers(threads) as pool:
@@ -67,7 +67,7 @@ def _threads(size: int) -> int:
 
 def _may_have_a_pool() -> bool:
     """Whether the system gives as many threads as BLAKE3 starts: with fewer it would end the process."""
-    from gitflowrun.threads import Workers
+    from gitflowrun.utilities.threads import Workers
 
     wanted = len(os.sched_getaffinity(0))
     with Workers(wanted) as pool:

@@ -148,7 +148,7 @@ def _in_order(
     if threads == 1:
         yield from map(read, places)
         return
-    from gitflowrun.threads import Workers
+    from gitflowrun.utilities.threads import Workers
 
     # Threads of this call alone: they are gone when it returns, and a later fork is safe.
     with Workers(threads) as pool:
@@ -296,7 +296,7 @@ def chunk_digests(chunks: Sequence[memoryview], payload: Digest, artifact: str) 
     Raises:
         UnserializableArtifact: the copies together have another digest.
     """
-    from gitflowrun.threads import Workers
+    from gitflowrun.utilities.threads import Workers
 
     whole = hasher(sum(chunk.nbytes for chunk in chunks))
     digests: list[Digest] = []

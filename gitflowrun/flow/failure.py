@@ -9,6 +9,7 @@ from gitflowrun.errors import FlowError, GitflowrunError, MetaflowException
 
 if TYPE_CHECKING:
     import traceback
+    from collections.abc import Callable
 
 # Frames of these files are left out of tracebacks.
 _FLOW_DIR = os.path.dirname(os.path.abspath(__file__)) + os.sep  # noqa: PTH100, PTH120  (pathlib is an import)
@@ -56,7 +57,15 @@ class MetaflowExceptionWrapper(Exception):
 
 def class_of(error: BaseException) -> str:
     """The class of an exception, with its module."""
-    return f"{type(error).__module__}.{type(error).__qualname__}"
+    return class_names(type(error))
+
+
+def _own_name(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+class_names: Callable[[type], str] = _own_name
+"""What classes of exceptions are called where they are stored."""
 
 
 def explained(error: BaseException) -> str:

@@ -449,7 +449,7 @@ class Git:
                     if len(said) > MAX_MESSAGES:
                         del said[MAX_MESSAGES // 4 : -MAX_MESSAGES // 4]
 
-        from gitflowrun.threads import start  # few commands need it
+        from gitflowrun.utilities.threads import start  # few commands need it
 
         ended = start(listen)
         if ended is None:

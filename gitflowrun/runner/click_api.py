@@ -15,6 +15,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gitflowrun import entry_point
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
@@ -144,11 +145,6 @@ class MetaflowAPI:
         _ = cli_collection
         return cls(os.path.abspath(flow_file), **options)  # noqa: PTH100  (links stay as they are)
 
-    @property
-    def top_words(self) -> list[str]:
-        """The words that stand before the command."""
-        return list(self._top)
-
     def __call__(self, **options: Any) -> MetaflowAPI:
         """The same with options that stand before the command.
 
@@ -179,7 +175,12 @@ class MetaflowAPI:
             self._options = self._described("--configured")
         self.variables = {}
         words = self._words(command, arguments)
-        return [sys.executable, self._file, *self._top, command, *words]
+        return [*self.program, command, *words]
+
+    @property
+    def program(self) -> list[str]:
+        """The words that start the flow's program, up to its command."""
+        return [sys.executable, *entry_point.through, self._file, *self._top]
 
     def _words(self, part: str, given: dict[str, Any]) -> _Words:
         options = self._options[part]
@@ -198,15 +199,7 @@ class MetaflowAPI:
         """What the flow's program says of its options. Raises RuntimeError, or TimeoutError, where not."""
         with tempfile.TemporaryDirectory() as folder:
             answer = Path(folder, "options.json")
-            command = [
-                sys.executable,
-                self._file,
-                *self._top,
-                "options",
-                "--file",
-                str(answer),
-                *more,
-            ]
+            command = [*self.program, "options", "--file", str(answer), *more]
             try:
                 done = subprocess.run(
                     command, cwd=self._cwd, env=extended(self._env), timeout=self._timeout, capture_output=True,

@@ -296,7 +296,7 @@ class Runner:
 
     def _start(self, words: list[str], announcement: _Announcement) -> CommandManager:
         # The option stands behind the command, which it belongs to.
-        place = 2 + len(self._api.top_words) + 1
+        place = len(self._api.program) + 1
         words[place:place] = ["--runner-attribute-file", announcement.path]
         program = CommandManager(words, {**self.env, **self._api.variables}, self.cwd)
         self._commands.append(program)

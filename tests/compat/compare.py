@@ -1,9 +1,10 @@
 """Runs flow files under real Metaflow and under us, and compares what comes of them.
 
-    python -m tests.compat.compare PYTHON [FLOW...]
+    python -m tests.compat.compare [--drop-in] PYTHON [FLOW...]
 
-PYTHON is an interpreter that has Metaflow; FLOW are files in `flows/`, all of them without any. A file begins with
-comments for this program:
+PYTHON is an interpreter that has Metaflow; FLOW are files in `flows/`, all of them without any. With --drop-in they
+run unmodified by `python -m gitflowrun`, else with our name in Metaflow's place. A file begins with comments for this
+program:
 
     # run: --x 3 --with retry      words behind the file, several lines for several runs ("run" when there is none)
     # differs: steps.end.0.stdout: why   a place where the two differ on purpose (docs/metaflow.md says it)
@@ -53,10 +54,12 @@ class Side:
         package: `metaflow` or `gitflowrun`.
         python: The interpreter.
         place: A directory of its own.
+        drop_in: Whether ours runs files as they are.
     """
 
-    def __init__(self, package: str, python: str, place: Path) -> None:
+    def __init__(self, package: str, python: str, place: Path, *, drop_in: bool = False) -> None:
         self.package = package
+        self._drop_in = drop_in
         self.python = python
         self.place = place
         self.env = {
@@ -76,7 +79,7 @@ class Side:
     def tell(self, flow: Path) -> list[Any]:
         """What comes of the runs of a flow: the exit code and the client's answers of each."""
         text = flow.read_text()
-        if self.package == "gitflowrun":
+        if self.package == "gitflowrun" and not self._drop_in:
             text = text.replace("from metaflow import", "from gitflowrun import").replace(
                 "from metaflow.", "from gitflowrun."
             )
@@ -94,7 +97,8 @@ class Side:
                 *(before if {"run", "resume", "spin"} & {*before} else ["run", *before]),
             )
             which = ["spin"] if "spin" in before else []
-            answers = self._python(str(HERE / "probe.py"), self.package, flow_name(text), *which)
+            package = "metaflow" if self._drop_in else self.package
+            answers = self._python(str(HERE / "probe.py"), package, flow_name(text), *which)
             try:
                 client = json.loads(answers.stdout.splitlines()[-1])
             except (IndexError, ValueError):
@@ -105,8 +109,9 @@ class Side:
         return told
 
     def _python(self, *words: str) -> subprocess.CompletedProcess[str]:
+        through = ["-m", "gitflowrun"] if self._drop_in else []
         return subprocess.run(
-            [self.python, *words], cwd=self.place, env=self.env, capture_output=True, text=True, check=False,
+            [self.python, *through, *words], cwd=self.place, env=self.env, capture_output=True, text=True, check=False,
             timeout=600,
         )  # fmt: skip
 
@@ -124,12 +129,12 @@ def differences(theirs: Any, ours: Any, place: str = "") -> Iterator[tuple[str, 
         yield place.removeprefix("."), f"{theirs!r} | {ours!r}"
 
 
-def compare(python: str, flow: Path) -> list[str]:
+def compare(python: str, flow: Path, *, drop_in: bool = False) -> list[str]:
     """The differences of one flow that are not declared."""
     allowed = [line.partition(": ")[0] for line in declared(flow.read_text(), "differs")]
     with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
         theirs = Side("metaflow", python, Path(one)).tell(flow)
-        ours = Side("gitflowrun", sys.executable, Path(other)).tell(flow)
+        ours = Side("gitflowrun", sys.executable, Path(other), drop_in=drop_in).tell(flow)
     rules = [re.compile(rule) for rule in (*EVERYWHERE, *allowed)]
     found = [
         f"{place}: {words}"
@@ -144,11 +149,12 @@ def compare(python: str, flow: Path) -> list[str]:
 
 def main() -> int:
     """Compare and print."""
-    python, *names = sys.argv[1:]
+    drop_in = "--drop-in" in sys.argv
+    python, *names = [word for word in sys.argv[1:] if word != "--drop-in"]
     flows = [FLOWS / name for name in names] or sorted(FLOWS.glob("*.py"))
     differing = 0
     for flow in flows:
-        found = compare(python, flow)
+        found = compare(python, flow, drop_in=drop_in)
         differing += bool(found)
         print(f"{'differs' if found else 'same   '} {flow.name}", *found, sep="\n    ", flush=True)  # noqa: T201
     print(f"{len(flows) - differing} of {len(flows)} flows are the same")  # noqa: T201

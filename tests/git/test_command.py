@@ -17,7 +17,6 @@ from typing import Any
 
 import pytest
 
-from gitflowrun import threads
 from gitflowrun.errors import RepositoryError, TooLarge
 from gitflowrun.git.command import (
     BOUNDED,
@@ -33,6 +32,7 @@ from gitflowrun.git.environment import clean_environment, leave_the_hook
 from gitflowrun.git.objects import ObjectType, Oid
 from gitflowrun.limits import LISTED, MAX_MESSAGES
 from gitflowrun.settings import Settings
+from gitflowrun.utilities import threads
 from tests.helpers.flows import eventually
 from tests.helpers.refs import git_children
 from tests.helpers.repos import GitRepo

@@ -179,7 +179,7 @@ def write_pack(objects: Sequence[PackObject], output: Output) -> PackContents:
     if total < PACK_BY_THREADS or total < OBJECTS_BY_THREADS * len(objects):
         return _write(objects, map, _PackFile(output))
     # Imported only here: threads are dear in a forked task.
-    from gitflowrun.threads import Workers
+    from gitflowrun.utilities.threads import Workers
 
     with Workers(usable_cpus()) as pool, Workers(1) as hasher, Workers(1) as writer:
         return _write(objects, partial(_map_ahead, pool), _ThreadedPackFile(output, hasher, writer))

@@ -16,7 +16,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gitflowrun import threads
 from gitflowrun._version import __version__
 from gitflowrun.artifacts.digest import digest
 from gitflowrun.errors import GitflowrunError, UsageError
@@ -35,6 +34,7 @@ from gitflowrun.runs.records import (
 from gitflowrun.runs.trees import FinishedTask
 from gitflowrun.runtime.executors.local import fresh_hash_seed
 from gitflowrun.settings import Isolation
+from gitflowrun.utilities import threads
 from gitflowrun.values import replace
 
 if TYPE_CHECKING:

@@ -15,13 +15,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gitflowrun import threads
 from gitflowrun.git.objects import ObjectType, Oid, hash_object
 from gitflowrun.git.pack import writer
 from gitflowrun.git.pack.format import crc32
 from gitflowrun.git.pack.reader import PackReader
 from gitflowrun.git.pack.writer import Output, PackObject
 from gitflowrun.limits import DIRECT_FROM
+from gitflowrun.utilities import threads
 from tests.helpers.packs import EDGES, blob, noise, objects_dir, pack_store
 from tests.helpers.repos import GitRepo
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from blake3 import blake3
 
-from gitflowrun import threads
 from gitflowrun.artifacts import digest as digest_module
 from gitflowrun.artifacts.digest import digest, digest_all, digest_parts
-from gitflowrun.threads import Workers
+from gitflowrun.utilities import threads
+from gitflowrun.utilities.threads import Workers
 
 
 @pytest.fixture(params=[0, 1, 9])
@@ -28,7 +28,7 @@ def left(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int
         there_are[0] -= 1
         return real(*given)
 
-    monkeypatch.setattr("gitflowrun.threads.start_new_thread", start)
+    monkeypatch.setattr("gitflowrun.utilities.threads.start_new_thread", start)
     return int(request.param)
 
 

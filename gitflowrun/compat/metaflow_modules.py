@@ -1,0 +1,166 @@
+"""Where Metaflow's public names are, and what this package has by them.
+
+Of Metaflow 2.19.39; see docs/metaflow.md. A name is listed once in `PLACES`, and by each module of Metaflow's that
+defines it in `MODULES`. What a module merely imports is found there, too, as third-party code takes it from anywhere.
+"""
+
+from __future__ import annotations
+
+import functools
+
+_EXCEPTIONS = (
+    "METAFLOW_EXIT_ALLOW_RETRY METAFLOW_EXIT_DISALLOW_RETRY CommandException ExternalCommandFailed "
+    "InvalidDecoratorAttribute MetaflowDataMissing MetaflowException MetaflowExceptionWrapper MetaflowInternalError "
+    "MetaflowInvalidPathspec MetaflowNamespaceMismatch MetaflowNotFound MetaflowTaggingError MetaflowUnknownUser "
+    "MissingInMergeArtifactsException ParameterFieldFailed ParameterFieldTypeMismatch "
+    "UnhandledInMergeArtifactsException"
+)
+_OF_DECORATORS = (
+    "BadFlowDecoratorException BadStepDecoratorException DuplicateFlowDecoratorException "
+    "DuplicateStepDecoratorException UnknownFlowDecoratorException UnknownStepDecoratorException"
+)
+_CLIENT = (
+    "DataArtifact Flow Metaflow Run Step Task default_metadata default_namespace get_metadata get_namespace "
+    "inspect_spin metadata namespace"
+)
+_TOP = (
+    f"{_CLIENT} Config ConfigValue DeployedFlow Deployer FlowMutator FlowSpec IncludeFile JSONType JSONTypeClass "
+    "NBDeployer NBRunner Parameter Runner StepMutator USER_SKIP_STEP UserStepDecorator batch catch conda conda_base "
+    "conda_environment_yml_parser config_expr current environment exit_hook kubernetes namespaced_event_name parallel "
+    "parallel_imap_unordered parallel_map profile project pypi pypi_base pyproject_toml_parser pytorch_parallel "
+    "requirements_txt_parser resources retry schedule secrets step timeout trigger trigger_on_finish "
+    "user_step_decorator uv yaml_parser package_sources package_suffixes"
+)
+
+MODULES = {
+    "": f"{_TOP} S3 get_version",
+    "client": _CLIENT,
+    "client.core": f"{_CLIENT} MetaflowCode MetaflowData MetaflowObject Metadata Trigger",
+    "cmd": "",
+    "cmd.diff": "",
+    "datastore": "",
+    "datastore.exceptions": "DataException UnpicklableArtifactException",
+    "decorators": f"{_OF_DECORATORS} Decorator FlowDecorator StepDecorator step",
+    "events": "MetaflowEvent Trigger",
+    "exception": _EXCEPTIONS,
+    "flowspec": "FlowSpec InvalidNextException",
+    "graph": "FlowGraph",
+    "includefile": "IncludeFile",
+    "lint": "LintWarn",
+    "meta_files": "read_info_file",
+    "metaflow_config": "",  # see `config_values`
+    "metaflow_current": "Current current",
+    "metaflow_profile": "profile",
+    "metaflow_version": "get_version",
+    "multicore_utils": "MulticoreException parallel_imap_unordered parallel_map",
+    "parameters": "JSONType JSONTypeClass Parameter",
+    "plugins": "",
+    "plugins.catch_decorator": "CatchDecorator FailureHandledByCatch",
+    "plugins.environment_decorator": "EnvironmentDecorator",
+    "plugins.events_decorator": "TriggerDecorator TriggerOnFinishDecorator",
+    "plugins.exit_hook": "",
+    "plugins.exit_hook.exit_hook_decorator": "ExitHookDecorator",
+    "plugins.frameworks": "",
+    "plugins.namespaced_events": "namespaced_event_name",
+    "plugins.package_sources": "package_sources",
+    "plugins.package_suffixes_mutator": "package_suffixes",
+    "plugins.parallel_decorator": "ParallelDecorator",
+    "plugins.parsers": "yaml_parser",
+    "plugins.project_decorator": "ProjectDecorator",
+    "plugins.pypi": "",
+    "plugins.pypi.conda_decorator": "CondaDecorator CondaBaseDecorator",
+    "plugins.pypi.parsers": "conda_environment_yml_parser pyproject_toml_parser requirements_txt_parser",
+    "plugins.pypi.pypi_decorator": "PypiDecorator PypiBaseDecorator",
+    "plugins.resources_decorator": "ResourcesDecorator",
+    "plugins.retry_decorator": "RetryDecorator",
+    "plugins.secrets": "SecretsProvider",
+    "plugins.secrets.inline_secrets_provider": "InlineSecretsProvider",
+    "plugins.secrets.secrets_decorator": "SecretsDecorator",
+    "plugins.timeout_decorator": "TimeoutDecorator TimeoutException",
+    "pylint_wrapper": "PyLintWarn",
+    "runner": "",
+    "runner.click_api": "MetaflowAPI",
+    "runner.deployer": "DeployedFlow Deployer",
+    "runner.metaflow_runner": "ExecutingProcess ExecutingRun ExecutingTask Runner",
+    "runner.nbdeploy": "NBDeployer",
+    "runner.nbrun": "NBRunner",
+    "runner.subprocess_manager": "CommandManager",
+    "runtime": "TaskFailed",
+    "task": "",
+    "tuple_util": "ForeachFrame",
+    "unbounded_foreach": "UnboundedForeachInput",
+    "user_configs": "",
+    "user_configs.config_parameters": "Config ConfigValue config_expr",
+    "user_decorators": "",
+    "user_decorators.mutable_flow": "MutableFlow",
+    "user_decorators.mutable_step": "MutableStep",
+    "user_decorators.user_flow_decorator": "FlowMutator",
+    "user_decorators.user_step_decorator": "StepMutator USER_SKIP_STEP UserStepDecorator user_step_decorator",
+}
+
+_BELOW = {
+    "gitflowrun": f"{_TOP} get_version",
+    "gitflowrun.exception": (
+        f"{_EXCEPTIONS} {_OF_DECORATORS} DataException FailureHandledByCatch InvalidNextException LintWarn "
+        "MulticoreException PyLintWarn TaskFailed TimeoutException UnpicklableArtifactException"
+    ),
+    "gitflowrun.client.code": "MetaflowCode",
+    "gitflowrun.client.task": "MetaflowData",
+    "gitflowrun.client.metaflow_names": "ForeachFrame Metadata",
+    "gitflowrun.client.trigger": "MetaflowEvent Trigger",
+    "gitflowrun.flow.current": "Current",
+    "gitflowrun.flow.decorators.base": "Decorator FlowDecorator StepDecorator",
+    "gitflowrun.flow.decorators.catch": "CatchDecorator",
+    "gitflowrun.flow.decorators.environment": "EnvironmentDecorator",
+    "gitflowrun.flow.decorators.exit_hook": "ExitHookDecorator",
+    "gitflowrun.flow.decorators.packages": "CondaBaseDecorator CondaDecorator PypiBaseDecorator PypiDecorator",
+    "gitflowrun.flow.decorators.parallel": "ParallelDecorator",
+    "gitflowrun.flow.decorators.project": "ProjectDecorator",
+    "gitflowrun.flow.decorators.resources": "ResourcesDecorator",
+    "gitflowrun.flow.decorators.retry": "RetryDecorator",
+    "gitflowrun.flow.decorators.secrets": "InlineSecretsProvider SecretsDecorator SecretsProvider",
+    "gitflowrun.flow.decorators.timeout": "TimeoutDecorator",
+    "gitflowrun.flow.decorators.triggers": "TriggerDecorator TriggerOnFinishDecorator",
+    "gitflowrun.flow.graph": "FlowGraph",
+    "gitflowrun.flow.user_decorators.mutable_flow": "MutableFlow",
+    "gitflowrun.flow.user_decorators.mutable_step": "MutableStep",
+    "gitflowrun.meta_files": "read_info_file",
+    "gitflowrun.runner.click_api": "MetaflowAPI",
+    "gitflowrun.runner.metaflow_runner": "ExecutingProcess ExecutingRun ExecutingTask",
+    "gitflowrun.runner.subprocess_manager": "CommandManager",
+    "gitflowrun.unbounded_foreach": "UnboundedForeachInput",
+}
+PLACES = {name: place for place, names in _BELOW.items() for name in names.split()}
+PLACES["MetaflowObject"] = "gitflowrun.client.base:ClientObject"
+
+_OF_CLOUDS = (
+    "S3", "plugins.airflow", "plugins.argo", "plugins.aws", "plugins.azure", "plugins.datatools", "plugins.env_escape",
+    "plugins.gcp", "plugins.kubernetes", "integrations", "metadata_provider", "plugins.metadata_providers",
+    "plugins.datastores", "tracing", "sidecar",
+)  # fmt: skip
+
+
+def is_of_a_cloud(name: str) -> bool:
+    """Whether a name below `metaflow` is of what needs a cloud, or serves one."""
+    return name.startswith(("airflow_", "argo_", "step_functions_")) or any(
+        name == it or name.startswith(f"{it}.") for it in _OF_CLOUDS
+    )
+
+
+def class_named(cls: type) -> str:
+    """The dotted name of a class: of exceptions that Metaflow has, the one that it has there."""
+    own = f"{cls.__module__}.{cls.__qualname__}"
+    return _metaflows().get(cls, own) if own.startswith("gitflowrun.") else own
+
+
+@functools.cache
+def _metaflows() -> dict[type, str]:
+    from gitflowrun import exception
+
+    found: dict[type, str] = {}
+    for module, names in MODULES.items():
+        for name in names.split():
+            cls = getattr(exception, name, None)
+            if module and isinstance(cls, type) and issubclass(cls, BaseException):
+                found.setdefault(cls, f"metaflow.{module}.{name}")
+    return found

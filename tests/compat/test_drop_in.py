@@ -1,0 +1,214 @@
+"""Flow files of Metaflow run unmodified: its name, all modules and names of it, tasks, exceptions, programs."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from gitflowrun.compat.metaflow_modules import MODULES
+from tests.helpers.flows import latest, one_task, value_of
+from tests.helpers.repos import GitRepo
+
+FLOW = """
+from metaflow import FlowSpec, Parameter, catch, current, step, timeout
+from metaflow.exception import MetaflowException
+from metaflow.plugins.timeout_decorator import TimeoutException
+
+
+class F(FlowSpec):
+    n = Parameter("n", default=2)
+
+    @step
+    def start(self):
+        self.items = list(range(self.n))
+        self.next(self.work, foreach="items")
+
+    @catch(var="failure")
+    @step
+    def work(self):
+        if self.input == 1:
+            raise TimeoutException("too slow")
+        self.x = self.input
+        self.next(self.join)
+
+    @step
+    def join(self, inputs):
+        self.types = [str(it.failure.type) for it in inputs if it.failure]
+        self.next(self.end)
+
+    @step
+    def end(self):
+        self.where = FlowSpec.__module__
+
+
+if __name__ == "__main__":
+    F()
+"""
+OTHER = 'raise ImportError("this is not the one")\n'
+SHIM = "from gitflowrun.compat import install\n\ninstall()\n"
+
+
+def _installed(code: str, repo: GitRepo, env: dict[str, str] | None = None) -> str:
+    """What a program prints that begins with the drop-in."""
+    program = f"from gitflowrun.compat import install\ninstall()\n{textwrap.dedent(code)}"
+    done = repo.python("-c", program, env=env)
+    assert done.code == 0, done.err
+    return done.out
+
+
+@pytest.mark.parametrize("isolation", ["fork", "fresh", "inline"])
+@pytest.mark.parametrize("is_there", [True, False])
+def test_an_unmodified_flow(repo: GitRepo, tmp_path: Path, isolation: str, is_there: bool) -> None:
+    """Whether Metaflow is installed or not, and in each task; types of exceptions have its names."""
+    env = {}
+    if is_there:
+        (tmp_path / "other/metaflow").mkdir(parents=True)
+        (tmp_path / "other/metaflow/__init__.py").write_text(OTHER)
+        env["PYTHONPATH"] = str(tmp_path / "other")
+    repo.write("a flow.py", FLOW)
+    repo.commit()
+    repo.git("config", "runs.isolation", isolation)
+    done = repo.python("-m", "gitflowrun", "a flow.py", "run", env=env)
+    assert done.code == 0, done.err
+    run = latest(repo)
+    assert value_of(one_task(run, "join"), "types") == [
+        "metaflow.plugins.timeout_decorator.TimeoutException"
+    ]
+    assert value_of(one_task(run, "end"), "where") == "gitflowrun.flow.flowspec"
+
+
+def test_a_directory_with_nothing_but_a_package_that_calls_it(
+    repo: GitRepo, tmp_path: Path
+) -> None:
+    """In PYTHONPATH it serves every program, tasks included."""
+    (tmp_path / "shim/metaflow").mkdir(parents=True)
+    (tmp_path / "shim/metaflow/__init__.py").write_text(SHIM)
+    repo.write("f.py", FLOW)
+    repo.commit()
+    repo.git("config", "runs.isolation", "fresh")
+    done = repo.python("f.py", "run", env={"PYTHONPATH": str(tmp_path / "shim")})
+    assert done.code == 0, done.err
+    assert value_of(one_task(latest(repo), "join"), "types") != []
+
+
+def test_all_names_of_all_modules(repo: GitRepo) -> None:
+    """Each is what the package has, and the same object by whatever module."""
+    code = f"""
+    import importlib
+    import gitflowrun
+    for module, names in {MODULES!r}.items():
+        found = importlib.import_module(f"metaflow.{{module}}".rstrip("."))
+        for name in names.split():
+            value = getattr(found, name)
+            assert name == "S3" or value is not None, (module, name)
+            assert name in dir(found), (module, name)
+            if hasattr(gitflowrun, name):
+                assert value is getattr(gitflowrun, name), (module, name)
+    import metaflow
+    from metaflow import *
+    assert metaflow.client.Flow is Flow is gitflowrun.Flow
+    assert FlowSpec is metaflow.flowspec.FlowSpec is metaflow.decorators.FlowSpec
+    print("all")
+    """
+    assert _installed(code, repo) == "all\n"
+
+
+def test_what_needs_a_cloud(repo: GitRepo) -> None:
+    """It can be imported, derived from and caught; whoever uses it is told."""
+    code = """
+    from metaflow import S3, airflow_s3_key_sensor
+    from metaflow.exception import MetaflowException
+    from metaflow.plugins.aws.batch.batch_client import BatchClient
+    from metaflow.plugins.kubernetes.kubernetes import KubernetesException
+    import metaflow.plugins.datatools.s3.s3util
+    class Mine(S3):
+        pass
+    for use in (lambda: S3(run=None), lambda: BatchClient.region, lambda: Mine(), airflow_s3_key_sensor):
+        try:
+            use()
+        except MetaflowException as error:
+            print(str(error).partition(" needs ")[0])
+    try:
+        raise KubernetesException("x")
+    except MetaflowException as error:
+        print(type(error).__name__)
+    """
+    said = _installed(code, repo).split("\n")
+    assert said == [
+        "S3",
+        "BatchClient.region",
+        "Mine",
+        "airflow_s3_key_sensor",
+        "KubernetesException",
+        "",
+    ]
+
+
+def test_what_metaflow_has_not(repo: GitRepo) -> None:
+    """Modules and names that it lacks are errors of import, as ever, and say whose they are."""
+    code = """
+    import importlib, pickle
+    for name in ("metaflow.nothing", "metaflow.client.nothing"):
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            print(error)
+    try:
+        from metaflow import nothing
+    except ImportError as error:
+        print("no name")
+    import metaflow
+    print(hasattr(metaflow, "__file__"), hasattr(metaflow, "nothing"))
+    from metaflow.metaflow_config import DATASTORE_SYSROOT_S3, DEFAULT_METADATA, MAX_ATTEMPTS
+    print(DATASTORE_SYSROOT_S3, DEFAULT_METADATA, MAX_ATTEMPTS + 1)
+    """
+    said = _installed(code, repo, {"METAFLOW_MAX_ATTEMPTS": "7"})
+    assert "No module named 'metaflow.nothing'" in said
+    assert said.endswith("no name\nFalse False\nNone local 8\n")
+
+
+def test_metaflow_that_was_imported_before(repo: GitRepo, tmp_path: Path) -> None:
+    """Half of a program would have the one, and half the other."""
+    (tmp_path / "other/metaflow").mkdir(parents=True)
+    (tmp_path / "other/metaflow/__init__.py").write_text("")
+    code = "import metaflow\nfrom gitflowrun.compat import install\ninstall()"
+    done = repo.python("-c", code, env={"PYTHONPATH": str(tmp_path / "other")})
+    assert done.code == 1
+    assert "metaflow was imported before, from " in done.err
+    assert "call gitflowrun.compat.install() before" in done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "usage: python -m gitflowrun FLOW.py"),
+        (["--help"], "usage: python -m gitflowrun FLOW.py"),
+        (["no.py"], "no.py: No such file or directory"),
+        (["."], ".: Is a directory"),
+    ],
+)
+def test_a_command_that_names_no_file(repo: GitRepo, words: list[str], said: str) -> None:
+    """It says how it is used, with git's exit code for that."""
+    done = repo.python("-m", "gitflowrun", *words)
+    assert (done.code, said in done.err, "Traceback" in done.err) == (2, True, False)
+
+
+def test_programs_start_such_flows_too(repo: GitRepo) -> None:
+    """`Runner`, `resume` and `git runs rerun` begin them as they were begun."""
+    repo.write("f.py", FLOW)
+    repo.write(
+        "p.py",
+        "from metaflow import Runner\nwith Runner('f.py').run(n=3) as running:\n    print(running.run.pathspec)\n",
+    )
+    repo.commit()
+    done = repo.python("-m", "gitflowrun", "p.py")
+    assert (done.code, done.out.endswith("\nF/1\n")) == (0, True), done.err
+    assert repo.python("-m", "gitflowrun", "f.py", "resume", "join").code == 0
+    assert repo.runs("rerun", "1").code == 0
+    assert value_of(one_task(latest(repo), "end"), "where") == "gitflowrun.flow.flowspec"
+    said = repo.python("-m", "gitflowrun", "f.py", "run", "--n", "x")
+    assert said.code == 2
+    assert sys.executable not in said.out
