@@ -10,12 +10,16 @@ from __future__ import annotations
 
 import importlib
 import sys
+from typing import TYPE_CHECKING, cast
 
 from gitflowrun import entry_point
 from gitflowrun.compat.finder import TOP, MetaflowFinder
 from gitflowrun.compat.metaflow_modules import class_named
 from gitflowrun.errors import UsageError
 from gitflowrun.flow import failure
+
+if TYPE_CHECKING:
+    from importlib.abc import MetaPathFinder
 
 
 def install() -> None:
@@ -36,7 +40,7 @@ def install() -> None:
             f"metaflow was imported before, from {getattr(other, '__file__', None) or 'somewhere'}",
             hint="call gitflowrun.compat.install() before anything imports metaflow",
         )
-    sys.meta_path.insert(0, MetaflowFinder())
+    sys.meta_path.insert(0, cast("MetaPathFinder", MetaflowFinder()))
     failure.class_names = class_named
     entry_point.through = ("-m", "gitflowrun")
     if other is not None:  # it gives way to ours

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import importlib
 import sys
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from gitflowrun.compat.config_values import config_value
 from gitflowrun.compat.metaflow_modules import MODULES, PLACES, is_of_a_cloud
@@ -14,14 +13,18 @@ from gitflowrun.compat.unavailable import unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from importlib.abc import Loader
     from types import ModuleType
 
 TOP = "metaflow"
 _PARENTS = {name.rpartition(".")[0] for name in MODULES}
 
 
-class MetaflowFinder(MetaPathFinder, Loader):
-    """Finds what Metaflow has, and says of all else below its name that it is not there."""
+class MetaflowFinder:
+    """Finds what Metaflow has, and says of all else below its name that it is not there.
+
+    A finder and a loader by their methods: the base classes take longer to import than all that is here.
+    """
 
     def find_spec(
         self,
@@ -38,7 +41,7 @@ class MetaflowFinder(MetaPathFinder, Loader):
                 f"No module named {fullname!r}: gitflowrun has none by this name of Metaflow's",
                 name=fullname,
             )
-        return ModuleSpec(fullname, self, is_package=True)
+        return ModuleSpec(fullname, cast("Loader", self), is_package=True)
 
     def create_module(self, _spec: ModuleSpec) -> ModuleType | None:
         """Python's own."""
