@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from importlib.machinery import ModuleSpec
 from typing import TYPE_CHECKING, Any, cast
 
 from gitflowrun.compat.config_values import config_value
+from gitflowrun.compat.extensions import extensions
 from gitflowrun.compat.metaflow_modules import MODULES, PLACES, is_of_a_cloud
 from gitflowrun.compat.unavailable import unavailable
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 TOP = "metaflow"
+_ORIGINAL = re.compile(r"\._orig(?=\.|$)")
 _PARENTS = {name.rpartition(".")[0] for name in MODULES}
 
 
@@ -35,8 +38,8 @@ class MetaflowFinder:
         """The module of a name, if it is one of Metaflow's."""
         if fullname != TOP and not fullname.startswith(f"{TOP}."):
             return None
-        below = fullname.removeprefix(TOP).removeprefix(".")
-        if below and below not in MODULES and below not in _PARENTS and not is_of_a_cloud(below):
+        below = _below(fullname)
+        if not (below in MODULES or below in _PARENTS or is_of_a_cloud(below) or _added(below)):
             raise ModuleNotFoundError(
                 f"No module named {fullname!r}: gitflowrun has none by this name of Metaflow's",
                 name=fullname,
@@ -48,10 +51,15 @@ class MetaflowFinder:
         return None
 
     def exec_module(self, module: ModuleType) -> None:
-        """Give a module its names."""
-        below = module.__name__.removeprefix(TOP).removeprefix(".")
-        names = MODULES.get(below, "").split()
-        children = [it for it in {*MODULES, *_PARENTS} if it.rpartition(".")[0] == below and it]
+        """Give a module its names, or put that of an extension in its place."""
+        below = _below(module.__name__)
+        if (added := _added(below)) and not _ORIGINAL.search(module.__name__):
+            other = sys.modules[module.__name__] = importlib.import_module(added)
+            vars(other).setdefault("__path__", [])  # what it has replaced lies below it
+            return
+        names = [*MODULES.get(below, "").split(), *extensions().names.get(below, ())]
+        known = {*MODULES, *_PARENTS, *extensions().modules}
+        children = [it for it in known if it.rpartition(".")[0] == below and it]
         shown = [*names, *(it.rpartition(".")[2] for it in children)]
 
         def look_up(name: str) -> Any:
@@ -65,15 +73,38 @@ class MetaflowFinder:
         )
 
 
+def _below(module: str) -> str:
+    """What follows `metaflow.` in the name of a module, of one that an extension has replaced its own name."""
+    return _ORIGINAL.sub("", module.removeprefix(TOP).removeprefix("."))
+
+
+def _added(below: str) -> str | None:
+    """The module of an extension that stands for one of Metaflow's, or for one that lies in it."""
+    if not below:
+        return None
+    name, rest = below, ""
+    while name:
+        if name in extensions().modules:
+            return f"{extensions().modules[name]}{rest}"
+        name, _, last = name.rpartition(".")
+        rest = f".{last}{rest}"
+    return None
+
+
 def _found(module: str, below: str, name: str) -> Any:
+    if name.startswith("__"):
+        raise AttributeError(name)
     child = f"{below}.{name}".lstrip(".")
+    more = extensions().names.get(below, {})
+    if name in more:
+        return more[name]
     place = PLACES.get(name)
     if place and (name in MODULES.get(below, "").split() or child not in MODULES):
         where, _, own = place.partition(":")
         return getattr(importlib.import_module(where), own or name)
-    if child in MODULES or child in _PARENTS:
+    if child in MODULES or child in _PARENTS or _added(child):
         return sys.modules.get(f"{module}.{name}") or importlib.import_module(f"{module}.{name}")
-    if not name.startswith("__") and is_of_a_cloud(child):
+    if is_of_a_cloud(child):
         return unavailable(name)
     if below == "metaflow_config" and name.isupper():
         return config_value(name)

@@ -212,3 +212,94 @@ def test_programs_start_such_flows_too(repo: GitRepo) -> None:
     said = repo.python("-m", "gitflowrun", "f.py", "run", "--n", "x")
     assert said.code == 2
     assert sys.executable not in said.out
+
+
+def _extension(top: Path, files: dict[str, str]) -> dict[str, str]:
+    for name, text in files.items():
+        path = top / "metaflow_extensions" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text))
+    return {"PYTHONPATH": str(top)}
+
+
+EXTENSION = {
+    "acme/config/mfextinit_acme.py": "ACME_ROOT = '/data'\nDEFAULT_DATASTORE = 'acme'\n",
+    "acme/exceptions/mfextinit_acme.py": """
+        from metaflow.exception import MetaflowException
+        class AcmeError(MetaflowException):
+            headline = "Acme has failed"
+    """,
+    "acme/toplevel/mfextinit_acme.py": """
+        __mf_promote_submodules__ = ["plugins.acme_tools", "plugins.retry_decorator"]
+        acme_version = "7"
+    """,
+    "acme/plugins/mfextinit_acme.py": """
+        STEP_DECORATORS_DESC = [("audited", ".audited.AuditedDecorator")]
+        FLOW_DECORATORS_DESC = [("owned", ".audited.OwnedDecorator")]
+    """,
+    "acme/plugins/audited.py": """
+        from metaflow.decorators import FlowDecorator, StepDecorator
+        class AuditedDecorator(StepDecorator):
+            name = "audited"
+            defaults = {"level": "info"}
+            def task_pre_step(self, step_name, task_datastore, metadata, run_id, task_id, flow, *rest):
+                flow.audited = self.attributes["level"]
+        class OwnedDecorator(FlowDecorator):
+            name = "owned"
+            defaults = {"by": "nobody"}
+    """,
+    "acme/plugins/acme_tools.py": "answer = 42\n",
+    "acme/plugins/retry_decorator.py": """
+        from metaflow.plugins.retry_decorator._orig import RetryDecorator
+        more = "more"
+    """,
+    "broken/toplevel/mfextinit_broken.py": "raise OSError('no license')\n",
+}
+
+
+def test_extension_packages(repo: GitRepo, tmp_path: Path) -> None:
+    """They add decorators, names, modules, values of config and exceptions; one that fails is left out, and told."""
+    env = _extension(tmp_path / "extensions", EXTENSION)
+    repo.write(
+        "f.py",
+        """
+from metaflow import FlowSpec, acme_version, audited, owned, step
+from metaflow.exception import AcmeError, MetaflowException
+from metaflow.metaflow_config import ACME_ROOT, DEFAULT_DATASTORE
+from metaflow.plugins.acme_tools import answer
+from metaflow.plugins.retry_decorator import RetryDecorator, more
+
+
+@owned(by="ada")
+class F(FlowSpec):
+    @audited(level="all")
+    @step
+    def start(self):
+        assert issubclass(AcmeError, MetaflowException)
+        self.facts = [acme_version, ACME_ROOT, DEFAULT_DATASTORE, answer, more, RetryDecorator.name]
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+
+
+if __name__ == "__main__":
+    F()
+""",
+    )
+    repo.commit()
+    for isolation in ("fork", "fresh"):
+        repo.git("config", "runs.isolation", isolation)
+        words = ["-m", "gitflowrun", "f.py", "run", "--with", "audited:level=some"]
+        done = repo.python(*words, env=env)
+        assert done.code == 0, done.err
+        assert (
+            "metaflow_extensions.broken.toplevel.mfextinit_broken is left out: OSError: no license"
+            in done.err
+        )
+        run = latest(repo)
+        facts = ["7", "/data", "acme", 42, "more", "retry"]
+        assert value_of(one_task(run, "start"), "facts") == facts
+        assert value_of(one_task(run, "start"), "audited") == "all"
+        assert value_of(one_task(run, "end"), "audited") == "some"

@@ -1,0 +1,116 @@
+"""Extension packages for Metaflow: what lies below `metaflow_extensions.<organisation>`.
+
+A directory `config`, `exceptions`, `toplevel` or `plugins` there says in `mfextinit_*.py`, or in its `__init__.py`,
+what it adds, as Metaflow 2.19 reads it:
+
+- config: names in capitals are values of `metaflow.metaflow_config`;
+- exceptions: names of `metaflow.exception`;
+- toplevel: names of `metaflow`;
+- plugins: `STEP_DECORATORS_DESC`, `FLOW_DECORATORS_DESC`, each a list of a decorator's name and the place of its class,
+  which becomes a name of `metaflow`, and one for `--with`;
+- any: `__mf_promote_submodules__`, modules of the organisation that are found below `metaflow` as well. One that this
+  package has takes its place; the one of this package is then its `_orig`.
+
+A package that can't be imported is left out, with a warning, and the program goes on without it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import sys
+import warnings
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_TOP = "metaflow_extensions"
+_KINDS = ("config", "exceptions", "toplevel", "plugins")
+_INIT = re.compile(r"(mfextinit_[A-Za-z0-9_-]+|__init__)\.py")
+_PROMOTED = "__mf_promote_submodules__"
+
+
+class Extensions(NamedTuple):
+    """What extension packages add.
+
+    Attributes:
+        names: Names of `metaflow`, by module of it (`""` is itself): name to value.
+        modules: Modules below `metaflow`, and what they are.
+    """
+
+    names: dict[str, dict[str, Any]]
+    modules: dict[str, str]
+
+
+_found: list[Extensions] = []
+
+
+def extensions() -> Extensions:
+    """What there is, by what lies in `sys.path`; while it is looked for, what is known already.
+
+    Warns of what can't be imported.
+    """
+    if _found:  # also for extensions that import from Metaflow
+        return _found[0]
+    found = Extensions({"": {}, "exception": {}, "metaflow_config": {}}, {})
+    _found.append(found)
+    for organisation, kind, module in _initial_modules():
+        name = ".".join((_TOP, organisation, kind, *module))
+        try:
+            _add(found, organisation, kind, importlib.import_module(name))
+        except Exception as error:  # noqa: BLE001  (a module may raise anything)
+            warnings.warn(
+                f"the extension {name} is left out: {type(error).__name__}: {error}", stacklevel=2
+            )
+    return found
+
+
+def _initial_modules() -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """Organisation, kind and name of each module that says what is added; of a directory's own, no name."""
+    places = [os.path.join(it or ".", _TOP) for it in sys.path]  # noqa: PTH118  (pathlib is an import)
+    seen: set[tuple[str, str, tuple[str, ...]]] = set()
+    for kind in _KINDS:
+        for place in places:
+            for organisation in _listed(place):
+                for file in _listed(os.path.join(place, organisation, kind)):  # noqa: PTH118
+                    if fitting := _INIT.fullmatch(file):
+                        own = () if fitting[1] == "__init__" else (fitting[1],)
+                        if (row := (organisation, kind, own)) not in seen:
+                            seen.add(row)
+                            yield row
+
+
+def _listed(place: str) -> list[str]:
+    try:
+        return sorted(os.listdir(place))  # noqa: PTH208
+    except OSError:  # no directory
+        return []
+
+
+def _add(found: Extensions, organisation: str, kind: str, module: ModuleType) -> None:
+    for name in getattr(module, _PROMOTED, ()):
+        found.modules[name] = f"{_TOP}.{organisation}.{name}"
+    public = {name: value for name, value in vars(module).items() if not name.startswith("_")}
+    if kind == "config":
+        found.names["metaflow_config"] |= {it: public[it] for it in public if it.isupper()}
+    elif kind == "plugins":
+        found.names[""] |= dict(_decorators(module))
+    else:
+        where = found.names["" if kind == "toplevel" else "exception"]
+        where |= {it: public[it] for it in public if not isinstance(public[it], ModuleType)}
+
+
+def _decorators(module: ModuleType) -> Iterator[tuple[str, Any]]:
+    from gitflowrun.decorators import make_flow_decorator, make_step_decorator
+
+    package = module.__spec__.parent if module.__spec__ else module.__name__
+    for listed, make in (
+        ("STEP_DECORATORS_DESC", make_step_decorator),
+        ("FLOW_DECORATORS_DESC", make_flow_decorator),
+    ):
+        for name, place in getattr(module, listed, ()):
+            where, _, own = place.rpartition(".")
+            yield name, make(getattr(importlib.import_module(where, package), own))
