@@ -300,10 +300,9 @@ def _users(names: Iterable[str]) -> list[str]:
     for name in list(names):
         module = sys.modules.get(name)
         path = getattr(module, "__file__", None) if type(module) is ModuleType else None
-        has_file = isinstance(path, str)  # a module may answer to any name
-        if name == "__main__" or (
-            has_file and not (_is_installed(path) or path.startswith(_NOT_USERS))
-        ):
+        # A module may answer to any name.
+        is_own = isinstance(path, str) and not (_is_installed(path) or path.startswith(_NOT_USERS))
+        if name == "__main__" or is_own:
             found.append(name)
     return found
 
