@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 TOP = "metaflow"
+_LIBRARIES = "_vendor."
 _ORIGINAL = re.compile(r"\._orig(?=\.|$)")
 _PARENTS = {name.rpartition(".")[0] for name in MODULES}
 
@@ -79,9 +80,9 @@ def _below(module: str) -> str:
 
 
 def _added(below: str) -> str | None:
-    """The module of an extension that stands for one of Metaflow's, or for one that lies in it."""
-    if not below:
-        return None
+    """The module that stands for one of Metaflow's, or for one in it: an extension's, or a library that it brings."""
+    if below.startswith(_LIBRARIES):
+        return below.removeprefix(_LIBRARIES)
     name, rest = below, ""
     while name:
         if name in extensions().modules:

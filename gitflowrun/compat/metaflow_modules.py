@@ -33,6 +33,7 @@ _TOP = (
 )
 
 MODULES = {
+    "_vendor": "",  # the libraries of these names, where they are installed
     "": f"{_TOP} S3 get_version",
     "client": _CLIENT,
     "client.core": f"{_CLIENT} MetaflowCode MetaflowData MetaflowObject Metadata Trigger",
@@ -49,7 +50,7 @@ MODULES = {
     "lint": "LintWarn",
     "meta_files": "read_info_file",
     "metaflow_config": "",  # see `config_values`
-    "metaflow_current": "Current current",
+    "metaflow_current": "Current Parallel current",
     "metaflow_profile": "profile",
     "metaflow_version": "get_version",
     "multicore_utils": "MulticoreException parallel_imap_unordered parallel_map",
@@ -61,6 +62,7 @@ MODULES = {
     "plugins.exit_hook": "",
     "plugins.exit_hook.exit_hook_decorator": "ExitHookDecorator",
     "plugins.frameworks": "",
+    "plugins.frameworks.pytorch": "PytorchParallelDecorator",
     "plugins.namespaced_events": "namespaced_event_name",
     "plugins.package_sources": "package_sources",
     "plugins.package_suffixes_mutator": "package_suffixes",
@@ -108,7 +110,7 @@ _BELOW = {
     "gitflowrun.client.task": "MetaflowData",
     "gitflowrun.client.metaflow_names": "ForeachFrame Metadata",
     "gitflowrun.client.trigger": "MetaflowEvent Trigger",
-    "gitflowrun.flow.current": "Current",
+    "gitflowrun.flow.current": "Current Parallel",
     "gitflowrun.flow.decorators.base": "Decorator FlowDecorator StepDecorator",
     "gitflowrun.flow.decorators.catch": "CatchDecorator",
     "gitflowrun.flow.decorators.environment": "EnvironmentDecorator",
@@ -116,6 +118,7 @@ _BELOW = {
     "gitflowrun.flow.decorators.packages": "CondaBaseDecorator CondaDecorator PypiBaseDecorator PypiDecorator",
     "gitflowrun.flow.decorators.parallel": "ParallelDecorator",
     "gitflowrun.flow.decorators.project": "ProjectDecorator",
+    "gitflowrun.flow.decorators.pytorch_parallel": "PytorchParallelDecorator",
     "gitflowrun.flow.decorators.resources": "ResourcesDecorator",
     "gitflowrun.flow.decorators.retry": "RetryDecorator",
     "gitflowrun.flow.decorators.secrets": "InlineSecretsProvider SecretsDecorator SecretsProvider",

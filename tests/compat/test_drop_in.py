@@ -109,7 +109,10 @@ def test_all_names_of_all_modules(repo: GitRepo) -> None:
                 assert value is getattr(gitflowrun, name), (module, name)
     import metaflow
     from metaflow import *
+    import click
+    from metaflow._vendor import click as vendored
     assert metaflow.client.Flow is Flow is gitflowrun.Flow
+    assert vendored is click
     assert FlowSpec is metaflow.flowspec.FlowSpec is metaflow.decorators.FlowSpec
     print("all")
     """
