@@ -185,7 +185,17 @@ def main() -> None:
             "+60",
         )
         names = "from gitflowrun import FlowSpec, Parameter, step, current"
-        row(names[:34], best([python, "-c", names], repo, rounds, env), bare, "+60")
+        ours = best([python, "-c", names], repo, rounds, env)
+        row(names[:34], ours, bare, "+60")
+        drop_in = "from gitflowrun.compat import install; install(); "
+        theirs_names = f"{drop_in}{names.replace('gitflowrun', 'metaflow')}"
+        through = best([python, "-c", theirs_names], repo, rounds, env)
+        row(
+            "the same from metaflow, drop-in",
+            through,
+            bare,
+            f"+{(ours.cpu - bare.cpu) * 1e3 + 30:.0f}",
+        )
         runs = [python, "-m", "gitflowrun.cli.git_runs.main"]
         row("git runs -h", best([*runs, "-h"], repo, rounds, env), bare, "60")
         listing = best([*runs, "list"], repo, rounds, env)
