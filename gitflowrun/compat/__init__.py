@@ -9,6 +9,7 @@ nothing but a package `metaflow` whose `__init__.py` calls it does it for whatev
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from typing import TYPE_CHECKING, cast
 
@@ -26,7 +27,8 @@ def install() -> None:
     """Have `import metaflow`, and of every submodule that it has, give what this package has by these names.
 
     Metaflow itself is found no more in this process, whether it is installed or not. Exceptions that flows raise are
-    stored under the names that Metaflow has for their classes. A second call does nothing.
+    stored under the names that Metaflow has for their classes. Interpreters that this process starts do the same, by
+    PYTHONPATH. A second call does nothing.
 
     Raises:
         UsageError: Metaflow itself was imported before.
@@ -43,6 +45,16 @@ def install() -> None:
     sys.meta_path.insert(0, cast("MetaPathFinder", MetaflowFinder()))
     failure.class_names = class_named
     entry_point.through = ("-m", "gitflowrun")
+    _hand_on()
     if other is not None:  # it gives way to ours
         del sys.modules[TOP]
         importlib.import_module(TOP)
+
+
+def _hand_on() -> None:
+    """Have interpreters that the program starts find this package as Metaflow: spawned processes, other flows."""
+    place = os.path.join(os.path.dirname(__file__), "shim")  # noqa: PTH118, PTH120  (pathlib is an import)
+    if place not in sys.path:
+        sys.path.append(place)
+    others = [it for it in os.environ.get("PYTHONPATH", "").split(os.pathsep) if it and it != place]
+    os.environ["PYTHONPATH"] = os.pathsep.join([place, *others])

@@ -5,17 +5,19 @@ what it adds, as Metaflow 2.19 reads it:
 
 - config: names in capitals are values of `metaflow.metaflow_config`;
 - exceptions: names of `metaflow.exception`;
-- toplevel: names of `metaflow`;
+- toplevel: the module beside it that `toplevel` names has names of `metaflow`, the one that `module_overrides` names
+  has promoted modules;
 - plugins: `STEP_DECORATORS_DESC`, `FLOW_DECORATORS_DESC`, each a list of a decorator's name and the place of its class,
   which becomes a name of `metaflow`, and one for `--with`;
-- any: `__mf_promote_submodules__`, modules of the organisation that are found below `metaflow` as well. One that this
-  package has takes its place; the one of this package is then its `_orig`.
+- any: `__mf_promote_submodules__`, modules beside it that are found below `metaflow` as well, of `toplevel` those of
+  the organisation. One of a name that this package has takes its place, and the one of this package is its `_orig`.
 
 A package that can't be imported is left out, with a warning, and the program goes on without it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import re
@@ -25,7 +27,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _TOP = "metaflow_extensions"
 _KINDS = ("config", "exceptions", "toplevel", "plugins")
@@ -59,13 +61,20 @@ def extensions() -> Extensions:
     _found.append(found)
     for organisation, kind, module in _initial_modules():
         name = ".".join((_TOP, organisation, kind, *module))
-        try:
+        with _left_out(name):
             _add(found, organisation, kind, importlib.import_module(name))
-        except Exception as error:  # noqa: BLE001  (a module may raise anything)
-            warnings.warn(
-                f"the extension {name} is left out: {type(error).__name__}: {error}", stacklevel=2
-            )
     return found
+
+
+@contextlib.contextmanager
+def _left_out(name: str) -> Iterator[None]:
+    """Go on without what can't be imported, with a warning."""
+    try:
+        yield
+    except (Exception, SystemExit) as error:  # noqa: BLE001  (a module may raise anything)
+        words = f"the extension {name} is left out: {type(error).__name__}: {error}"
+        with contextlib.suppress(UserWarning):  # where warnings are errors
+            warnings.warn_explicit(words, UserWarning, name, 1)
 
 
 def _initial_modules() -> Iterator[tuple[str, str, tuple[str, ...]]]:
@@ -91,26 +100,55 @@ def _listed(place: str) -> list[str]:
 
 
 def _add(found: Extensions, organisation: str, kind: str, module: ModuleType) -> None:
-    for name in getattr(module, _PROMOTED, ()):
-        found.modules[name] = f"{_TOP}.{organisation}.{name}"
-    public = {name: value for name, value in vars(module).items() if not name.startswith("_")}
+    _promote(found, organisation, "" if kind == "toplevel" else f"{kind}.", module)
     if kind == "config":
-        found.names["metaflow_config"] |= {it: public[it] for it in public if it.isupper()}
+        found.names["metaflow_config"] |= {it: at for it, at in _public(module) if it.isupper()}
     elif kind == "plugins":
-        found.names[""] |= dict(_decorators(module))
+        for name, place, make in _decorators(module):
+            with _left_out(f"{module.__name__}: {name}"):
+                found.names[""][name] = make(_placed(place, module))
+    elif kind == "exceptions":
+        found.names["exception"] |= dict(_public(module))
     else:
-        where = found.names["" if kind == "toplevel" else "exception"]
-        where |= {it: public[it] for it in public if not isinstance(public[it], ModuleType)}
+        for key in ("module_overrides", "toplevel"):  # each names a module beside it
+            if beside := getattr(module, key, None):
+                name = f"{_package(module)}.{beside}"
+                with _left_out(name):
+                    other = importlib.import_module(name)
+                    _promote(found, organisation, "", other)
+                    found.names[""] |= dict(_public(other)) if key == "toplevel" else {}
 
 
-def _decorators(module: ModuleType) -> Iterator[tuple[str, Any]]:
+def _promote(found: Extensions, organisation: str, place: str, module: ModuleType) -> None:
+    for name in getattr(module, _PROMOTED, ()):
+        found.modules[f"{place}{name}"] = f"{_TOP}.{organisation}.{place}{name}"
+
+
+def _public(module: ModuleType) -> Iterator[tuple[str, Any]]:
+    for name, value in vars(module).items():
+        if not name.startswith("__") and not isinstance(value, ModuleType):
+            yield name, value
+
+
+def _package(module: ModuleType) -> str:
+    return (module.__spec__.parent if module.__spec__ else None) or module.__name__
+
+
+def _placed(place: str, module: ModuleType) -> Any:
+    """What a place names: `.module.Class`, relative to the package, or `.Class` of the module itself."""
+    where, _, own = place.rpartition(".")
+    if not where.strip("."):
+        return getattr(module, own)
+    return getattr(importlib.import_module(where, _package(module)), own)
+
+
+def _decorators(module: ModuleType) -> Iterator[tuple[str, str, Callable[[Any], Any]]]:
     from gitflowrun.decorators import make_flow_decorator, make_step_decorator
 
-    package = module.__spec__.parent if module.__spec__ else module.__name__
-    for listed, make in (
+    kinds = (
         ("STEP_DECORATORS_DESC", make_step_decorator),
         ("FLOW_DECORATORS_DESC", make_flow_decorator),
-    ):
+    )
+    for listed, make in kinds:
         for name, place in getattr(module, listed, ()):
-            where, _, own = place.rpartition(".")
-            yield name, make(getattr(importlib.import_module(where, package), own))
+            yield name, place, make

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from gitflowrun.compat.config_values import config_value
 from gitflowrun.compat.extensions import extensions
-from gitflowrun.compat.metaflow_modules import MODULES, PLACES, is_of_a_cloud
+from gitflowrun.compat.metaflow_modules import MODULES, PLACES, is_not_here
 from gitflowrun.compat.unavailable import unavailable
 
 if TYPE_CHECKING:
@@ -40,11 +40,8 @@ class MetaflowFinder:
         if fullname != TOP and not fullname.startswith(f"{TOP}."):
             return None
         below = _below(fullname)
-        if not (below in MODULES or below in _PARENTS or is_of_a_cloud(below) or _added(below)):
-            raise ModuleNotFoundError(
-                f"No module named {fullname!r}: gitflowrun has none by this name of Metaflow's",
-                name=fullname,
-            )
+        if not (below in MODULES or below in _PARENTS or is_not_here(below) or _added(below)):
+            return None  # nobody else finds it, as the path of a package of ours is empty
         return ModuleSpec(fullname, cast("Loader", self), is_package=True)
 
     def create_module(self, _spec: ModuleSpec) -> ModuleType | None:
@@ -58,20 +55,24 @@ class MetaflowFinder:
             other = sys.modules[module.__name__] = importlib.import_module(added)
             vars(other).setdefault("__path__", [])  # what it has replaced lies below it
             return
-        names = [*MODULES.get(below, "").split(), *extensions().names.get(below, ())]
-        known = {*MODULES, *_PARENTS, *extensions().modules}
-        children = [it for it in known if it.rpartition(".")[0] == below and it]
-        shown = [*names, *(it.rpartition(".")[2] for it in children)]
 
         def look_up(name: str) -> Any:
             value = _found(module.__name__, below, name)
             setattr(module, name, value)
             return value
 
+        def listed() -> list[str]:
+            known = {*MODULES, *_PARENTS, *extensions().modules}
+            below_it = [it.rpartition(".")[2] for it in known if it.rpartition(".")[0] == below]
+            return sorted({*vars(module), *_names(below), *filter(None, below_it)})
+
         module.__doc__ = f"What gitflowrun has by the names of Metaflow's module {module.__name__}."
-        module.__dict__.update(
-            __getattr__=look_up, __dir__=lambda: sorted({*module.__dict__, *shown}), __all__=names
-        )
+        # Extensions import from it while they are looked for.
+        vars(module).update(__getattr__=look_up, __dir__=listed, __file__=__file__)
+
+
+def _names(below: str) -> list[str]:
+    return [*MODULES.get(below, "").split(), *extensions().names.get(below, ())]
 
 
 def _below(module: str) -> str:
@@ -94,7 +95,7 @@ def _added(below: str) -> str | None:
 
 def _found(module: str, below: str, name: str) -> Any:
     if name.startswith("__"):
-        raise AttributeError(name)
+        return _dunder(module, below, name)
     child = f"{below}.{name}".lstrip(".")
     more = extensions().names.get(below, {})
     if name in more:
@@ -105,9 +106,26 @@ def _found(module: str, below: str, name: str) -> Any:
         return getattr(importlib.import_module(where), own or name)
     if child in MODULES or child in _PARENTS or _added(child):
         return sys.modules.get(f"{module}.{name}") or importlib.import_module(f"{module}.{name}")
-    if is_of_a_cloud(child):
+    return _stand_in(module, below, name, child)
+
+
+def _dunder(module: str, below: str, name: str) -> Any:
+    if name == "__all__":
+        return _names(below)
+    if name == "__version__" and not below:
+        from gitflowrun.version import get_version
+
+        return get_version()
+    raise _absent(module, name)
+
+
+def _stand_in(module: str, below: str, name: str, child: str) -> Any:
+    if is_not_here(child):
         return unavailable(name)
     if below == "metaflow_config" and name.isupper():
         return config_value(name)
-    msg = f"module {module!r} has no attribute {name!r}"
-    raise AttributeError(msg)
+    raise _absent(module, name)
+
+
+def _absent(module: str, name: str) -> AttributeError:
+    return AttributeError(f"module {module!r} has no attribute {name!r}")

@@ -34,7 +34,7 @@ _TOP = (
 
 MODULES = {
     "_vendor": "",  # the libraries of these names, where they are installed
-    "": f"{_TOP} S3 get_version",
+    "": f"{_TOP} S3 card get_version",
     "client": _CLIENT,
     "client.core": f"{_CLIENT} MetaflowCode MetaflowData MetaflowObject Metadata Trigger",
     "cmd": "",
@@ -49,7 +49,10 @@ MODULES = {
     "includefile": "IncludeFile",
     "lint": "LintWarn",
     "meta_files": "read_info_file",
+    "metadata_provider": "MetaDatum",
+    "metadata_provider.metadata": "MetaDatum",
     "metaflow_config": "",  # see `config_values`
+    "metaflow_config_funcs": "from_conf get_validate_choice_fn",
     "metaflow_current": "Current Parallel current",
     "metaflow_profile": "profile",
     "metaflow_version": "get_version",
@@ -90,7 +93,7 @@ MODULES = {
     "runtime": "TaskFailed",
     "task": "",
     "tuple_util": "ForeachFrame",
-    "unbounded_foreach": "UnboundedForeachInput",
+    "unbounded_foreach": "UBF_CONTROL UBF_TASK UnboundedForeachInput",
     "user_configs": "",
     "user_configs.config_parameters": "Config ConfigValue config_expr",
     "user_decorators": "",
@@ -106,6 +109,8 @@ _BELOW = {
         f"{_EXCEPTIONS} {_OF_DECORATORS} DataException FailureHandledByCatch InvalidNextException LintWarn "
         "MulticoreException PyLintWarn TaskFailed TimeoutException UnpicklableArtifactException"
     ),
+    "gitflowrun.compat.helpers": "UBF_CONTROL UBF_TASK from_conf get_validate_choice_fn",
+    "gitflowrun.flow.decorators.task_hooks": "MetaDatum",
     "gitflowrun.client.code": "MetaflowCode",
     "gitflowrun.client.task": "MetaflowData",
     "gitflowrun.client.metaflow_names": "ForeachFrame Metadata",
@@ -136,17 +141,18 @@ _BELOW = {
 PLACES = {name: place for place, names in _BELOW.items() for name in names.split()}
 PLACES["MetaflowObject"] = "gitflowrun.client.base:ClientObject"
 
-_OF_CLOUDS = (
-    "S3", "plugins.airflow", "plugins.argo", "plugins.aws", "plugins.azure", "plugins.datatools", "plugins.env_escape",
-    "plugins.gcp", "plugins.kubernetes", "integrations", "metadata_provider", "plugins.metadata_providers",
+_NOT_HERE = (
+    "S3", "card", "cards", "plugins.cards",
+    "plugins.airflow", "plugins.argo", "plugins.aws", "plugins.azure", "plugins.datatools", "plugins.env_escape",
+    "plugins.gcp", "plugins.kubernetes", "integrations", "plugins.metadata_providers",
     "plugins.datastores", "tracing", "sidecar",
 )  # fmt: skip
 
 
-def is_of_a_cloud(name: str) -> bool:
-    """Whether a name below `metaflow` is of what needs a cloud, or serves one."""
+def is_not_here(name: str) -> bool:
+    """Whether a name below `metaflow` is of what needs a cloud, or serves one, or of cards."""
     return name.startswith(("airflow_", "argo_", "step_functions_")) or any(
-        name == it or name.startswith(f"{it}.") for it in _OF_CLOUDS
+        name == it or name.startswith(f"{it}.") for it in _NOT_HERE
     )
 
 

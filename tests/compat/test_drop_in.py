@@ -150,6 +150,81 @@ def test_what_needs_a_cloud(repo: GitRepo) -> None:
     ]
 
 
+def test_stand_ins_are_one_class_by_each_path(repo: GitRepo) -> None:
+    """They can be caught, asked for attributes and iterated over, with words; who catches others is not in the way."""
+    code = """
+    import metaflow
+    from metaflow import S3, card
+    from metaflow.plugins.datatools.s3 import MetaflowS3NotFound
+    import metaflow.plugins.datatools.s3.s3 as real
+    print(S3 is real.S3, hasattr(S3, "_x"), hasattr(S3, "nothing"), metaflow.__version__ != "")
+    try:
+        raise KeyError("mine")
+    except MetaflowS3NotFound:
+        print("never")
+    except KeyError as error:
+        print(error)
+    for use in (lambda: list(S3), lambda: card(type="default")):
+        try:
+            use()
+        except Exception as error:
+            print(str(error).partition(",")[0])
+    """
+    said = _installed(code, repo)
+    assert said == (
+        "True False False True\n'mine'\nS3 needs the services of a cloud\ncard makes cards\n"
+    )
+
+
+def test_interpreters_that_a_step_starts(repo: GitRepo) -> None:
+    """Spawned processes and other programs find it as Metaflow, too."""
+    repo.write(
+        "f.py",
+        """
+import multiprocessing, subprocess, sys
+from metaflow import FlowSpec, step
+
+
+def double(x):
+    return x * 2
+
+
+class F(FlowSpec):
+    @step
+    def start(self):
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            self.doubled = pool.map(double, [1, 2])
+        program = "import metaflow; print(metaflow.FlowSpec.__module__)"
+        self.other = subprocess.check_output([sys.executable, "-c", program], text=True)
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+
+
+if __name__ == "__main__":
+    F()
+""",
+    )
+    repo.commit()
+    done = repo.python("-m", "gitflowrun", "f.py", "run", timeout=100)
+    assert done.code == 0, done.err
+    task = one_task(latest(repo), "start")
+    assert value_of(task, "doubled") == [2, 4]
+    assert value_of(task, "other") == "gitflowrun.flow.flowspec\n"
+
+
+@pytest.mark.parametrize(
+    "code", ["def f(:\n", "import nothing_of_this_name\n", "raise ValueError('x')\n"]
+)
+def test_a_traceback_has_the_frames_of_the_file(repo: GitRepo, code: str) -> None:
+    """As `python FILE` prints it."""
+    repo.write("f.py", code)
+    ours, plain = repo.python("-m", "gitflowrun", "f.py"), repo.python("f.py")
+    assert (ours.code, ours.err) == (plain.code, plain.err)
+
+
 def test_what_metaflow_has_not(repo: GitRepo) -> None:
     """Modules and names that it lacks are errors of import, as ever, and say whose they are."""
     code = """
@@ -170,7 +245,7 @@ def test_what_metaflow_has_not(repo: GitRepo) -> None:
     """
     said = _installed(code, repo, {"METAFLOW_MAX_ATTEMPTS": "7"})
     assert "No module named 'metaflow.nothing'" in said
-    assert said.endswith("no name\nFalse False\nNone local 8\n")
+    assert said.endswith("no name\nTrue False\nNone local 8\n")
 
 
 def test_metaflow_that_was_imported_before(repo: GitRepo, tmp_path: Path) -> None:
@@ -188,7 +263,7 @@ def test_metaflow_that_was_imported_before(repo: GitRepo, tmp_path: Path) -> Non
     ("words", "said"),
     [
         ([], "usage: python -m gitflowrun FLOW.py"),
-        (["--help"], "usage: python -m gitflowrun FLOW.py"),
+        (["--version"], "usage: python -m gitflowrun FLOW.py"),
         (["no.py"], "no.py: No such file or directory"),
         (["."], ".: Is a directory"),
     ],
@@ -233,11 +308,19 @@ EXTENSION = {
             headline = "Acme has failed"
     """,
     "acme/toplevel/mfextinit_acme.py": """
-        __mf_promote_submodules__ = ["plugins.acme_tools", "plugins.retry_decorator"]
-        acme_version = "7"
+        toplevel = "acme_names"
+        module_overrides = "acme_modules"
     """,
+    "acme/toplevel/acme_names.py": "from metaflow import current\nacme_version = '7'\n",
+    "acme/toplevel/acme_modules.py": "__mf_promote_submodules__ = ['plugins.retry_decorator']\n",
     "acme/plugins/mfextinit_acme.py": """
-        STEP_DECORATORS_DESC = [("audited", ".audited.AuditedDecorator")]
+        from metaflow.decorators import StepDecorator
+        __mf_promote_submodules__ = ["acme_tools"]
+        class HereDecorator(StepDecorator):
+            name = "here"
+        STEP_DECORATORS_DESC = [
+            ("broken", ".broken.BrokenDecorator"), ("audited", ".audited.AuditedDecorator"), ("here", ".HereDecorator"),
+        ]
         FLOW_DECORATORS_DESC = [("owned", ".audited.OwnedDecorator")]
     """,
     "acme/plugins/audited.py": """
@@ -257,6 +340,7 @@ EXTENSION = {
         more = "more"
     """,
     "broken/toplevel/mfextinit_broken.py": "raise OSError('no license')\n",
+    "ended/config/mfextinit_ended.py": "raise SystemExit(0)\n",
 }
 
 
@@ -266,7 +350,7 @@ def test_extension_packages(repo: GitRepo, tmp_path: Path) -> None:
     repo.write(
         "f.py",
         """
-from metaflow import FlowSpec, acme_version, audited, owned, step
+from metaflow import FlowSpec, acme_version, audited, here, owned, step
 from metaflow.exception import AcmeError, MetaflowException
 from metaflow.metaflow_config import ACME_ROOT, DEFAULT_DATASTORE
 from metaflow.plugins.acme_tools import answer

@@ -1,0 +1,58 @@
+"""Small functions and constants of Metaflow's that extension packages begin with."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+UBF_CONTROL = "ubf_control"
+UBF_TASK = "ubf_task"
+
+
+def from_conf(
+    name: str, default: Any = None, validate_fn: Callable[[str, Any], object] | None = None
+) -> Any:
+    """The value of `METAFLOW_<name>`, or its default, whose type it gets.
+
+    Raises:
+        ValueError: the variable is no such value, or `validate_fn` says so.
+    """
+    text = os.environ.get(f"METAFLOW_{name}")
+    value = default if text is None else _converted(name, text, default)
+    if validate_fn is not None:
+        validate_fn(name, value)
+    return value
+
+
+def _converted(name: str, text: str, default: Any) -> Any:
+    if isinstance(default, bool):
+        return text.lower() not in {"", "0", "false", "no"}
+    if isinstance(default, (int, float)):
+        try:
+            return type(default)(text)
+        except ValueError:
+            msg = f"METAFLOW_{name} is to be a number, and is {text!r}"
+            raise ValueError(msg) from None
+    if isinstance(default, (dict, list)):
+        import json
+
+        try:
+            return json.loads(text)
+        except ValueError:
+            msg = f"METAFLOW_{name} is to be JSON, and is {text!r}"
+            raise ValueError(msg) from None
+    return text
+
+
+def get_validate_choice_fn(choices: list[Any]) -> Callable[[str, Any], None]:
+    """What `from_conf` checks a value with that is to be one of a few."""
+
+    def check(name: str, value: Any) -> None:
+        if value not in choices:
+            msg = f"METAFLOW_{name} is to be one of {', '.join(map(str, choices))}, and is {value}"
+            raise ValueError(msg)
+
+    return check
