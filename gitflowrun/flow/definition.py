@@ -179,6 +179,9 @@ def _initialise(flow_cls: Any, options: dict[str, Any], log: Callable[..., None]
             decorator.evaluate(configs)
     for decorator in every:
         _call(decorator, "init")
+    # By the names that they were declared by, and by those of click.
+    declared = [name for made in flow_decorators for name in made.options if "-" in name]
+    options.update({it: options[at] for it in declared if (at := it.replace("-", "_")) in options})
     for it in flow_decorators:
         _call(it, "flow_init", flow, graph, None, None, None, log, log, options)
     for step, made, decorators in of_steps:

@@ -333,6 +333,9 @@ EXTENSION = {
         class OwnedDecorator(FlowDecorator):
             name = "owned"
             defaults = {"by": "nobody"}
+            options = {"owned-by": dict(default="", help="Whose it is.")}
+            def flow_init(self, flow, graph, environment, flow_datastore, metadata, logger, echo, options):
+                assert options["owned-by"] == "bob"
     """,
     "acme/plugins/acme_tools.py": "answer = 42\n",
     "acme/plugins/retry_decorator.py": """
@@ -378,7 +381,16 @@ if __name__ == "__main__":
     repo.commit()
     for isolation in ("fork", "fresh"):
         repo.git("config", "runs.isolation", isolation)
-        words = ["-m", "gitflowrun", "f.py", "run", "--with", "audited:level=some"]
+        words = [
+            "-m",
+            "gitflowrun",
+            "f.py",
+            "--owned-by",
+            "bob",
+            "run",
+            "--with",
+            "audited:level=some",
+        ]
         done = repo.python(*words, env=env)
         assert done.code == 0, done.err
         assert (
