@@ -193,29 +193,11 @@ class _Fetch(Transfer):
         view = RemoteView.of(self.remote)  # 1
         trashed = self._damaged.look(view, self._here, self._removed_uids)
         away = self._stay_away(view)
-        self.forget_lost_tags(view)
-        kept = self._here.keys() | self._trashed
-        self.forget_tags(
-            lambda key, run: (
-                key.uid not in kept and not self._damaged.may_be(key.flow, run, key.uid)
-            )
-        )
+        self._forget_tags_that_are_lost(view)
         self.up_to_date = {ref for ref, oid in self._tips.items() if view.refs.get(ref) == oid}
-        known = {(run.flow, run.tip): (uid, run) for uid, run in self._here.items()}
         crowded = self._crowded(view)
-        news, wrong, others = [], set(), view.runs(self.up_to_date | crowded | away)
-        for run in others:
-            found = known.get((run.flow, run.tip))
-            if found is None:
-                news.append(run)
-            elif run.id.number != found[1].id.number:
-                wrong.add(run)
-                self._leave_out(run, f"{run.ref} holds run {run.flow}/{found[1].id}")
-            elif not str(found[0]).startswith(run.id.partition("-")[2]):
-                wrong.add(run)
-                self._leave_out(run, _told_uid(run, found[0]))
-            else:
-                self._note(run, found[0], Outcome.CURRENT)
+        others = view.runs(self.up_to_date | crowded | away)
+        news, wrong = self._recognise(others)
         self.fetch_copies(trashed)
         copies = self.tracking.seen
         self._drop_broken([run for run in news if copies.get(run.ref) == str(run.tip)])
@@ -256,6 +238,34 @@ class _Fetch(Transfer):
             *self._waits,
         ]
         return self.report(added, len(removed), notices, failed=len(self._tags_left))
+
+    def _forget_tags_that_are_lost(self, view: RemoteView) -> None:
+        """Take tags from the common base whose runs one side has lost; a damaged one may come back with its own."""
+        self.forget_lost_tags(view)
+        kept = self._here.keys() | self._trashed
+        self.forget_tags(
+            lambda key, run: (
+                key.uid not in kept and not self._damaged.may_be(key.flow, run, key.uid)
+            )
+        )
+
+    def _recognise(self, runs: Iterable[RunTip]) -> tuple[list[RunTip], set[RunTip]]:
+        """Those of some runs there whose states are not here, and those under names of others, which are left out."""
+        known = {(run.flow, run.tip): (uid, run) for uid, run in self._here.items()}
+        news, wrong = [], set()
+        for run in runs:
+            found = known.get((run.flow, run.tip))
+            if found is None:
+                news.append(run)
+            elif run.id.number != found[1].id.number:
+                wrong.add(run)
+                self._leave_out(run, f"{run.ref} holds run {run.flow}/{found[1].id}")
+            elif not str(found[0]).startswith(run.id.partition("-")[2]):
+                wrong.add(run)
+                self._leave_out(run, _told_uid(run, found[0]))
+            else:
+                self._note(run, found[0], Outcome.CURRENT)
+        return news, wrong
 
     def _crowded(self, view: RemoteView) -> set[str]:
         """Refs that hold a commit under names which are not its run's, where one has more of them than runs have names.

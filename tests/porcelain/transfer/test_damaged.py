@@ -242,6 +242,23 @@ def test_a_damaged_run_that_is_asked_for_by_name(ada: GitRepo, server: GitRepo) 
         fetch(open_repo(ada), "origin", ["MyFlow/1"])
 
 
+def test_a_damaged_run_that_the_remote_has_not_stays(ada: GitRepo, bob: GitRepo) -> None:
+    """No ref is given up that nothing takes the place of: it and the command that gives it up are named."""
+    make_run(ada)
+    make_run(bob)
+    send(bob)
+    (ada.path / ".git/refs/runs/MyFlow/1").write_text("1" * 40 + "\n")
+    report = get(ada)
+    assert (ada.path / ".git/refs/runs/MyFlow/1").read_text() == "1" * 40 + "\n"
+    (notice,) = report.notices
+    command = re.findall("`([^`]*)`", notice)[-1]
+    assert command == "git update-ref -d refs/runs/MyFlow/1"
+    assert outcomes(report) == [Outcome.NEW]
+    ada.git(*command.split()[1:])
+    report = get(ada)
+    assert (report.notices, outcomes(report)) == ((), [Outcome.CURRENT])
+
+
 def test_a_damaged_run_whose_uid_is_that_of_another_ref(ada: GitRepo) -> None:
     """The run is here under another name: the ref of that name that leads nowhere is not taken for it."""
     run = make_run(ada, tags=["own"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -558,23 +557,6 @@ def test_a_run_that_is_removed_beside_a_fetch_keeps_its_number(
     monkeypatch.setattr(_Fetch, "fetch_copies", remove)
     get(ada)
     assert ids(ada) == {f"MyFlow/1-{theirs.uid.short}": theirs.uid.short}
-
-
-def test_a_damaged_run_that_the_remote_has_not_stays(ada: GitRepo, bob: GitRepo) -> None:
-    """No ref is given up that nothing takes the place of: it and the command that gives it up are named."""
-    make_run(ada)
-    make_run(bob)
-    send(bob)
-    (ada.path / ".git/refs/runs/MyFlow/1").write_text("1" * 40 + "\n")
-    report = get(ada)
-    assert (ada.path / ".git/refs/runs/MyFlow/1").read_text() == "1" * 40 + "\n"
-    (notice,) = report.notices
-    command = re.findall("`([^`]*)`", notice)[-1]
-    assert command == "git update-ref -d refs/runs/MyFlow/1"
-    assert outcomes(report) == [Outcome.NEW]
-    ada.git(*command.split()[1:])
-    report = get(ada)
-    assert (report.notices, outcomes(report)) == ((), [Outcome.CURRENT])
 
 
 def test_a_run_that_is_whole_is_never_replaced(
