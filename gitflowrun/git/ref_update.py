@@ -175,35 +175,11 @@ class Refs(RefReader):
             RepositoryError: somebody holds its lock, or the file can't be removed or lies elsewhere.
         """
         what = f"{new}\n" if new else None
-        self._replace_file(name, what, lambda held: held is not None and not _holds_id(held))
+        self._replace_file(name, what)
         self.damaged.discard(name)
 
-    def put_damaged(self, name: str, held: Oid | None) -> None:
-        """Make a ref as it was: with the id of an object that is gone, or empty. git makes no such one.
-
-        Args:
-            name: The ref. Nothing happens where it is there.
-            held: What it held; None for no id.
-
-        Raises:
-            RepositoryError: somebody holds its lock, or it can't be made or lies elsewhere.
-        """
-        if self._syncs:
-            self._unsynced.update(self._touched([RefUpdate(name, None, None)]))
-        try:
-            make_directory((self._root / RefName(name)).parent)
-        except OSError as error:
-            raise RepositoryError(f"can't make {name}: {error.strerror}") from error
-        content = f"{held}\n" if held else ""
-        self._replace_file(
-            name, content, lambda loose: loose is None and self._packed(name) is None
-        )
-        self.damaged.add(name)
-
-    def _replace_file(
-        self, name: str, content: str | None, is_due: Callable[[bytes | None], bool]
-    ) -> None:
-        """Replace the file of a ref, or remove it where there is no content, if its lock shows that this is due."""
+    def _replace_file(self, name: str, content: str | None) -> None:
+        """Replace the file of a ref that holds no object id, or remove it where there is no content."""
         path = self._root / RefName(name)
         if not is_in_place(self._root, path):
             there = os.path.realpath(path.parent)
@@ -216,7 +192,8 @@ class Refs(RefReader):
             if content is not None:
                 self._write_ref(instead, content, like=path)
             with self._locked(name, scratch):
-                if is_due(self._loose(name)):  # somebody may have mended it meanwhile
+                held = self._loose(name)
+                if held is not None and not _holds_id(held):  # nobody has mended it meanwhile
                     if content is None:
                         path.unlink(missing_ok=True)
                     else:

@@ -455,7 +455,6 @@ def test_tags_of_a_damaged_run_outlast_a_fetch_that_fails(
             get(ada)
     get(ada)
     assert tags(ada) == {"MyFlow/1": ("own", "sent")}
-    assert not (ada.path / ".git/gitflowrun-aside").exists()
     add_tag(ada, "1", "own", remove=True)
     get(ada)
     assert tags(ada) == {"MyFlow/1": ("sent",)}
