@@ -54,6 +54,12 @@ def record(repo: GitRepo, spun: str, part: str = "") -> dict[str, object]:
     return dict(told[0] if isinstance(told, list) else told)
 
 
+def holding(repo: GitRepo, text: str) -> list[str]:
+    """The objects in which a text stands."""
+    oids = repo.git("cat-file", "--batch-all-objects", "--batch-check=%(objectname)").split()
+    return [oid for oid in oids if text in repo.git("cat-file", "-p", oid)]
+
+
 def test_the_last_task_of_a_step_is_spun_as_it_was(work: GitRepo) -> None:
     """The same id, item, inputs and parameters; the code as it is now; and the history knows nothing of it."""
     before = work.git("for-each-ref", "refs/runs", "refs/tags")
@@ -525,17 +531,17 @@ def test_spun_tasks_go_when_they_are_old(work: GitRepo) -> None:
 
 def test_what_was_spun_of_a_run_is_purged_with_it(work: GitRepo) -> None:
     """It has the run's parameters; the tasks of other runs stay, and so do all while the run is in the trash."""
-    assert work.flow("work.py", "run", "--factor", "4711").code == 0
+    secret = "47114711471147"  # Too long to stand in a tree's object ids or in a time by chance.
+    assert work.flow("work.py", "run", "--factor", secret).code == 0
     for words in (["1/work/2"], ["2/work/2", "--persist"], ["2/end"]):
         spin(work, *words)
-    secret = "4711"
+    assert holding(work, secret)
     assert work.call("rm", "--force", "2").code == 0
     assert len(refs(work)) == 3
     done = work.call("purge", "--force", "2")
     assert (done.code, "with spin-2, spin-3, spun of it\n" in done.out) == (0, True), done
     assert refs(work) == ["refs/runs-spin/Work/1"]
-    oids = work.git("cat-file", "--batch-all-objects", "--batch-check=%(objectname)").split()
-    assert not [oid for oid in oids if secret in work.git("cat-file", "-p", oid)]
+    assert not holding(work, secret)
     work.fsck()
 
 
