@@ -29,6 +29,7 @@ LAYERS = (
     "artifacts",
     "runs",
     "client version",
+    "cards",
     "meta_files",
     "flow porcelain runner",
     "decorators",

@@ -1,0 +1,1 @@
+"""Cards: HTML pages about tasks, which lie in the runs' trees."""

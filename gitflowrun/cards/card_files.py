@@ -1,0 +1,167 @@
+"""The files in which a task leaves what its cards are made of, and the names of cards in a run's tree.
+
+    .git/gitflowrun/live/<uid>/cards/<step>/<task>.<attempt>/<number>.json     a `CardRequest`
+    .git/gitflowrun/live/<uid>/cards/<step>/<task>.<attempt>/<number>.html     the card, until it is in git
+    .git/gitflowrun/live/<uid>/cards/<step>/<task>.<attempt>/<number>.data     its data, likewise
+
+A request is replaced as a whole, so whoever looks at a running task's card finds one that fits together. It holds plain
+data: components are rendered in the task, where their values are, and cards outside of it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
+
+from gitflowrun.cards.card_limits import CARD_SIZE
+from gitflowrun.errors import CorruptRecord
+from gitflowrun.git.permissions import make_directory, read_file, replace_file
+from gitflowrun.values import field, frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from gitflowrun.names import TaskName
+
+_CARDS = "cards"
+_REQUEST = ".json"
+_CARD_NAME = re.compile(r"(0|[1-9][0-9]{0,5})-([^-./]+)(?:-([A-Za-z0-9_]+))?\.(html|json)\Z")
+
+
+@frozen
+class CardRequest:
+    """A card that a task asks for.
+
+    Attributes:
+        number: Its place among the cards of its step, from 0.
+        type: The name of its type.
+        id: The id that the user has given to it.
+        options: What its type is given.
+        timeout: Seconds that rendering may take.
+        save_errors: Whether a card that can't be rendered is replaced by one that says why.
+        customize: Whether the card shows the user's components alone.
+        refresh_interval: Seconds between two refreshes while the task runs.
+        attempt: The attempt of the task.
+        components: The components as their `render` has returned them, in order.
+        updatable: Where components that can be updated are, by their ids: as the others, for pages that are open.
+        data: What the user has given to `refresh`.
+    """
+
+    number: int
+    type: str
+    id: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    timeout: int = 45
+    save_errors: bool = True
+    customize: bool = False
+    refresh_interval: float = 5
+    attempt: int = 0
+    components: tuple[Any, ...] = ()
+    updatable: Mapping[str, Any] = field(default_factory=dict)
+    data: Any = None
+
+    def dump(self) -> str:
+        """It as JSON.
+
+        Raises:
+            TypeError, ValueError: something in it is no JSON.
+        """
+        return json.dumps({name: getattr(self, name) for name in _FIELDS}, allow_nan=False)
+
+    @classmethod
+    def load(cls, text: str | bytes) -> CardRequest:
+        """The request that JSON describes.
+
+        Raises:
+            CorruptRecord: it describes none.
+        """
+        try:
+            found = json.loads(text)
+            fields = {name: found[name] for name in _FIELDS if name in found}
+            fields["components"] = tuple(fields.get("components", ()))
+            return cls(**fields)
+        except (ValueError, TypeError, RecursionError) as error:
+            raise CorruptRecord(f"a request for a card is malformed: {error}") from error
+
+
+_FIELDS = (
+    "number", "type", "id", "options", "timeout", "save_errors", "customize", "refresh_interval", "attempt",
+    "components", "updatable", "data",
+)  # fmt: skip
+
+
+class CardFiles:
+    """The files of the cards of one attempt of a task.
+
+    Args:
+        live: The live state of the run (`runs.live`).
+        task: The task.
+        attempt: The attempt.
+        hide: Takes what must not be seen out of a text.
+        shared: The permissions of a shared repository's directories; None where it is not shared.
+    """
+
+    def __init__(
+        self,
+        live: Path,
+        task: TaskName,
+        attempt: int = 0,
+        *,
+        hide: Callable[[str], str] = lambda text: text,
+        shared: int | None = None,
+    ) -> None:
+        self.directory = live / _CARDS / task.step / f"{task.task}.{attempt}"
+        self._hide = hide
+        self._shared = shared
+
+    def write(self, request: CardRequest) -> Path:
+        """Write a request, or replace it; its file.
+
+        Raises:
+            TypeError, ValueError: something in it is no JSON.
+            OSError: it can't be written.
+        """
+        path = self.directory / f"{request.number}{_REQUEST}"
+        text = self._hide(request.dump())
+        make_directory(path.parent)
+        replace_file(path, text.encode(), self._shared)
+        return path
+
+    def requests(self) -> list[CardRequest]:
+        """What was asked for so far, in order; what can't be read is left out."""
+        found = []
+        for path in self.directory.glob(f"*{_REQUEST}"):
+            try:
+                found.append(read_request(path))
+            except CorruptRecord:
+                continue
+        return sorted(found, key=lambda it: it.number)
+
+
+def read_request(path: Path) -> CardRequest:
+    """The request in a file.
+
+    Raises:
+        CorruptRecord: there is none, or it is malformed.
+    """
+    data = read_file(path, "the request for a card", limit=CARD_SIZE)
+    if data is None:
+        raise CorruptRecord(f"the request for a card is not there: {path}")
+    return CardRequest.load(data)
+
+
+def card_name(number: int, type: str, id: str | None = None, suffix: str = "html") -> str:  # noqa: A002
+    """The name of a card in a run's tree, or of its data where `suffix` is `json`."""
+    kind = quote(type, safe="").replace("-", "%2D").replace(".", "%2E").replace("~", "%7E")
+    return f"{number}-{kind}{f'-{id}' if id else ''}.{suffix}"
+
+
+def parse_card_name(name: str) -> tuple[int, str, str | None, str] | None:
+    """Number, type, id and suffix of a name in a run's tree; None where it is no card's."""
+    match = _CARD_NAME.match(name)
+    if match is None:
+        return None
+    return int(match[1]), unquote(match[2]), match[3], match[4]
