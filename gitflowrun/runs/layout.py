@@ -23,6 +23,8 @@ The tree of a run's commit:
     steps/<step>/<task>/pictures/<name><suffix>   pictures of the task's own figures, .png or .html
     steps/<step>/<task>/attempts/<n>/         what attempts that were followed by another one have left,
                                               counted from 0: each as above, without `attempts/`
+    cards/<step>/<task>/<number>-<type>[-<id>].html   a card of a task, and in the same with .json its data;
+                                              tasks have these later than their trees
     data/<name><suffix>                       the end task's artifacts by name, and the pictures of figures
     data/<name><suffix>.chunks                text that lists the chunks of a larger one
     data/metrics.json                         the scalars among them, see `metrics`
@@ -68,6 +70,7 @@ OURS = (RUNS, TAG_MIRROR, REMOTES, TRASH, SPINS)
 INFO = b"INFO"
 CODE = b"code"
 STEPS = b"steps"
+CARDS = b"cards"
 DATA = b"data"
 METRICS = b"metrics.json"
 TASK = b"TASK"

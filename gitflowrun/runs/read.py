@@ -73,6 +73,7 @@ class StoredRun:
         self.repo = repo
         self._row = row
         self._step_tasks: dict[str, dict[str, Oid]] = {}
+        self._step_cards: dict[str, dict[str, Oid]] = {}
         self._made: dict[TaskName, dict[PayloadIdentity, bytes]] = {}
 
     def __repr__(self) -> str:
@@ -196,6 +197,26 @@ class StoredRun:
         tasks = self._step(step)
         return self._steps[step], tasks
 
+    @lazy
+    def card_trees(self) -> dict[str, Oid]:
+        """The trees of the steps whose tasks have cards."""
+        tree = self._root.get(layout.CARDS)
+        found = self._directory(tree) if tree else {}
+        return {name.decode(errors="replace"): oid for name, oid in found.items()}
+
+    def cards_of(self, step: str) -> Mapping[str, Oid]:
+        """The trees of the cards of a step's tasks, by the tasks' ids; those without cards are not there."""
+        if step not in self._step_cards:
+            self._step_cards[step] = self._rows_of(self.card_trees.get(step), step)
+        return self._step_cards[step]
+
+    def _rows_of(self, tree: Oid | None, step: str) -> dict[str, Oid]:
+        try:
+            rows = self.objects.tree_rows(tree, RUN_TREE_SIZE) if tree else ()
+            return {name.decode(errors="replace"): oid for name, oid in rows}
+        except _DAMAGE as error:
+            raise _about(f"{self.pathspec}/{step}", error) from error
+
     def preview(self, ref: ArtifactRef) -> Preview | None:
         """What the task that made an artifact noted down of it; None where that is nothing.
 
@@ -304,11 +325,7 @@ class StoredRun:
         if step not in self._steps:
             hint = did_you_mean(step, self._steps, _steps_hint(self.steps()))
             raise NotFound(f"{self.pathspec} has no step {step!r}", hint=hint)
-        try:
-            rows = self.objects.tree_rows(self._steps[step], RUN_TREE_SIZE)
-            found = {name.decode(errors="replace"): oid for name, oid in rows}
-        except _DAMAGE as error:
-            raise _about(f"{self.pathspec}/{step}", error) from error
+        found = self._rows_of(self._steps[step], step)
         tasks = {name: found[name] for name in in_task_order(found)} if len(found) > 1 else found
         self._step_tasks[step] = tasks
         return tasks
@@ -385,6 +402,16 @@ class StoredTask:
     def _check(self, record: TaskRecord) -> None:
         if record.name != self.name:
             raise CorruptRecord(f"its record is that of task {record.name}")
+
+    @property
+    def cards(self) -> dict[str, Oid]:
+        """The blobs of its cards and of their data, by their names (`cards.card_files.card_name`)."""
+        tree = self.run.cards_of(self.name.step).get(self.name.task)
+        try:
+            found = self.run.objects.tree_oids(tree) if tree else {}
+        except _DAMAGE as error:
+            raise _about(f"the cards of {self.told}", error) from error
+        return {name.decode(errors="replace"): oid for name, oid in found.items()}
 
     @property
     def task_blob(self) -> Oid:

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
     from gitflowrun.artifacts.reference import ArtifactRef, Chunk
     from gitflowrun.git.odb import ObjectStore
-    from gitflowrun.names import Digest
+    from gitflowrun.names import Digest, TaskName
     from gitflowrun.runs.records import TaskRecord
 
 
@@ -72,6 +72,19 @@ class FinishedTask:
     times: bytes = b""
     packs: tuple[str, ...] = ()
     blob: PackObject | None = None
+
+
+@frozen
+class TaskCards:
+    """Cards of a task on their way into a run.
+
+    Attributes:
+        task: The task.
+        files: What lies in its directory below `cards/`: the name of each file and its content.
+    """
+
+    task: TaskName
+    files: Mapping[str, bytes]
 
 
 def make_object(kind: ObjectType, data: bytes) -> tuple[Oid, PackObject]:
@@ -166,26 +179,16 @@ def _row(row: bytes) -> bytes:
     return b"40000 %s\0%s" % (row[: -Oid.SIZE - 1], row[-Oid.SIZE :])
 
 
-class RunTree:
-    """The root tree of a run, as far as it has grown.
+class StepTrees:
+    """A directory of a run's tree that has a directory for each step and in it one for each task.
 
     What is put is provisional until `accept`: objects that could not be written must not stay in the tree.
-
-    Args:
-        info: The INFO blob.
-        code: The snapshot's tree.
     """
 
-    def __init__(self, info: Oid, code: Oid) -> None:
-        self._fixed = (
-            TreeEntry(Mode.BLOB, layout.INFO, info),
-            TreeEntry(Mode.TREE, layout.CODE, code),
-        )
+    def __init__(self) -> None:
         self._steps: dict[str, StepTree] = {}
-        self._step_oids: dict[str, Oid] = {}
+        self._oids: dict[str, Oid] = {}
         self._changed: set[str] = set()
-        self._data: tuple[TreeEntry, ...] = ()
-        self._accepted_data: tuple[TreeEntry, ...] = ()
         self._replaced: list[tuple[str, str, Oid | None]] = []
 
     def put(self, step: str, task: str, tree: Oid) -> None:
@@ -197,11 +200,7 @@ class RunTree:
     def put_step(self, step: str, tree: Oid, tasks: Mapping[str, Oid]) -> None:
         """Add all tasks of a step that has none yet; `tree` holds them, and is in the repository."""
         self._steps[step] = StepTree(tasks)
-        self._step_oids[step] = tree
-
-    def put_data(self, entries: Iterable[TreeEntry]) -> None:
-        """Set the entries of `data/`."""
-        self._data = tuple(entries)
+        self._oids[step] = tree
 
     def get(self, step: str, task: str) -> Oid | None:
         """The tree of a task; None if it is not there."""
@@ -215,30 +214,21 @@ class RunTree:
         """How many tasks are there, not counting those of private steps."""
         return sum(len(tasks) for step, tasks in self._steps.items() if not step.startswith("_"))
 
-    def build(self) -> tuple[Oid, list[PackObject]]:
-        """The root tree's id, and all trees that have changed since the last one that was published."""
-        objects = []
+    def build(self, objects: list[PackObject]) -> list[TreeEntry]:
+        """The entries of the directory; what has changed since the last `published` is added to `objects`."""
         for step in sorted(self._changed):
             oid, item = make_object(ObjectType.TREE, self._steps[step].encode())
-            self._step_oids[step] = oid
+            self._oids[step] = oid
             objects.append(item)
-        entries = list(self._fixed)
-        steps = [
-            TreeEntry(Mode.TREE, step.encode(), self._step_oids[step])
+        return [
+            TreeEntry(Mode.TREE, step.encode(), self._oids[step])
             for step, tasks in self._steps.items()
             if len(tasks)
         ]
-        if steps:
-            entries.append(_directory(layout.STEPS, objects, steps))
-        if self._data:
-            entries.append(_directory(layout.DATA, objects, self._data))
-        root, item = make_object(ObjectType.TREE, tree_bytes(entries))
-        return root, [*objects, item]
 
     def accept(self) -> None:
         """What was put is in the repository, or sure to be there."""
         self._replaced.clear()
-        self._accepted_data = self._data
 
     def published(self) -> None:
         """What `build` returned last is in the repository."""
@@ -250,6 +240,63 @@ class RunTree:
         for step, task, tree in reversed(self._replaced):
             self._steps[step].put(task, tree)
         self._replaced.clear()
+
+
+class RunTree:
+    """The root tree of a run, as far as it has grown; provisional as its parts are.
+
+    Args:
+        info: The INFO blob.
+        code: The snapshot's tree.
+
+    Attributes:
+        steps: The trees of tasks.
+        cards: The trees of their cards.
+    """
+
+    def __init__(self, info: Oid, code: Oid) -> None:
+        self._fixed = (
+            TreeEntry(Mode.BLOB, layout.INFO, info),
+            TreeEntry(Mode.TREE, layout.CODE, code),
+        )
+        self.steps = StepTrees()
+        self.cards = StepTrees()
+        self._data: tuple[TreeEntry, ...] = ()
+        self._accepted_data: tuple[TreeEntry, ...] = ()
+
+    def put_data(self, entries: Iterable[TreeEntry]) -> None:
+        """Set the entries of `data/`."""
+        self._data = tuple(entries)
+
+    def build(self) -> tuple[Oid, list[PackObject]]:
+        """The root tree's id, and all trees that have changed since the last one that was published."""
+        objects: list[PackObject] = []
+        entries = list(self._fixed)
+        parts = {
+            layout.STEPS: self.steps.build(objects),
+            layout.CARDS: self.cards.build(objects),
+            layout.DATA: self._data,
+        }
+        entries += [_directory(name, objects, rows) for name, rows in parts.items() if rows]
+        root, item = make_object(ObjectType.TREE, tree_bytes(entries))
+        return root, [*objects, item]
+
+    def accept(self) -> None:
+        """What was put is in the repository, or sure to be there."""
+        self.steps.accept()
+        self.cards.accept()
+        self._accepted_data = self._data
+
+    def published(self) -> None:
+        """What `build` returned last is in the repository."""
+        self.steps.published()
+        self.cards.published()
+        self._accepted_data = self._data
+
+    def revert(self) -> None:
+        """Forget what was put since the last `accept`."""
+        self.steps.revert()
+        self.cards.revert()
         self._data = self._accepted_data
 
 
@@ -346,6 +393,14 @@ class GroupObjects:
             number = task.record.attempts[-2].number
             entries.append(TreeEntry(Mode.TREE, layout.ATTEMPTS, self._attempts(before, number)))
         return self._put(ObjectType.TREE, tree_bytes(entries))
+
+    def add_cards(self, cards: TaskCards, before: Oid | None = None) -> Oid:
+        """The tree of a task's cards: of those, and of what was there before under other names."""
+        rows = {row.name: row for row in (self._rows(before) if before is not None else ())}
+        for name, content in cards.files.items():
+            oid = self._put(ObjectType.BLOB, content)
+            rows[name.encode()] = TreeEntry(Mode.BLOB, name.encode(), oid)
+        return self._put(ObjectType.TREE, tree_bytes(rows.values()))
 
     def _attempts(self, before: Oid, number: int) -> Oid:
         """The tree of earlier attempts: those that the tree of the last one has, and below its number that itself."""

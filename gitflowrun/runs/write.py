@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from gitflowrun.runs.locks import FileLock
     from gitflowrun.runs.read import StoredRun
     from gitflowrun.runs.records import RunInfo, TaskRecord
-    from gitflowrun.runs.trees import FinishedTask
+    from gitflowrun.runs.trees import FinishedTask, TaskCards
 
 
 class RunWriter:
@@ -132,16 +132,34 @@ class RunWriter:
         self._check_adopted(origin, {task.tree: task.name for task in tasks})
         for task in tasks:
             name = task.name
-            self._tree.put(name.step, name.task, task.tree)
+            self._tree.steps.put(name.step, name.task, task.tree)
             if name.step == self._end_step:
                 self._pending += self._view(task.record)
         for step in steps:
             tree, tasks_of = origin.step_tree(step)
             self._check_adopted(origin, {it: TaskName(step, task) for task, it in tasks_of.items()})
-            self._tree.put_step(step, tree, tasks_of)
+            self._tree.steps.put_step(step, tree, tasks_of)
             trees.append(tree)
+        trees += self._adopt_cards(origin, [task.name for task in tasks], steps)
         self._tree.accept()
         self._found.append(found_tasks(origin, trees))
+
+    def _adopt_cards(
+        self, origin: StoredRun, names: Iterable[TaskName], steps: Iterable[str]
+    ) -> list[Oid]:
+        """Take the cards of tasks and steps that are adopted, as far as they are in this repository; their trees."""
+        of_tasks = {
+            name: tree for name in names if (tree := origin.cards_of(name.step).get(name.task))
+        }
+        of_steps = {step: tree for step in steps if (tree := origin.card_trees.get(step))}
+        missing = {*self._repo.objects.missing([*of_tasks.values(), *of_steps.values()])}
+        for name, tree in of_tasks.items():
+            if tree not in missing:
+                self._tree.cards.put(name.step, name.task, tree)
+        for step, tree in of_steps.items():
+            if tree not in missing:
+                self._tree.cards.put_step(step, tree, origin.cards_of(step))
+        return [it for it in (*of_tasks.values(), *of_steps.values()) if it not in missing]
 
     def borrow_from(self, origin: StoredRun) -> None:
         """Take from a run, once tasks refer to their artifacts, the tasks that have made these."""
@@ -155,7 +173,7 @@ class RunWriter:
             for ref in record.artifacts.values()
             if ref.producer != record.name
         }
-        lacking = [name for name in made if not self._tree.has(name.step, name.task)]
+        lacking = [name for name in made if not self._tree.steps.has(name.step, name.task)]
         if self._lender is not None and lacking:
             self.adopt(self._lender, lacking)
 
@@ -177,8 +195,14 @@ class RunWriter:
         self._write(finished, Status.RUNNING, tag_updates(self._repo, self.identity, add=tags))
         remember_code(self._repo, self.snapshot, self._ref)
 
-    def commit(self, finished: Sequence[FinishedTask], *, status: Status = Status.RUNNING) -> Oid:
-        """Publish finished tasks and the run's status.
+    def commit(
+        self,
+        finished: Sequence[FinishedTask],
+        *,
+        status: Status = Status.RUNNING,
+        cards: Sequence[TaskCards] = (),
+    ) -> Oid:
+        """Publish finished tasks, the cards of tasks, and the run's status.
 
         Raises:
             RefConflict: somebody else moved or removed the run's ref.
@@ -188,7 +212,7 @@ class RunWriter:
         begun = time.perf_counter()
         self._check_place()
         self._lock.renew()
-        self._write(finished, status)
+        self._write(finished, status, cards=cards)
         self.last_commit_cost = time.perf_counter() - begun
         return self.commit_oid
 
@@ -215,7 +239,11 @@ class RunWriter:
         self.close()
 
     def _write(
-        self, finished: Sequence[FinishedTask], status: Status, updates: Iterable[RefUpdate] = ()
+        self,
+        finished: Sequence[FinishedTask],
+        status: Status,
+        updates: Iterable[RefUpdate] = (),
+        cards: Sequence[TaskCards] = (),
     ) -> None:
         """Steps 1 to 6, and what is due after them. `updates`: of other refs, in the same transaction."""
         group = GroupObjects(self.identity.pathspec, self._repo.objects, self._reachable)
@@ -225,10 +253,13 @@ class RunWriter:
             for task in finished:  # 1
                 step, task_id = task.record.name.step, task.record.name.task
                 is_first = len(task.record.attempts) <= 1
-                before = None if is_first else self._tree.get(step, task_id)
-                self._tree.put(step, task_id, group.add_task(task, before))
+                before = None if is_first else self._tree.steps.get(step, task_id)
+                self._tree.steps.put(step, task_id, group.add_task(task, before))
                 if before is not None:
                     reached("attempt.moved")
+            for it in cards:
+                have = self._tree.cards.get(it.task.step, it.task.task)
+                self._tree.cards.put(it.task.step, it.task.task, group.add_cards(it, have))
             found = group.found(packs)
             packs += self._publish(group, self._held(found), finished, status, updates)
         except BaseException:
@@ -304,7 +335,7 @@ class RunWriter:
     def _check_inherited(self, record: TaskRecord) -> None:
         """An inherited artifact lies in the tree of its producer, which must be in this run."""
         for artifact, ref in record.artifacts.items():
-            if not self._tree.has(ref.producer.step, ref.producer.task):
+            if not self._tree.steps.has(ref.producer.step, ref.producer.task):
                 raise RepositoryError(
                     f"{self.identity.pathspec}/{record.name} has artifact {artifact!r} of task "
                     f"{ref.producer}, which is not in this run"
@@ -333,7 +364,7 @@ class RunWriter:
         return replace(
             self._state,
             status=status,
-            tasks=self._tree.count() - sum(not step.startswith("_") for step in steps),
+            tasks=self._tree.steps.count() - sum(not step.startswith("_") for step in steps),
             finished=round(time.time(), 3) if status.is_final else None,
             failed_step=next(ended, ""),
         )

@@ -23,6 +23,7 @@ from gitflowrun.runs.trees import (
     ReachableObjects,
     RunTree,
     StepTree,
+    TaskCards,
     data_entries,
     task_blob,
 )
@@ -99,29 +100,36 @@ def test_a_tree_has_only_what_was_written() -> None:
     root, objects = tree.build()
     assert [it.oid for it in objects] == [root]
     assert rows(bytes(objects[0].data)) == {"INFO": INFO, "code": CODE}
-    tree.put("_parameters", "0", oid(1))
-    tree.put("start", "1", oid(2))
+    tree.steps.put("_parameters", "0", oid(1))
+    tree.steps.put("start", "1", oid(2))
     tree.put_data([TreeEntry(0o100644, b"x", oid(3))])
+    tree.cards.put("start", "1", oid(7))
     root, objects = tree.build()
-    assert len(objects) == 5
-    assert [*rows(bytes(objects[-1].data))] == ["INFO", "code", "data", "steps"]
+    assert len(objects) == 7
+    assert [*rows(bytes(objects[-1].data))] == ["INFO", "cards", "code", "data", "steps"]
     again, same = tree.build()
-    assert (again, len(same)) == (root, 5)
+    assert (again, len(same)) == (root, 7)
     tree.published()
     again, same = tree.build()
-    assert (again, len(same)) == (root, 3)
-    assert (tree.count(), tree.has("start", "1"), tree.has("start", "2")) == (1, True, False)
-    assert not tree.has("end", "1")
-    tree.put("start", "1", oid(4))
-    tree.put("start", "1", oid(5))
-    tree.put("end", "2", oid(6))
+    assert (again, len(same)) == (root, 4)
+    assert (tree.steps.count(), tree.steps.has("start", "1"), tree.steps.has("start", "2")) == (
+        1,
+        True,
+        False,
+    )
+    assert not tree.steps.has("end", "1")
+    tree.steps.put("start", "1", oid(4))
+    tree.steps.put("start", "1", oid(5))
+    tree.steps.put("end", "2", oid(6))
     tree.put_data([])
-    assert tree.count() == 2
+    tree.cards.put("start", "1", oid(8))
+    tree.cards.put("end", "2", oid(8))
+    assert tree.steps.count() == 2
     assert tree.build()[0] != root
     tree.revert()
-    assert (tree.count(), tree.has("end", "2")) == (1, False)
+    assert (tree.steps.count(), tree.steps.has("end", "2")) == (1, False)
     assert tree.build()[0] == root
-    tree.put("start", "1", oid(4))
+    tree.steps.put("start", "1", oid(4))
     tree.accept()
     tree.revert()
     assert tree.build()[0] != root
@@ -130,11 +138,11 @@ def test_a_tree_has_only_what_was_written() -> None:
 def test_a_step_is_taken_whole() -> None:
     """Its tree is the one that it was, until a task is added."""
     tree = RunTree(INFO, CODE)
-    tree.put_step("work", oid(9), {"1": oid(1), "2": oid(2)})
+    tree.steps.put_step("work", oid(9), {"1": oid(1), "2": oid(2)})
     _, objects = tree.build()
     assert rows(bytes(objects[0].data)) == {"work": oid(9)}
-    assert (tree.count(), tree.has("work", "2")) == (2, True)
-    tree.put("work", "3", oid(3))
+    assert (tree.steps.count(), tree.steps.has("work", "2")) == (2, True)
+    tree.steps.put("work", "3", oid(3))
     _, objects = tree.build()
     assert rows(bytes(objects[0].data)) == {"1": oid(1), "2": oid(2), "3": oid(3)}
 
@@ -225,6 +233,17 @@ def test_a_task_that_is_no_directory_is_refused(name: TaskName) -> None:
     """Step and task become entries of trees."""
     with pytest.raises(UsageError, match="can't name a task in git"):
         group().add_task(finished(name=name))
+
+
+def test_cards_of_a_task_are_added_to_those_it_has() -> None:
+    """A later one takes the place of one of its name."""
+    objects = group()
+    first = objects.add_cards(TaskCards(TASK, {"0-default.html": b"a", "1-blank-x.html": b"b"}))
+    tree = objects.add_cards(TaskCards(TASK, {"0-default.html": b"c", "2-new.html": b"d"}), first)
+    blobs = {"0-default.html": b"c", "1-blank-x.html": b"b", "2-new.html": b"d"}
+    assert entries_of(objects, tree) == {
+        name: hash_object(ObjectType.BLOB, it) for name, it in blobs.items()
+    }
 
 
 def test_pictures_of_figures_lie_beside_their_task() -> None:

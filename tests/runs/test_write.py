@@ -17,6 +17,7 @@ from gitflowrun.runs.found import FoundObjects
 from gitflowrun.runs.locks import Locks
 from gitflowrun.runs.maintenance import RunMaintenance
 from gitflowrun.runs.runs import Status
+from gitflowrun.runs.trees import TaskCards
 from tests.helpers.packs import blob, noise
 from tests.helpers.repos import GitRepo
 from tests.helpers.runs import artifact, finished_task, open_repo, start_run, store_of, with_packs
@@ -88,6 +89,37 @@ def test_packs_are_counted_and_large_payloads_are_made_known(
         writer.commit([with_packs(finished_task(writer.identity, "a/4", {"x": PAYLOAD}))])
         assert len(noted) == before
     assert not [*opened.packs.pack_dir.glob("*.keep")]
+
+
+def test_cards_come_with_a_later_commit_and_go_along_with_their_tasks(repo: GitRepo) -> None:
+    """Stock git writes them to files; a run that adopts tasks, or whole steps, has their cards."""
+    with start_run(repo) as writer:
+        tasks = [
+            finished_task(writer.identity, name, {"x": b"x"}) for name in ("a/1", "a/2", "b/3")
+        ]
+        writer.commit(tasks)
+        writer.commit([], cards=[
+            TaskCards(TaskName("a", "1"), {"0-default.html": b"one", "0-default.json": b"{}"}),
+            TaskCards(TaskName("b", "3"), {"0-blank-x.html": b"three"}),
+        ])  # fmt: skip
+        writer.commit(
+            [], status=Status.DONE, cards=[TaskCards(TaskName("a", "1"), {"1-new.html": b"2"})]
+        )
+    assert repo.git("show", "runs/MyFlow/1:cards/a/1/0-default.html") == "one"
+    run = store_of(repo).find("1")
+    cards = run.task(TaskName("a", "1")).cards
+    assert [*cards] == ["0-default.html", "0-default.json", "1-new.html"]
+    assert run.objects.blob(cards["1-new.html"], 10) == b"2"
+    assert run.task(TaskName("a", "2")).cards == {}
+    assert repo.call("fsck").code == 0
+    with start_run(repo) as writer:
+        writer.adopt(run, [TaskName("b", "3")], ["a"])
+        writer.commit([], status=Status.DONE)
+    for name in ("a/1/1-new.html", "b/3/0-blank-x.html"):
+        assert repo.git("rev-parse", f"runs/MyFlow/2:cards/{name}") == repo.git(
+            "rev-parse", f"runs/MyFlow/1:cards/{name}"
+        )
+    repo.fsck()
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

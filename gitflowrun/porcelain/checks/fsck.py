@@ -64,7 +64,8 @@ _ATTEMPTS = layout.ATTEMPTS.decode()
 _LIST = b".chunks"
 _EMPTY = hash_object(ObjectType.BLOB, b"")
 # Entries, and whether they are directories.
-_ENTRIES = {layout.INFO: False, layout.CODE: True, layout.STEPS: True, layout.DATA: True}
+_DIRECTORIES = (layout.CODE, layout.STEPS, layout.CARDS, layout.DATA)
+_ENTRIES = {layout.INFO: False, **dict.fromkeys(_DIRECTORIES, True)}
 _TASK_ENTRIES = {
     layout.TASK: False, layout.STDOUT: False, layout.STDERR: False, layout.TIMES: False,
     layout.PAYLOADS: True, layout.PICTURES: True, layout.ATTEMPTS: True,
