@@ -1,8 +1,8 @@
 """The files in which a task leaves what its cards are made of, and the names of cards in a run's tree.
 
     .git/gitflowrun/live/<uid>/cards/<step>/<task>.<attempt>/<number>.json     a `CardRequest`
-    .git/gitflowrun/live/<uid>/cards/<step>/<task>.<attempt>/<number>.html     the card, until it is in git
-    .git/gitflowrun/live/<uid>/cards/<step>/<task>.<attempt>/<number>.data     its data, likewise
+    .git/gitflowrun/live/<uid>/cards/<step>/<task>.<attempt>/<number>-<type>[-<id>].html     the card, until it is
+                                                                               in git; as `.json` its data
 
 A request is replaced as a whole, so whoever looks at a running task's card finds one that fits together. It holds plain
 data: components are rendered in the task, where their values are, and cards outside of it.
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
     from gitflowrun.names import TaskName
 
+BUILT_IN = frozenset({"default", "blank", "error", "taskspec_card"})
+"""The types of cards that no flow and no extension package has to bring."""
 _CARDS = "cards"
 _REQUEST = ".json"
 _CARD_NAME = re.compile(r"(0|[1-9][0-9]{0,5})-([^-./]+)(?:-([A-Za-z0-9_]+))?\.(html|json)\Z")
@@ -63,6 +66,11 @@ class CardRequest:
     updatable: Mapping[str, Any] = field(default_factory=dict)
     data: Any = None
 
+    @property
+    def told(self) -> str:
+        """What people call it: its number and type, and the id if it has one."""
+        return card_name(self.number, self.type, self.id).removesuffix(".html")
+
     def dump(self) -> str:
         """It as JSON.
 
@@ -97,23 +105,19 @@ class CardFiles:
     """The files of the cards of one attempt of a task.
 
     Args:
-        live: The live state of the run (`runs.live`).
-        task: The task.
-        attempt: The attempt.
+        directory: Where they are.
         hide: Takes what must not be seen out of a text.
         shared: The permissions of a shared repository's directories; None where it is not shared.
     """
 
     def __init__(
         self,
-        live: Path,
-        task: TaskName,
-        attempt: int = 0,
+        directory: Path,
         *,
         hide: Callable[[str], str] = lambda text: text,
         shared: int | None = None,
     ) -> None:
-        self.directory = live / _CARDS / task.step / f"{task.task}.{attempt}"
+        self.directory = directory
         self._hide = hide
         self._shared = shared
 
@@ -130,6 +134,29 @@ class CardFiles:
         replace_file(path, text.encode(), self._shared)
         return path
 
+    def write_card(self, request: CardRequest, suffix: str, text: str) -> None:
+        """Write a card, or its data where `suffix` is `json`, as it will be called in the run's tree.
+
+        Raises:
+            OSError: it can't be written.
+        """
+        name = card_name(request.number, request.type, request.id, suffix)
+        replace_file(self.directory / name, text.encode(errors="replace"), self._shared)
+
+    def cards(self) -> dict[str, bytes]:
+        """The cards that are written, and their data, by their names."""
+        found = {}
+        for path in sorted(self.directory.glob("*-*")):
+            if parse_card_name(path.name) is not None:
+                content = read_file(path, "a card", limit=CARD_SIZE)
+                if content is not None:
+                    found[path.name] = content
+        return found
+
+    def remove(self) -> None:
+        """Remove all of them: the cards are in git."""
+        shutil.rmtree(self.directory, ignore_errors=True)
+
     def requests(self) -> list[CardRequest]:
         """What was asked for so far, in order; what can't be read is left out."""
         found = []
@@ -139,6 +166,11 @@ class CardFiles:
             except CorruptRecord:
                 continue
         return sorted(found, key=lambda it: it.number)
+
+
+def card_directory(live: Path, task: TaskName, attempt: int = 0) -> Path:
+    """Where the files of an attempt of a task are, below the live state of its run (`runs.live`)."""
+    return live / _CARDS / task.step / f"{task.task}.{attempt}"
 
 
 def read_request(path: Path) -> CardRequest:

@@ -80,6 +80,11 @@ class Source:
         return cls._remember(spec, Repository.discover(_path(spec)), lists_spins=spins)
 
     @classmethod
+    def use(cls, spec: str, repo: Repository) -> Source:
+        """Let a spec name a repository that is open already: git is not asked where it is."""
+        return cls._remember(spec, repo)
+
+    @classmethod
     def of(cls, spec: str) -> Source:
         """The repository of an object that names it so; one from elsewhere reads the current repository.
 

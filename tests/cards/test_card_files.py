@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from gitflowrun.cards.card_files import (
     CardFiles,
     CardRequest,
+    card_directory,
     card_name,
     parse_card_name,
     read_request,
@@ -56,9 +57,8 @@ def test_a_request_is_read_as_it_was_written(components: list[object], data: obj
 
 def test_requests_are_found_in_order_and_hide_secrets(tmp_path: Path) -> None:
     """A file that is torn is left out; a newer one replaces it."""
-    files = CardFiles(
-        tmp_path, TaskName("train", "3"), 1, hide=lambda it: it.replace("secret", "***")
-    )
+    directory = card_directory(tmp_path, TaskName("train", "3"), 1)
+    files = CardFiles(directory, hide=lambda it: it.replace("secret", "***"))
     for number in (10, 2, 0):
         files.write(CardRequest(number, "default", components=({"text": "secret"},)))
     path = files.write(CardRequest(2, "blank"))
@@ -74,3 +74,18 @@ def test_requests_are_found_in_order_and_hide_secrets(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(CorruptRecord, match="malformed"):
             read_request(path)
+
+
+def test_cards_are_called_as_in_the_tree_and_go_when_they_are_there(tmp_path: Path) -> None:
+    """Requests and what is being written are none of them."""
+    files = CardFiles(tmp_path / "cards")
+    for request in (CardRequest(0, "default"), CardRequest(1, "a/b.c", "id")):
+        files.write(request)
+        files.write_card(request, "html", "<p>\ud800")
+    files.write_card(CardRequest(0, "default"), "json", "{}")
+    assert files.cards() == {
+        "0-default.html": b"<p>?", "0-default.json": b"{}", "1-a%2Fb%2Ec-id.html": b"<p>?",
+    }  # fmt: skip
+    assert CardRequest(1, "a/b.c", "id").told == "1-a%2Fb%2Ec-id"
+    files.remove()
+    assert (files.cards(), files.requests()) == ({}, [])

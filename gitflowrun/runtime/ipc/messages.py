@@ -426,9 +426,43 @@ class Result:
     given: Mapping[str, str] = field(default_factory=dict)
 
 
+@frozen
+class OpenRepository:
+    """Where the repository is and all of its git config, for a process that reads runs: as `StartRun` has them."""
+
+    repository: Mapping[str, Any]
+    config: Mapping[str, str]
+
+
+@frozen
+class RenderCards:
+    """The cards of a task that is published are to be rendered.
+
+    Attributes:
+        serial: Number of the request.
+        task: The task.
+        attempt: The attempt that counts.
+        directory: Where the requests are, and the cards are to be (`cards.card_files`).
+    """
+
+    serial: int
+    task: TaskName
+    attempt: int
+    directory: str
+
+
+@frozen
+class CardsRendered:
+    """All cards of a request are done, each in a file if there is one; why the others are not what they should be."""
+
+    serial: int
+    errors: tuple[str, ...]
+
+
 Message = (
     StartRun | InheritedParameters | StoredParameters | Interrupt | RunRefused | RunNamed | RunFinished | RunContext
     | Launch | LaunchItem | Kill | Started | LaunchFailed | Exited | Result
+    | OpenRepository | RenderCards | CardsRendered
 )  # fmt: skip
 
 _PARENT = ArraySchema(Parent, "parent", TASK_NAME, OID)
@@ -468,6 +502,9 @@ _SCHEMAS: dict[str, ArraySchema[Any]] = {
         (Started, COUNT, COUNT),
         (LaunchFailed, COUNT, TEXT),
         (Exited, COUNT, INTEGER, REAL, COUNT),
+        (OpenRepository, MAP, TEXT_MAP),
+        (RenderCards, COUNT, TASK_NAME, COUNT, TEXT),
+        (CardsRendered, COUNT, TEXTS),
         (
             Result, COUNT, map_of(ARTIFACT_REF), _INLINE, TEXTS, optional(TRANSITION), TEXTS,
             optional(TEXT), map_of(OID), many(METADATUM), COUNT, TEXTS, TEXT_MAP,

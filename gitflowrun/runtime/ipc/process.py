@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 TASK_FD = "GITFLOWRUN_TASK_FD"
 """Environment variable that gives a fresh interpreter the descriptor of its task's socket."""
+CARDS_FD = "GITFLOWRUN_CARDS_FD"
+"""Environment variable that gives a fresh interpreter the descriptor of the socket by which it is asked for cards."""
 RESULT_LOST = os.EX_PROTOCOL
 """Exit status of a task whose step has returned, and which can't send its result."""
 DISALLOW_RETRY = 202
