@@ -13,6 +13,9 @@
         ├── NotFound                  no such flow, run, step, task, artifact or tag
         │   ├── ClassChanged          a class is there, and does not take what was stored
         │   ├── MissingKey            `parent[id]` found nothing; a KeyError too
+        │   ├── CardNotPresentException   no such card
+        │   ├── TaskNotFoundException     no task whose cards were asked for
+        │   ├── UnresolvableDatastoreException   a card is known, and not in this repository
         │   └── NamespaceMismatch     it exists, in another namespace
         ├── InvalidPathspec           an address that can't be one
         ├── FlowError                 the flow's source or its use is wrong
@@ -32,6 +35,14 @@
         ├── UnserializableArtifact    a value that can't be stored
         ├── UntrustedArtifact         a value that isn't loaded before the user trusts its source
         ├── TaggingError              a tag that can't be
+        ├── CardError                 a card that can't be made or asked for so
+        │   ├── CardClassFoundException      no type of cards of that name
+        │   ├── TypeRequiredException        no type is said
+        │   ├── IncorrectCardArgsException   a type does not take such arguments
+        │   ├── UnrenderableCardException    its type fails
+        │   ├── IncorrectArgumentException   `get_cards` is given no task
+        │   ├── IncorrectPathspecException   `get_cards` is given an address that is no task's
+        │   └── ComponentOverwriteNotSupportedException   a component can't take the place of another one
         ├── TimeoutException          a step took longer than its @timeout
         ├── FailureHandledByCatch     the process of a task with @catch was lost
         └── RunFailed                 a run stopped on a failed task or an interrupt
@@ -46,7 +57,11 @@ import copyreg
 from typing import ClassVar
 
 __all__ = [
+    "CardClassFoundException",
+    "CardError",
+    "CardNotPresentException",
     "ClassChanged",
+    "ComponentOverwriteNotSupportedException",
     "ConfigError",
     "CorruptRecord",
     "DecoratorError",
@@ -54,6 +69,9 @@ __all__ = [
     "FailureHandledByCatch",
     "FlowError",
     "GitflowrunError",
+    "IncorrectArgumentException",
+    "IncorrectCardArgsException",
+    "IncorrectPathspecException",
     "InvalidDecoratorAttribute",
     "InvalidNext",
     "InvalidPathspec",
@@ -74,9 +92,13 @@ __all__ = [
     "RepositoryError",
     "RunFailed",
     "TaggingError",
+    "TaskNotFoundException",
     "TimeoutException",
     "TooLarge",
+    "TypeRequiredException",
     "UnhandledInMergeArtifactsException",
+    "UnrenderableCardException",
+    "UnresolvableDatastoreException",
     "UnserializableArtifact",
     "UntrustedArtifact",
     "UnusableRepository",
@@ -252,6 +274,71 @@ class NamespaceMismatch(NotFound):
     headline = "Object not in the current namespace"
 
 
+class CardNotPresentException(NotFound):
+    """A task has no card, or none that is what was asked for.
+
+    Args:
+        pathspec: The task, or the run.
+        card_type: The type that was asked for.
+        card_hash: The hash that was asked for.
+        card_id: The id that was asked for.
+        hint: What to do next.
+    """
+
+    headline = "Card not found"
+
+    def __init__(
+        self,
+        pathspec: str,
+        card_type: str | None = None,
+        card_hash: str | None = None,
+        card_id: str | None = None,
+        *,
+        hint: str | None = None,
+    ) -> None:
+        asked = (("type", card_type), ("hash", card_hash), ("id", card_id))
+        which = " and ".join(f"{name} {value!r}" for name, value in asked if value is not None)
+        super().__init__(f"{pathspec} has no card{f' with {which}' if which else ''}", hint=hint)
+
+
+class TaskNotFoundException(NotFound):
+    """The task whose cards were asked for is not there.
+
+    Args:
+        pathspec_query: What was asked for.
+        resolved_from: Where it was looked for, or why it is not there.
+        run_id: The run.
+        hint: What to do next.
+    """
+
+    headline = "Cannot resolve task for pathspec"
+
+    def __init__(
+        self,
+        pathspec_query: str,
+        resolved_from: str,
+        run_id: str | None = None,
+        *,
+        hint: str | None = None,
+    ) -> None:
+        where = f" of run {run_id}" if run_id else ""
+        super().__init__(f"{pathspec_query}{where}: {resolved_from}", hint=hint)
+
+
+class UnresolvableDatastoreException(NotFound):
+    """The cards of a task are known, and not in this repository.
+
+    Args:
+        task: The task.
+        hint: What to do next.
+    """
+
+    headline = "The cards are not in this repository"
+
+    def __init__(self, task: object, *, hint: str | None = None) -> None:
+        super().__init__(f"the cards of {task} are not in this repository", hint=hint)
+
+
 class InvalidPathspec(GitflowrunError):
     """A pathspec with the wrong number or form of components."""
 
@@ -368,6 +455,120 @@ class TaggingError(GitflowrunError):
     """A tag that is empty, too long, not text, reserved, or one too many."""
 
     headline = "Tagging error"
+
+
+class CardError(GitflowrunError):
+    """A card that can't be made, or that is asked for in a way that can't be."""
+
+    headline = "Card error"
+
+
+class CardClassFoundException(CardError):
+    """There is no type of cards of that name.
+
+    Args:
+        card_name: The name.
+        hint: What to do next.
+    """
+
+    headline = "MetaflowCard not found"
+
+    def __init__(self, card_name: str, *, hint: str | None = None) -> None:
+        super().__init__(f"there is no type of cards {card_name!r}", hint=hint)
+
+
+class TypeRequiredException(CardError):
+    """A card of no type was asked for."""
+
+    headline = "Card type missing"
+
+    def __init__(self) -> None:
+        super().__init__("the type of a card is missing", hint="'default' is one")
+
+
+class IncorrectCardArgsException(CardError):
+    """A type of cards does not take the arguments that it is given.
+
+    Args:
+        card_type: The type.
+        args: The arguments.
+        hint: What to do next.
+    """
+
+    headline = "Incorrect arguments to @card decorator"
+
+    def __init__(self, card_type: str, args: object, *, hint: str | None = None) -> None:
+        super().__init__(f"cards of type {card_type!r} do not take {args}", hint=hint)
+
+
+class UnrenderableCardException(CardError):
+    """A type of cards fails to make one.
+
+    Args:
+        card_type: The type.
+        args: The arguments that it was given.
+        hint: What to do next.
+    """
+
+    headline = "Unable to render @card"
+
+    def __init__(self, card_type: str, args: object, *, hint: str | None = None) -> None:
+        given = f" with {args}" if args else ""
+        super().__init__(f"a card of type {card_type!r}{given} can't be made", hint=hint)
+
+
+class IncorrectArgumentException(CardError):
+    """`get_cards` is given something that is neither a task nor the address of one.
+
+    Args:
+        obj_type: What it is.
+        hint: What to do next.
+    """
+
+    headline = "get_cards needs a task"
+
+    def __init__(self, obj_type: object, *, hint: str | None = None) -> None:
+        super().__init__(
+            f"get_cards takes a Task or the pathspec of one, not {obj_type}", hint=hint
+        )
+
+
+class IncorrectPathspecException(CardError):
+    """`get_cards` is given an address that is not that of a task.
+
+    Args:
+        pthspec: The address.
+        hint: What to do next.
+    """
+
+    headline = "get_cards needs the pathspec of a task"
+
+    def __init__(self, pthspec: str, *, hint: str | None = None) -> None:
+        super().__init__(f"{pthspec!r} is not the pathspec of a task", hint=hint)
+
+
+class ComponentOverwriteNotSupportedException(CardError):
+    """A component can't take the place of another one in a card.
+
+    Args:
+        component_id: The component.
+        card_id: The id of the card.
+        card_type: Its type.
+        hint: What to do next.
+    """
+
+    headline = "Component overwrite is not supported"
+
+    def __init__(
+        self,
+        component_id: str,
+        card_id: str | None,
+        card_type: str | None,
+        *,
+        hint: str | None = None,
+    ) -> None:
+        card = " ".join(filter(None, (card_type, card_id and repr(card_id))))
+        super().__init__(f"component {component_id!r} of card {card} can't be replaced", hint=hint)
 
 
 class TimeoutException(GitflowrunError):

@@ -37,3 +37,18 @@ def test_the_tree_is_drawn_in_the_docstring() -> None:
     for name in errors.__all__:
         assert name in (errors.__doc__ or "")
         assert issubclass(getattr(errors, name), MetaflowException)
+
+
+def test_errors_about_cards_say_which() -> None:
+    """Made as Metaflow makes them; what was asked for is named, and is a NotFound where something is not there."""
+    missing = errors.CardNotPresentException("F/1/a/2", card_type="t", card_id="x")
+    assert str(missing) == "F/1/a/2 has no card with type 't' and id 'x'"
+    assert str(errors.CardNotPresentException("F/1/a/2")) == "F/1/a/2 has no card"
+    assert isinstance(missing, errors.NotFound)
+    assert str(pickle.loads(pickle.dumps(missing))) == str(missing)
+    assert "'nosuch'" in str(errors.CardClassFoundException("nosuch"))
+    assert "{'a': 1}" in str(errors.IncorrectCardArgsException("default", {"a": 1}))
+    assert str(errors.UnrenderableCardException("t", None)) == "a card of type 't' can't be made"
+    assert "'F/1'" in str(errors.IncorrectPathspecException("F/1"))
+    overwritten = errors.ComponentOverwriteNotSupportedException("bar", None, "blank")
+    assert str(overwritten) == "component 'bar' of card blank can't be replaced"
