@@ -410,6 +410,7 @@ class Result:
         exit_code: The exit status of its process, where the step has failed.
         not_kept: The names of what it has set or inherited and was told not to store.
         given: The values that the user has put in the place of inherited ones, as texts.
+        cards: The requests for cards that it has written (`cards.card_files`): their files' names.
     """
 
     serial: int
@@ -424,6 +425,7 @@ class Result:
     exit_code: int = 1
     not_kept: tuple[str, ...] = ()
     given: Mapping[str, str] = field(default_factory=dict)
+    cards: tuple[str, ...] = ()
 
 
 @frozen
@@ -507,7 +509,7 @@ _SCHEMAS: dict[str, ArraySchema[Any]] = {
         (CardsRendered, COUNT, TEXTS),
         (
             Result, COUNT, map_of(ARTIFACT_REF), _INLINE, TEXTS, optional(TRANSITION), TEXTS,
-            optional(TEXT), map_of(OID), many(METADATUM), COUNT, TEXTS, TEXT_MAP,
+            optional(TEXT), map_of(OID), many(METADATUM), COUNT, TEXTS, TEXT_MAP, TEXTS,
         ),
     )
 }  # fmt: skip
