@@ -41,14 +41,14 @@ if TYPE_CHECKING:
         yaml_parser,
     )
     from gitflowrun.flow.current import current
+    from gitflowrun.flow.decorators.card import card
     from gitflowrun.flow.decorators.catch import catch
     from gitflowrun.flow.decorators.clusters import batch, kubernetes
     from gitflowrun.flow.decorators.environment import environment
     from gitflowrun.flow.decorators.exit_hook import exit_hook
     from gitflowrun.flow.decorators.packages import conda, conda_base, pypi, pypi_base, uv
-    from gitflowrun.flow.decorators.parallel import parallel
+    from gitflowrun.flow.decorators.parallel import parallel, pytorch_parallel
     from gitflowrun.flow.decorators.project import project
-    from gitflowrun.flow.decorators.pytorch_parallel import pytorch_parallel
     from gitflowrun.flow.decorators.resources import resources
     from gitflowrun.flow.decorators.retry import retry
     from gitflowrun.flow.decorators.secrets import secrets
@@ -78,15 +78,15 @@ _MODULES = {
         "get_namespace inspect_spin metadata namespace"
     ),
     "gitflowrun.flow.includefile": "IncludeFile",
+    "gitflowrun.flow.decorators.card": "card",
     "gitflowrun.flow.decorators.catch": "catch",
     "gitflowrun.flow.decorators.clusters": "batch kubernetes",
     "gitflowrun.flow.decorators.environment": "environment",
     "gitflowrun.flow.decorators.triggers": "namespaced_event_name schedule trigger trigger_on_finish",
     "gitflowrun.flow.decorators.exit_hook": "exit_hook",
     "gitflowrun.flow.decorators.packages": "conda conda_base pypi pypi_base uv",
-    "gitflowrun.flow.decorators.parallel": "parallel",
+    "gitflowrun.flow.decorators.parallel": "parallel pytorch_parallel",
     "gitflowrun.flow.decorators.project": "project",
-    "gitflowrun.flow.decorators.pytorch_parallel": "pytorch_parallel",
     "gitflowrun.flow.decorators.resources": "resources",
     "gitflowrun.flow.decorators.retry": "retry",
     "gitflowrun.flow.decorators.secrets": "secrets",
@@ -138,6 +138,7 @@ __all__ = [
     "UserStepDecorator",
     "__version__",
     "batch",
+    "card",
     "catch",
     "conda",
     "conda_base",

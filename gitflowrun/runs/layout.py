@@ -51,6 +51,7 @@ from gitflowrun.names import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from gitflowrun.git.objects import Oid
     from gitflowrun.names import TaskName
@@ -66,6 +67,8 @@ SPINS = "refs/runs-spin/"
 NOTES = "refs/notes/runs"
 OURS = (RUNS, TAG_MIRROR, REMOTES, TRASH, SPINS)
 """Below which all refs, and their locks, are ours."""
+LIVE = "live"
+"""The directory of the live states of runs, below the one that holds what is ours beside git's files."""
 
 INFO = b"INFO"
 CODE = b"code"
@@ -96,6 +99,11 @@ _RUN_REF = re.compile(rf"{RUNS}([^@/][^/]*)/{RUN_ID}\Z")
 _SPIN_REF = re.compile(rf"{SPINS}([^@/][^/]*)/([1-9][0-9]{{0,{NUMBER_DIGITS - 1}}})\Z")
 _ATTEMPT = re.compile(rb"(?:0|[1-9][0-9]{0,8})\Z")
 _SAFE_COMPONENT = re.compile(rf"[A-Za-z0-9_][A-Za-z0-9_-]{{0,{MAX_STEP_NAME - 1}}}\Z")
+
+
+def live_directory(state_dir: Path, uid: Oid) -> Path:
+    """Where the live state of a run is, below the directory of what is ours beside git's files."""
+    return state_dir / LIVE / str(uid)
 
 
 def output_part(stream: bytes, part: int) -> bytes:

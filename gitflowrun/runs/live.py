@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from gitflowrun.git.objects import Oid
     from gitflowrun.git.repository import Repository
 
-_LIVE = "live"
 _TASKS = "tasks"
 _LENGTH = 4  # bytes that say how long a record is
 _STREAMS = ("stdout", "stderr")
@@ -342,7 +341,7 @@ def sweep_live_states(repo: Repository) -> None:
     """Remove what runs that were killed left behind, and have not written to for a week."""
     oldest = time.time() - limits.LIVE_KEPT
     with contextlib.suppress(OSError):
-        for directory in held_entries(repo.state_dir / _LIVE):
+        for directory in held_entries(repo.state_dir / layout.LIVE):
             if max(path.stat().st_mtime for path in (directory, *directory.rglob("*"))) < oldest:
                 _remove(directory)
 
@@ -353,7 +352,7 @@ def remove_live_state(repo: Repository, uid: Oid) -> None:
 
 
 def _directory(repo: Repository, uid: Oid) -> Path:
-    return repo.state_dir / _LIVE / str(uid)
+    return layout.live_directory(repo.state_dir, uid)
 
 
 def _open_shared(path: Path) -> int:

@@ -55,6 +55,10 @@ def test_attributes_are_metaflows() -> None:
         gitflowrun.trigger_on_finish: {"flow": None, "flows": [], "options": {}},
         gitflowrun.parallel: {},
         gitflowrun.pytorch_parallel: {"master_port": None},
+        gitflowrun.card: {
+            "type": "default", "options": {}, "scope": "task", "rank": None, "timeout": 45, "id": None,
+            "save_errors": True, "customize": False, "refresh_interval": 5,
+        },
     }  # fmt: skip
     assert {it: dict(it.kind.defaults) for it in expected} == expected
 
@@ -66,9 +70,9 @@ def test_attributes_are_metaflows() -> None:
         ("a b", "describes no decorator"),
         (
             "retri",
-            "there is no decorator 'retri' for steps\nhint: did you mean retry or secrets? there are batch, catch, ",
+            "there is no decorator 'retri' for steps\nhint: did you mean retry or secrets? there are batch, ",
         ),
-        ("zzz", "there is no decorator 'zzz' for steps\nhint: there are batch, catch, "),
+        ("zzz", "there is no decorator 'zzz' for steps\nhint: there are batch, card, catch, "),
         ("retry:3", "'3' in 'retry:3' gives no attribute a value"),
         ("retry:times=1,3=", "has no attribute '3'"),
         ("project", "there is no decorator 'project' for steps"),

@@ -14,8 +14,7 @@ from gitflowrun.flow import FlowSpec, step
 from gitflowrun.flow.current import Parallel, current
 from gitflowrun.flow.decorators.attached import attached
 from gitflowrun.flow.decorators.declare import StepDeclaration
-from gitflowrun.flow.decorators.parallel import ParallelDecorator, parallel
-from gitflowrun.flow.decorators.pytorch_parallel import pytorch_parallel
+from gitflowrun.flow.decorators.parallel import ParallelDecorator, parallel, pytorch_parallel
 from gitflowrun.flow.graph import FlowGraph
 from gitflowrun.flow.transition import MOST_NODES
 from gitflowrun.unbounded_foreach import UnboundedForeachInput

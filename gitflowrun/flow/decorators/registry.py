@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 _PACKAGE = "gitflowrun.flow.decorators"
 STEP_DECORATORS = {
     "batch": "clusters",
+    "card": "card",
     "catch": "catch",
     "conda": "packages",
     "environment": "environment",
     "kubernetes": "clusters",
     "parallel": "parallel",
     "pypi": "packages",
-    "pytorch_parallel": "pytorch_parallel",
+    "pytorch_parallel": "parallel",
     "resources": "resources",
     "retry": "retry",
     "secrets": "secrets",

@@ -32,6 +32,7 @@ from gitflowrun.errors import (
     UntrustedArtifact,
 )
 from gitflowrun.failpoints import reached
+from gitflowrun.flow.decorators.attached import attached
 from gitflowrun.flow.definition import complete, facts_of
 from gitflowrun.flow.execute import StepOutcome, execute_step, prepare_hooks
 from gitflowrun.flow.foreach import items_artifact
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
 
     from gitflowrun.artifacts.picture import Drawing
     from gitflowrun.artifacts.reference import ArtifactRef
+    from gitflowrun.cards.manager import RunningCards
     from gitflowrun.flow import FlowSpec
     from gitflowrun.git.objects import Oid
 
@@ -177,6 +179,7 @@ class TaskRunner:
             raise self._incomplete
         self._secrets.deliver(self._flow_cls, launch.task.step)
         given, of_inputs = self._given(launch)
+        cards = self._cards(launch)
         outcome = execute_step(
             self._flow_cls,
             launch.task,
@@ -186,7 +189,7 @@ class TaskRunner:
             iterations=launch.iterations,
             max_num_splits=context.max_num_splits,
             failure=launch.failure,
-            facts=self._facts_of(launch),
+            facts=self._facts_of(launch, cards),
             given=given,
         )
         if os.getpid() != process:
@@ -226,9 +229,27 @@ class TaskRunner:
             _exit_code(error),
             not_kept,
             self._told_given,
+            () if cards is None else cards.written,
         )
 
-    def _facts_of(self, launch: Launch) -> dict[str, Any]:
+    def _cards(self, launch: Launch) -> RunningCards | None:
+        """The cards of a task; None where its step has none."""
+        decorators = attached(self._flow_cls).of_step(launch.task.step)
+        if all(it.name != "card" for it in decorators):
+            return None
+        from gitflowrun.cards.manager import RunningCards  # few steps have any
+        from gitflowrun.flow.decorators.card import requests
+
+        context = self.context
+        return RunningCards(
+            requests(decorators, launch.attempt),
+            layout.live_directory(Path(context.incoming).parent, context.run.uid),
+            launch.task,
+            hide=self._secrets.text,
+            shared=context.shared,
+        )
+
+    def _facts_of(self, launch: Launch, cards: RunningCards | None) -> dict[str, Any]:
         """What `current` says of a task, but for its names."""
         context = self.context
         return {
@@ -240,6 +261,7 @@ class TaskRunner:
             "username": context.user,
             "tags": set(context.tags),
             "tempdir": context.tempdir,
+            **({} if cards is None else cards.facts),
         }
 
     def _encode(

@@ -61,6 +61,7 @@ EXAMPLES: list[messages.Message] = [
     messages.Result(7, {}, {}, (), None, (), "ValueError: no"),
     messages.Result(7, {}, {}, (), None, (), "SystemExit: 202", {}, (), 202),
     messages.Result(7, {}, {}, (), None, code={"lib/x.py": NULL_OID}),
+    messages.Result(7, {}, {}, (), None, cards=("cards/train/7.0/0.json",)),
 ]  # fmt: skip
 
 
