@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def title(text: str) -> str:
     """The line above a table."""
-    return f"<p><b>{_shown(text)}</b></p>"
+    return f"<p><b>{escaped(text)}</b></p>"
 
 
 def table(heads: Sequence[str], rows: Iterable[Iterable[str]], *, most: int | None = None) -> str:
@@ -39,12 +39,12 @@ def table(heads: Sequence[str], rows: Iterable[Iterable[str]], *, most: int | No
 
 
 def _row(kind: str, cells: Iterable[str]) -> str:
-    return "<tr>" + "".join(f"<{kind}>{_shown(cell)}</{kind}>" for cell in cells) + "</tr>"
+    return "<tr>" + "".join(f"<{kind}>{escaped(cell)}</{kind}>" for cell in cells) + "</tr>"
 
 
 def preformatted(text: str) -> str:
     """A text whose lines stay as they are."""
-    return f"<pre>{_shown(text)}</pre>"
+    return f"<pre>{escaped(text)}</pre>"
 
 
 def png(content: bytes) -> str:
@@ -52,7 +52,7 @@ def png(content: bytes) -> str:
     return f'<img src="data:image/png;base64,{b64encode(content).decode()}">'
 
 
-def _shown(text: str) -> str:
+def escaped(text: str) -> str:
     """A text as HTML, with a mark in place of what would hide or reorder it, or command a terminal."""
     if not (text.isascii() and text.isprintable()):
         text = re.sub(UNSAFE, _mark, text)

@@ -1,0 +1,116 @@
+(function () {
+  "use strict";
+
+  function purified(html) {
+    const clean = DOMPurify.sanitize(html, {
+      FORBID_TAGS: ["style", "form", "input", "textarea", "select", "iframe", "object", "embed", "meta", "link", "base"],
+      FORBID_ATTR: ["id", "name"],
+      ADD_ATTR: ["target"],
+    });
+    const holder = document.createElement("template");
+    holder.innerHTML = clean;
+    for (const link of holder.content.querySelectorAll("a[href]")) {
+      if (!link.getAttribute("href").startsWith("#")) {
+        link.target = "_blank";
+        link.rel = "noopener noreferrer";
+      }
+    }
+    return holder.content;
+  }
+
+  function prose(element, html) {
+    element.replaceChildren(purified(html));
+  }
+
+  function chart(element) {
+    const source = element.querySelector('script[type="application/json"]');
+    const target = element.querySelector(".drawing");
+    if (typeof vegaEmbed === "undefined") {
+      target.textContent = source.textContent;
+      return;
+    }
+    const spec = JSON.parse(source.textContent);
+    const dark = window.matchMedia("(prefers-color-scheme: dark)").matches;
+    const options = {
+      ast: true,
+      renderer: "svg",
+      actions: element.dataset.chart === "menu" ? { export: true, source: false, compiled: false, editor: false } : false,
+      tooltip: true,
+      config: { background: "transparent" },
+    };
+    if (dark && !(spec.config && spec.config.background)) {
+      options.theme = "dark";
+    }
+    vegaEmbed(target, spec, options).catch(function (error) {
+      const told = document.createElement("pre");
+      told.className = "message";
+      told.textContent = "The chart can't be drawn: " + error.message;
+      target.replaceChildren(told);
+    });
+  }
+
+  function copy(button) {
+    const next = button.nextElementSibling;
+    if (!next || !navigator.clipboard) {
+      return;
+    }
+    button.hidden = false;
+    button.addEventListener("click", function () {
+      navigator.clipboard.writeText(next.textContent).then(function () {
+        button.textContent = "Copied";
+        setTimeout(function () { button.textContent = "Copy"; }, 1500);
+      });
+    });
+  }
+
+  function enliven(root) {
+    if (typeof DOMPurify !== "undefined") {
+      for (const element of root.querySelectorAll("[data-markdown]")) {
+        prose(element, marked.parse(element.textContent, { gfm: true }));
+      }
+      for (const element of root.querySelectorAll("[data-html]")) {
+        prose(element, element.textContent);
+      }
+    }
+    root.querySelectorAll("[data-chart]").forEach(chart);
+    root.querySelectorAll("[data-copy]").forEach(copy);
+  }
+
+  function update(components) {
+    let found = true;
+    for (const [id, html] of Object.entries(components || {})) {
+      const old = document.querySelector('[data-component="' + CSS.escape(id) + '"]');
+      if (!old || typeof html !== "string") {
+        found = false;
+        continue;
+      }
+      if (old.html === html) {
+        continue;
+      }
+      const holder = document.createElement("template");
+      holder.innerHTML = html;
+      const fresh = holder.content.firstElementChild;
+      if (!fresh) {
+        found = false;
+        continue;
+      }
+      old.replaceWith(fresh);
+      fresh.html = html;
+      enliven(fresh);
+    }
+    return found;
+  }
+
+  enliven(document);
+  window.METAFLOW_RELOAD_TOKEN = document.documentElement.dataset.reloadToken;
+  window.gitflowrun_card_update = update;
+  window.metaflow_card_update = update;
+  window.addEventListener("message", function (event) {
+    if (event.source === window.parent && event.source !== window && event.data && event.data.gitflowrun_card_update) {
+      update(event.data.gitflowrun_card_update);
+    }
+  });
+  window.addEventListener("beforeprint", function () {
+    document.querySelectorAll("details").forEach(function (it) { it.open = true; });
+  });
+})();

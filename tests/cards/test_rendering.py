@@ -1,0 +1,368 @@
+"""A request for a card becomes the card: the types of this package, anybody's, and what goes wrong in them."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gitflowrun.cards import MetaflowCard, card_limits, card_types, mustache, rendering
+from gitflowrun.cards.card_files import CardRequest
+from gitflowrun.cards.card_types import card_type_names, register_card_type
+from gitflowrun.cards.rendering import RenderedCard, error_card, render_card, render_updates
+from gitflowrun.client import Task, metadata, namespace
+from gitflowrun.errors import CardClassFoundException, CardError
+from gitflowrun.git.snapshot import take_snapshot
+from gitflowrun.runs.create import create_run
+from gitflowrun.runs.records import Attempt
+from gitflowrun.runs.runs import Status
+from gitflowrun.values import replace
+from tests.helpers.repos import make_repo
+from tests.helpers.runs import GRAPH, draft, finished_task, open_repo
+
+CODE = '''from gitflowrun import FlowSpec, step
+
+class MyFlow(FlowSpec):
+    @retry(
+        times=3
+    )
+    @step
+    def train(self):
+        """Doc."""
+        self.x = "<b>&"
+
+    @step
+    def end(self):
+        pass
+'''
+SECRET = "***"
+
+
+@pytest.fixture(scope="module")
+def task(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Task]:
+    """A task of a run with parameters, code, a graph and two attempts."""
+    repo = make_repo(tmp_path_factory.mktemp("cards") / "a repo")
+    (repo.path / "flow.py").write_text(CODE)
+    repo.git("add", "-A")
+    repo.git("commit", "-qm", "code")
+    (repo.path / "other.txt").write_text("not committed")
+    repository = open_repo(repo)
+    rows = {"name": "train", "type": "split-foreach", "line": 8, "next": ["end"], "doc": "<i>Doc"}
+    steps = {"start": {"next": ["train"]}, "train": rows, "end": {"next": []}}
+    info = replace(
+        draft(),
+        parameters={"alpha": "0.5", "token": SECRET},
+        graph={**GRAPH, "steps": steps, "parameters": [{"name": "alpha"}, {"name": "token"}]},
+        secrets={"token": "hash"},
+    )
+    with create_run(repository, info, take_snapshot(repository)) as writer:
+        run = writer.identity
+        first = finished_task(run, "_parameters/0", {"alpha": b"0.5", "token": b"hunter2"})
+        made = finished_task(
+            run,
+            "train/1",
+            {"x": b"</script><script>alert(1)</script>", "_private": b"1", "y": b"long " * 200},
+            inherited=first.record.artifacts,
+            attempt=1,
+        )
+        writer.commit([first, made])
+        writer.commit([], status=Status.DONE)
+    before, space = metadata(f"local@{repo.path}"), namespace(None)
+    yield Task("MyFlow/1/train/1")
+    metadata(before)
+    namespace(space)
+
+
+@pytest.fixture
+def _no_types() -> Iterator[None]:
+    kept = dict(card_types._registered)
+    yield
+    card_types._registered.clear()
+    card_types._registered.update(kept)
+
+
+def page(card: RenderedCard) -> str:
+    """The page, of a card without mistakes."""
+    assert card.error is None
+    assert card.html is not None
+    return card.html
+
+
+def shown(html: str) -> str:
+    """What a page says, without its marks, styles and scripts."""
+    body = re.sub(r"<(script|style).*?</\1>|</?i\b[^>]*>", "", html, flags=re.DOTALL)
+    return " ".join(unescape(re.sub(r"<[^>]*>", " ", body)).split())
+
+
+def test_the_default_card(task: Task) -> None:
+    """It has the task's facts, code, parameters, artifacts and the graph, and a part of the user."""
+    part = {"type": "markdown", "source": "# Mine", "id": "m"}
+    html = page(render_card(CardRequest(0, "default", components=(part,)), task))
+    words = shown(html)
+    for word in (
+        "MyFlow/1/train/1", "# Mine", " on main, 1 uncommitted change ", "ValueError: 0",
+        "@retry( times=3 ) @step def train(self):", "alpha", "Doc.",
+    ):  # fmt: skip
+        assert word in words
+    assert words.index("# Mine") < words.index("Task Metadata Status")
+    assert "_private" not in words
+    assert 'class="here"' in html
+    assert "<svg" in html
+    assert SECRET in words
+    assert "hunter2" not in html
+    assert "alert(1)" in words
+    assert "<script>alert" not in html
+    assert "<i>Doc" not in html
+
+
+def test_a_page_needs_nothing_else(task: Task) -> None:
+    """Its policy allows nothing from a network, and only the scripts that are in it; nothing refers to others."""
+    parts = (
+        {"type": "vegaChart", "spec": {"title": "</script>\u2028"}, "id": "c"},
+        {"type": "markdown", "source": "x"},
+    )
+    html = page(render_card(CardRequest(0, "blank", components=parts), task))
+    head = html[: html.index("<style>")]
+    assert "default-src 'none'" in head
+    assert "unsafe-eval" not in head
+    scripts = re.findall(r"<script>", html)
+    assert len(scripts) == len(re.findall(r"'sha256-[^']*'", head)) == 6
+    assert not re.search(r"<(link|iframe|object|embed|base)\b", html[: html.index("<script>")])
+    assert not re.search(r"<[a-z]+[^>]*\s(src|href)=\"?https?:", html[: html.index("<script>")])
+    data = re.search(r'<script type="application/json">(.*?)</script>', html, re.DOTALL)
+    assert data is not None
+    assert json.loads(data[1]) == {"title": "</script>\u2028"}
+
+
+def test_libraries_are_there_where_they_are_needed(task: Task) -> None:
+    """A page without charts and Markdown is small."""
+    kinds = {"type": "text", "text": "a"}, {"type": "markdown"}, {"type": "vegaChart", "spec": {}}
+    requests = [CardRequest(0, "blank", components=(part,)) for part in kinds]
+    sizes = [len(page(render_card(it, task))) for it in requests]
+    assert sizes[0] < 30_000 < sizes[1] < 130_000 < sizes[2]
+
+
+def test_the_other_types(task: Task) -> None:
+    """Blank, its title, the pathspec alone, JSON, and errors."""
+    blank = CardRequest(
+        0, "blank", options={"title": "Mine"}, components=({"type": "text", "text": "T"},)
+    )
+    assert shown(page(render_card(blank, task))) == f"{task.pathspec} Mine T"
+    assert page(render_card(CardRequest(0, "taskspec_card"), task)) == task.pathspec
+    found = json.loads(page(render_card(CardRequest(0, "default_json"), task)))
+    assert found["metadata"]["pathspec"] == task.pathspec
+    assert [it["type"] for it in found["components"]] == ["title", "page"]
+    assert "<b>boom" not in error_card(task, "<b>boom")
+    assert "boom" in error_card(None, "<b>boom")
+    assert "No stack trace" in page(render_card(CardRequest(0, "error"), task))
+
+
+def test_data_is_what_was_given_to_the_card(task: Task) -> None:
+    """As Metaflow's `get_data` returns it; types that show nothing of a running task have none."""
+    part = {"type": "progressBar", "value": 1, "max": 2, "id": "p"}
+    request = CardRequest(0, "default", components=(part,), updatable={"p": part}, data={"k": 1})
+    found = json.loads(render_card(request, task).data or "")
+    assert found["data"] == {"p": part}
+    assert found["reload_token"] == "final"
+    assert abs(found["created_on"] - time.time()) < 1000
+    assert render_card(CardRequest(0, "taskspec_card"), task).data is None
+
+
+def test_updates_of_an_open_page(task: Task) -> None:
+    """A page of a running task is given the HTML of what has changed; it takes Markdown that was not there before."""
+    part = {"type": "progressBar", "value": 1, "max": 2, "id": 'p"'}
+    request = CardRequest(0, "blank", components=(part,), updatable={'p"': part})
+    live = page(render_card(request, task, live=True))
+    assert "marked v" in live
+    assert 'data-component="p&quot;"' in live
+    found = render_updates(request, task)
+    assert found is not None
+    assert "50%" in found["html"]['p"']
+    assert found["data"] == {'p"': part}
+    assert render_updates(CardRequest(0, "taskspec_card"), task) is None
+    assert render_updates(CardRequest(0, "nope"), task) is None
+
+
+class Theirs(MetaflowCard):
+    """A type of cards that says what it was made with."""
+
+    type = "theirs"
+    ALLOW_USER_COMPONENTS = True
+    RUNTIME_UPDATABLE = True
+    RELOAD_POLICY = MetaflowCard.RELOAD_POLICY_ALWAYS
+
+    def __init__(self, options: Any = {"k": 0}, components: Any = (), graph: Any = None) -> None:  # noqa: B006
+        self._made = {"options": options, "components": components, "steps": sorted(graph)}
+
+    def render(self, task: Task) -> str:
+        """What it was made with, by a template."""
+        template = "{{a}} {{{made}}} {{user}}" + self.RELOAD_POLICY_TOKEN
+        data = {"a": "<", "made": json.dumps(self._made), "user": (self.runtime_data or {})["user"]}
+        assert task.finished
+        return str(self._get_mustache().render(template, data))
+
+    def refresh(self, task: Task, data: Any) -> Any:  # noqa: ARG002
+        """What the user has given."""
+        return data["user"]
+
+
+@pytest.mark.usefixtures("_no_types")
+def test_types_of_others(task: Task) -> None:
+    """They are given what they take, as Metaflow does: options only where there are any."""
+    register_card_type(Theirs)
+    assert "theirs" in card_type_names()
+    made: dict[str, Any] = {
+        "options": {"k": 0},
+        "components": [],
+        "steps": ["end", "start", "train"],
+    }
+    part = {"type": "text"}
+    card = render_card(CardRequest(0, "theirs", data=7), task)
+    assert page(card) == f"&lt; {json.dumps(made)} 7final"
+    assert json.loads(card.data or "")["data"] == 7
+    made |= {"options": {"k": 1}, "components": [{"type": "section", "contents": [part]}]}
+    request = CardRequest(0, "theirs", options={"k": 1}, components=(part,))
+    assert json.dumps(made) in page(render_card(request, task))
+
+
+class _Hard(MetaflowCard):
+    type = "hard"
+    answer: Any = None
+
+    def render(self, task: Task) -> Any:  # noqa: ARG002
+        if isinstance(self.answer, BaseException):
+            raise self.answer
+        return self.answer
+
+
+class _Mute(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+@pytest.mark.usefixtures("_no_types")
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (None, "must return text, not NoneType"),
+        (b"<p>", "must return text, not bytes"),
+        (ZeroDivisionError("a <b>"), "ZeroDivisionError: a <b>"),
+        (SystemExit(3), "SystemExit: 3"),
+        (RecursionError(), "RecursionError"),
+        (_Mute(), "_Mute"),
+        ("x" * 101, "the card is too large: 101 B of 100 B"),
+    ],
+)
+def test_types_that_fail(
+    task: Task, answer: object, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A card of errors says what happened, and so does one line; without `save_errors` the line alone."""
+    monkeypatch.setattr(rendering, "CARD_SIZE", 100)
+    monkeypatch.setattr(_Hard, "answer", answer)
+    register_card_type(_Hard)
+    card = render_card(CardRequest(0, "hard", id="a"), task)
+    assert card.html is not None
+    assert words in shown(card.html)
+    assert card.error is not None
+    assert card.error.startswith("the card of the type 'hard' with the id 'a' can't be rendered: ")
+    assert words in card.error
+    assert "\n" not in card.error
+    assert render_card(CardRequest(0, "hard", id="a", save_errors=False), task).html is None
+
+
+@pytest.mark.usefixtures("_no_types")
+def test_odd_texts_are_written(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Halves of surrogates, which no file can hold, are replaced."""
+    monkeypatch.setattr(_Hard, "answer", "a\ud800b")
+    register_card_type(_Hard)
+    assert page(render_card(CardRequest(0, "hard"), task)) == "a?b"
+    part = {"type": "text", "text": "a\ud800b\u202e"}
+    assert page(render_card(CardRequest(0, "blank", components=(part,)), task)).encode()
+
+
+def test_an_unknown_type(task: Task) -> None:
+    """The card and the line say so, and what there is."""
+    card = render_card(CardRequest(0, "defualt"), task)
+    assert card.error is not None
+    assert "no type of cards 'defualt'" in card.error
+    assert card.html is not None
+    assert "did you mean default" in shown(card.html)
+
+
+@pytest.mark.usefixtures("_no_types")
+def test_types_without_a_name_are_refused() -> None:
+    """A type's name is part of a file's."""
+    for name in (None, "", "a\nb", "x" * (card_limits.CARD_TYPE + 1), 3):
+        with pytest.raises(CardError, match="no usable type"):
+            register_card_type(type("Nameless", (MetaflowCard,), {"type": name}))
+    with pytest.raises(CardClassFoundException):
+        card_types.card_type("Nameless")
+    register_card_type(Theirs, "other")
+    assert card_types.card_type("other") is Theirs
+
+
+def test_the_base_class_does_nothing(task: Task) -> None:
+    """What a type does not define is not there."""
+    card = MetaflowCard({}, [], None, None)
+    for call in (
+        lambda: card.render(task),
+        lambda: card.render_runtime(task, {}),
+        lambda: card.refresh(task, {}),
+    ):
+        with pytest.raises(NotImplementedError):
+            call()
+    assert card.reload_content_token(task, {}) == "content-token"
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        ("{{a.b}} {{ c }}{{{c}}}{{&c}}", "1 &lt;<<"),
+        ("{{#rows}}[{{.}}]{{/rows}}{{^rows}}none{{/rows}}", "[1][2]"),
+        ("{{#none}}x{{/none}}{{^none}}none{{/none}}", "none"),
+        ("{{#a}}{{b}}{{c}}{{/a}}", "1&lt;"),
+        ("a\n  {{#yes}}\n  x\n  {{/yes}}\nb{{! no }}", "a\n  x\nb"),
+        ("{{>part}}{{>absent}}", "1!"),
+        ("{{>self}}", "." * card_limits.PARTIALS),
+        ("{{ } }}", "{{ } }}"),
+        ("", ""),
+    ],
+)
+def test_templates(template: str, expected: str) -> None:
+    """What mustache(5) says."""
+    data = {"a": {"b": 1}, "c": "<", "rows": [1, 2], "none": [], "yes": True}
+    partials = {"part": "{{a.b}}!", "self": ".{{>self}}"}
+    assert mustache.render(template, data, partials) == expected
+
+
+@pytest.mark.parametrize("template", ["{{#a}}", "{{/a}}", "{{#a}}{{/b}}"])
+def test_templates_that_are_wrong(template: str) -> None:
+    """Sections that don't end, or don't begin."""
+    with pytest.raises(ValueError, match="section"):
+        mustache.render(template)
+
+
+def test_what_is_bundled_is_licensed() -> None:
+    """Each library in a page is in the file of licences."""
+    assets = Path(rendering.__file__).parent / "assets"
+    told = (assets / "LICENSES.txt").read_text()
+    names = sorted(it.name for it in assets.glob("*.min.js"))
+    assert names == [
+        "marked.min.js",
+        "purify.min.js",
+        "vega-embed.min.js",
+        "vega-lite.min.js",
+        "vega.min.js",
+    ]
+    assert [it for it in names if it not in told] == []
+
+
+def test_a_failed_attempt_is_an_attempt() -> None:
+    """The helper of this module makes one, or the test of attempts is void."""
+    assert Attempt(0, 0.0, 1.0, ok=False).error is None
