@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gitflowrun.cards.components.images import Image
     from gitflowrun.cards.components.measures import ProgressBar, ValueBox, VegaChart
     from gitflowrun.cards.components.sections import PageComponent
-    from gitflowrun.cards.components.tables import Artifact, Table
+    from gitflowrun.cards.components.values_shown import Artifact, Table
     from gitflowrun.cards.components.texts import Error, Markdown, PythonCode
     from gitflowrun.cards.components.viewers import EventsTimeline, JSONViewer, YAMLViewer
     from gitflowrun.cards.metaflow_card import MetaflowCard
@@ -26,7 +26,7 @@ _MODULES = {
     "components.images": "Image",
     "components.measures": "ProgressBar ValueBox VegaChart",
     "components.sections": "PageComponent",
-    "components.tables": "Artifact Table",
+    "components.values_shown": "Artifact Table",
     "components.texts": "Error Markdown PythonCode",
     "components.viewers": "EventsTimeline JSONViewer YAMLViewer",
     "metaflow_card": "MetaflowCard",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from gitflowrun.cards.components.component import plain
 from gitflowrun.cards.metaflow_card import MetaflowCard
-from gitflowrun.cards.page.writer import TOKEN, write_page
+from gitflowrun.cards.page.page_html import TOKEN, write_page
 from gitflowrun.cards.task_facts import task_sections
 
 if TYPE_CHECKING:

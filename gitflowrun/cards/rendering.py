@@ -87,7 +87,7 @@ def render_updates(request: CardRequest, task: Task) -> dict[str, Any] | None:
         `created_on`, seconds since 1970; and of types whose pages are ours `html`, the components by their ids.
     """
     from gitflowrun.cards.built_in_types import BlankCard, DefaultCard
-    from gitflowrun.cards.page.writer import updates_html
+    from gitflowrun.cards.page.page_html import updates_html
 
     try:
         card = _made(request, task)
