@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from gitflowrun.cards.components.images import Image
     from gitflowrun.cards.components.measures import ProgressBar, ValueBox, VegaChart
     from gitflowrun.cards.components.sections import PageComponent
-    from gitflowrun.cards.components.values_shown import Artifact, Table
     from gitflowrun.cards.components.texts import Error, Markdown, PythonCode
+    from gitflowrun.cards.components.values_shown import Artifact, Table
     from gitflowrun.cards.components.viewers import EventsTimeline, JSONViewer, YAMLViewer
     from gitflowrun.cards.metaflow_card import MetaflowCard
 

@@ -16,8 +16,8 @@ from gitflowrun.cards.components.component import (
 )
 from gitflowrun.cards.components.images import Image
 from gitflowrun.cards.components.measures import ValueBox
-from gitflowrun.cards.components.values_shown import Artifact
 from gitflowrun.cards.components.texts import Markdown
+from gitflowrun.cards.components.values_shown import Artifact
 from gitflowrun.printing import bounded_repr
 
 
