@@ -128,10 +128,17 @@ class CardFiles:
             TypeError, ValueError: something in it is no JSON.
             OSError: it can't be written.
         """
-        path = self.directory / f"{request.number}{_REQUEST}"
-        text = self._hide(request.dump())
+        return self.write_text(request.number, request.dump())
+
+    def write_text(self, number: int, text: str) -> Path:
+        """The same of a request that is JSON already.
+
+        Raises:
+            OSError: it can't be written.
+        """
+        path = self.directory / f"{number}{_REQUEST}"
         make_directory(path.parent)
-        replace_file(path, text.encode(), self._shared)
+        replace_file(path, self._hide(text).encode(), self._shared)
         return path
 
     def write_card(self, request: CardRequest, suffix: str, text: str) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from gitflowrun.cards.current_card import CardComponentCollector
     from gitflowrun.client import Run, Task
     from gitflowrun.client.trigger import Trigger
 
@@ -55,6 +56,7 @@ class Current:
         project_flow_name: Project, branch and flow, joined by dots.
         parallel: Where the task is in its gang; None where it is in none.
         is_parallel: Whether the task is a node of a gang.
+        card: What the step puts on its cards; not there in a step without `@card`.
     """
 
     flow_name: str | None = None
@@ -77,6 +79,15 @@ class Current:
     parallel: Parallel | None = None
     is_parallel: bool = False
     _graph: Callable[[], dict[str, Any]] | None = None
+    if TYPE_CHECKING:
+        card: CardComponentCollector
+    else:
+
+        def __getattr__(self, name: str) -> Any:
+            msg = f"{type(self).__name__!r} object has no attribute {name!r}"
+            if name == "card":
+                msg = "current.card is there in a step that has @card, and while it runs"
+            raise AttributeError(msg)
 
     @property
     def is_running_flow(self) -> bool:

@@ -13,6 +13,7 @@ import traceback
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.cards.card_limits import COMPONENT_DEPTH, COMPONENT_MESSAGE
+from gitflowrun.errors import TimeoutException
 from gitflowrun.printing import bounded_repr
 
 if TYPE_CHECKING:
@@ -78,13 +79,19 @@ class UserComponent(MetaflowCardComponent):
 def render_safely(component: Any) -> Any:
     """What a component renders to, of whoever's class it is; a message in place of what fails or is no JSON."""
     name = type(component).__name__
-    if isinstance(component, UserComponent):
-        return component.render()
     try:
         found = component.render()
-        return found if isinstance(found, str) else plain(found)
-    except Exception as error:  # noqa: BLE001  (anybody's class)
-        return log(f"{name} can't be rendered\n\n{_told(error)}", component_id(component))
+        if type(component).render is UserComponent.render or isinstance(found, str):
+            return found
+        data = plain(found)
+        if isinstance(data, dict):
+            return data
+        reason = f"its render() returns a dictionary or text, not a {type(found).__name__}"
+    except TimeoutException:  # of the step's own time, while it refreshes a card
+        raise
+    except (Exception, SystemExit) as error:  # noqa: BLE001  (anybody's class)
+        reason = _told(error)
+    return log(f"{name} can't be rendered\n\n{reason}", component_id(component))
 
 
 def component_id(component: Any) -> str:
@@ -105,6 +112,8 @@ def _safely(content: Callable[[], Mapping[str, Any]], name: str, id: str) -> dic
         found: dict[str, Any] = plain(content())
     except CannotBeShown as error:
         return log(str(error), id)
+    except TimeoutException:  # of the step's own time
+        raise
     except Exception as error:  # noqa: BLE001  (values of any class)
         return log(f"{name} can't be rendered\n\n{_told(error)}", id)
     return {"id": id, **found}
@@ -114,7 +123,9 @@ class CannotBeShown(Exception):
     """What a component was given is not what it shows; the message says so in its place."""
 
 
-def _told(error: Exception) -> str:
+def _told(error: BaseException) -> str:
+    if isinstance(error, CannotBeShown):
+        return str(error)
     try:
         return "".join(traceback.format_exception(error))
     except Exception:  # noqa: BLE001  (its `__str__`, for example)
