@@ -6,15 +6,16 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.cards.card_files import CardRequest
-from gitflowrun.cards.card_types import card_type
+from gitflowrun.cards.card_types import type_facts
 from gitflowrun.cards.component_store import ComponentStore
 from gitflowrun.cards.components.component import CannotBeShown, log, plain, render_safely
-from gitflowrun.errors import GitflowrunError
 from gitflowrun.printing import bounded_repr
 from gitflowrun.values import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+
+    from gitflowrun.cards.card_types import TypeFacts
 
     Warn = Callable[..., bool]
     Write = Callable[["CardComponentManager"], None]
@@ -56,20 +57,14 @@ class CardComponentManager:
         return self._request.told
 
     @property
-    def kind(self) -> Any:
-        """The class of its type; None where there is none."""
-        try:
-            return card_type(self.type)
-        except GitflowrunError:
-            return None
+    def facts(self) -> TypeFacts | None:
+        """What is known of its type; None where there is none."""
+        return type_facts(self.type)
 
     @property
     def is_editable(self) -> bool:
         """Whether components can be put on it."""
-        kind = self.kind
-        return bool(
-            getattr(kind, "ALLOW_USER_COMPONENTS", False) or getattr(kind, "IS_EDITABLE", False)
-        )
+        return self.facts is not None and self.facts.takes_components
 
     def append(self, component: Any, id: str | None = None) -> None:  # noqa: A002  (Metaflow's name)
         """Show a component at the end of the card.
@@ -105,7 +100,7 @@ class CardComponentManager:
         now = time.monotonic()
         if now - self._refreshed < self._request.refresh_interval and not force:
             return
-        if getattr(self.kind, "RUNTIME_UPDATABLE", False):
+        if self.facts is not None and self.facts.is_live:
             self._refreshed = now
             self._write(self)
 
@@ -135,7 +130,7 @@ class CardComponentManager:
 
 def why_not(card: CardComponentManager) -> str:
     """Why no component can be put on a card."""
-    if card.kind is None:
+    if card.facts is None:
         return (
             f"There is no type of cards {card.type!r}, so what is appended to one is not shown: "
             "write another type in @card."

@@ -307,6 +307,37 @@ def test_types_without_a_name_are_refused() -> None:
     assert card_types.card_type("other") is Theirs
 
 
+def test_facts_of_types_are_those_of_their_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tasks know them of the package's own types without loading those, and of others by what they say."""
+    monkeypatch.setattr(card_types, "_registered", {})
+    for name in card_types.BUILT_IN:
+        kind = card_types.card_type(name)
+        facts = (kind.ALLOW_USER_COMPONENTS, kind.RUNTIME_UPDATABLE)
+        assert card_types.type_facts(name) == facts
+    assert card_types.type_facts("nobody knows it") is None
+    register_card_type(type("Shown", (MetaflowCard,), {"type": "shown", "IS_EDITABLE": True}))
+    assert card_types.type_facts("shown") == (True, False)
+
+
+def test_further_types_are_looked_for_when_one_is_not_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Once: not where a type is, and not again where it is not."""
+    monkeypatch.setattr(card_types, "_registered", {})
+    asked = []
+
+    def bring() -> list[type]:
+        asked.append(1)
+        return [type("Brought", (MetaflowCard,), {"type": "brought"})]
+
+    card_types.sources.append(bring)
+    card_types.card_type("default")
+    assert asked == []
+    assert card_types.card_type("brought").type == "brought"
+    assert card_types.type_facts("still not known") is None
+    assert asked == [1]
+
+
 def test_the_base_class_does_nothing(task: Task) -> None:
     """What a type does not define is not there."""
     card = MetaflowCard({}, [], None, None)
