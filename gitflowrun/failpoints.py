@@ -29,6 +29,8 @@ NAMES = frozenset({
     "commit.verified", "commit.acknowledged",
     # An attempt that failed and is followed by another one is published; that one has ended, and holds the other.
     "attempt.published", "attempt.moved",
+    # Cards: one is rendered, by a process of its own; those of some tasks are published.
+    "card.rendered", "cards.published",
     # A transaction of refs: it is noted whose locks they are; all are locked and written, renamed, durable.
     "ref.claimed", "ref.locked", "ref.moved", "ref.durable",
     # Many new refs as one file: written, about to take its place, in place.

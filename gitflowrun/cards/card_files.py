@@ -10,15 +10,13 @@ data: components are rendered in the task, where their values are, and cards out
 
 from __future__ import annotations
 
-import json
+import os
 import re
-import shutil
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, unquote
 
 from gitflowrun.cards.card_limits import CARD_SIZE
 from gitflowrun.errors import CorruptRecord
-from gitflowrun.git.permissions import make_directory, read_file, replace_file
+from gitflowrun.git.permissions import make_directory, open_to_write, read_file, share_file
 from gitflowrun.values import field, frozen
 
 if TYPE_CHECKING:
@@ -27,10 +25,9 @@ if TYPE_CHECKING:
 
     from gitflowrun.names import TaskName
 
-BUILT_IN = frozenset({"default", "blank", "error", "taskspec_card"})
-"""The types of cards that no flow and no extension package has to bring."""
 _CARDS = "cards"
 _REQUEST = ".json"
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
 _CARD_NAME = re.compile(r"(0|[1-9][0-9]{0,5})-([^-./]+)(?:-([A-Za-z0-9_]+))?\.(html|json)\Z")
 
 
@@ -77,6 +74,8 @@ class CardRequest:
         Raises:
             TypeError, ValueError: something in it is no JSON.
         """
+        import json  # as what else is imported in functions here: runs without cards need none of it
+
         return json.dumps({name: getattr(self, name) for name in _FIELDS}, allow_nan=False)
 
     @classmethod
@@ -86,6 +85,8 @@ class CardRequest:
         Raises:
             CorruptRecord: it describes none.
         """
+        import json
+
         try:
             found = json.loads(text)
             fields = {name: found[name] for name in _FIELDS if name in found}
@@ -138,7 +139,7 @@ class CardFiles:
         """
         path = self.directory / f"{number}{_REQUEST}"
         make_directory(path.parent)
-        replace_file(path, self._hide(text).encode(), self._shared)
+        self._replace(path, self._hide(text).encode())
         return path
 
     def write_card(self, request: CardRequest, suffix: str, text: str) -> None:
@@ -148,20 +149,35 @@ class CardFiles:
             OSError: it can't be written.
         """
         name = card_name(request.number, request.type, request.id, suffix)
-        replace_file(self.directory / name, text.encode(errors="replace"), self._shared)
+        self._replace(self.directory / name, text.encode(errors="replace"))
+
+    def _replace(self, path: Path, content: bytes) -> None:
+        """Let a file take the place of another one. Nothing waits for the disk: after a power cut no run goes on."""
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            with open(open_to_write(temporary, _NEW, 0o600), "wb") as out:  # noqa: PTH123  (a descriptor)
+                out.write(content)
+            share_file(temporary, self._shared)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
     def cards(self) -> dict[str, bytes]:
         """The cards that are written, and their data, by their names."""
-        found = {}
-        for path in sorted(self.directory.glob("*-*")):
-            if parse_card_name(path.name) is not None:
-                content = read_file(path, "a card", limit=CARD_SIZE)
-                if content is not None:
-                    found[path.name] = content
-        return found
+        found = {path.name: read_file(path, "a card", limit=CARD_SIZE) for path in self._paths()}
+        return {name: content for name, content in found.items() if content is not None}
+
+    def size(self) -> int:
+        """Bytes of the cards that are written."""
+        return sum(path.stat().st_size for path in self._paths())
+
+    def _paths(self) -> list[Path]:
+        return [it for it in sorted(self.directory.glob("*-*")) if parse_card_name(it.name)]
 
     def remove(self) -> None:
         """Remove all of them: the cards are in git."""
+        import shutil
+
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def requests(self) -> list[CardRequest]:
@@ -194,12 +210,16 @@ def read_request(path: Path) -> CardRequest:
 
 def card_name(number: int, type: str, id: str | None = None, suffix: str = "html") -> str:  # noqa: A002
     """The name of a card in a run's tree, or of its data where `suffix` is `json`."""
+    from urllib.parse import quote
+
     kind = quote(type, safe="").replace("-", "%2D").replace(".", "%2E").replace("~", "%7E")
     return f"{number}-{kind}{f'-{id}' if id else ''}.{suffix}"
 
 
 def parse_card_name(name: str) -> tuple[int, str, str | None, str] | None:
     """Number, type, id and suffix of a name in a run's tree; None where it is no card's."""
+    from urllib.parse import unquote
+
     match = _CARD_NAME.match(name)
     if match is None:
         return None

@@ -33,3 +33,7 @@ PICTURE_SHOWN = 1 << 20
 """Bytes of a picture of an artifact that the default card shows."""
 STEP_CODE = 20_000
 """Characters of a step's code that the default card shows."""
+CARDS_AT_ONCE = 16 << 20
+"""Bytes of cards that are published with one commit, but for the last of them."""
+RENDERERS_LOST = 2
+"""How often the process that renders a run's cards is replaced when it is killed."""

@@ -43,10 +43,12 @@ class Source:
         spec: `local@`, or `spin@` where spun tasks take the place of runs in lists, and its work tree, or its git
             directory when it is bare.
         tag_changes: How often a tag was changed through this object.
+        looks_live: Whether the tasks that a running run has not finished are seen.
     """
 
     def __init__(self, repo: Repository, *, lists_spins: bool = False) -> None:
         self.repo = repo
+        self.looks_live = True
         self._lists_spins = lists_spins
         self.spec = f"{_SPIN if lists_spins else f'{_LOCAL}@'}{repo.work_tree or repo.git_dir}"
         self.tag_changes = 0
@@ -81,8 +83,14 @@ class Source:
 
     @classmethod
     def use(cls, spec: str, repo: Repository) -> Source:
-        """Let a spec name a repository that is open already: git is not asked where it is."""
-        return cls._remember(spec, repo)
+        """Let a spec name a repository that is open already, and what is published in it alone be seen.
+
+        For a process that reads one task of very many: neither git is asked where the repository is, nor what of its
+        run is not finished.
+        """
+        source = cls._remember(spec, repo)
+        source.looks_live = False
+        return source
 
     @classmethod
     def of(cls, spec: str) -> Source:

@@ -109,9 +109,9 @@ class RunReader:
         row = self.row
         if row is not None and row.state.status.is_final:
             return StoredRun(self.source.repo, self.flow, self.number, row.commit, row)
-        if self.uid is None:
-            return observe(self.source.runs.get(self.flow, self.number))
-        return observe(self._unpickled(self.uid))
+        source, uid = self.source, self.uid
+        run = source.runs.get(self.flow, self.number) if uid is None else self._unpickled(uid)
+        return observe(run) if source.looks_live else run
 
     def _unpickled(self, uid: Oid) -> StoredRun:
         """The run of a uid, which in a clone may have another id, or none."""

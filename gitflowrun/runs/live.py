@@ -3,6 +3,7 @@
     .git/gitflowrun/live/<uid>/tasks                     a record for each attempt that was started, appended
     .git/gitflowrun/live/<uid>/<step>/<task>.<stream>    output, of tasks that run for longer than `LIVE_AFTER`
     .git/gitflowrun/live/<uid>/<step>/<task>.<n>.<stream>    the same of their n-th attempt after the first
+    .git/gitflowrun/live/<uid>/cards/                    what tasks leave for their cards, see `cards.card_files`
 
 It lies in the common git directory, so other processes and linked worktrees see it, and nobody else. The scheduler
 writes it, without waiting for the disk; each record is in place before its task is launched, so that a task finds
@@ -74,10 +75,13 @@ class LiveState:
     Args:
         repo: The repository.
         uid: The run.
+
+    Attributes:
+        directory: Where it lies.
     """
 
     def __init__(self, repo: Repository, uid: Oid) -> None:
-        self._top = _directory(repo, uid)
+        self.directory = self._top = _directory(repo, uid)
         self._tasks = -1
 
     def start(self, task: StartedTask) -> None:

@@ -266,6 +266,8 @@ class RunWriter:
             self._tree.revert()
             raise
         reached("commit.acknowledged")
+        if cards:
+            reached("cards.published")
         if any(task.record.again for task in finished):
             reached("attempt.published")
         self._repo.packs.release(packs)  # 6

@@ -16,6 +16,7 @@ from typing import Any
 from blake3 import blake3
 
 from tests.security import shapes
+from tests.security.card_variants import cards
 from tests.security.hostile import (
     TITLE,
     canary_pickle,
@@ -55,7 +56,7 @@ def variants(parts: RunParts, canaries: str) -> list[Variant]:
     others = [
         _whole_records(parts, canaries), _times(parts, canaries), _messages(canaries), _entries(parts, canaries),
         _attempts(parts, canaries), _not_kept(canaries), _given(canaries), _code(canaries), refs(parts, canaries),
-        tags(), histories(), _payloads(parts, canaries), _flips(parts), _shapes(parts),
+        cards(canaries), tags(), histories(), _payloads(parts, canaries), _flips(parts), _shapes(parts),
     ]  # fmt: skip
     families = [*fields, *[_spread(list(family)) for family in others]]
     turns = itertools.zip_longest(*families)

@@ -30,7 +30,7 @@ FLOW = """
 import dataclasses, os, sys, time
 from collections import Counter
 import numpy as np
-from gitflowrun import Config, FlowSpec, Parameter, current, parallel, retry, step
+from gitflowrun import Config, FlowSpec, Parameter, card, current, parallel, retry, step
 
 
 class MyFlow(FlowSpec):
@@ -38,6 +38,7 @@ class MyFlow(FlowSpec):
     n = Parameter("n", default=2)
     config = Config("config", default_value={"deep": {"a": [1, 2]}})
 
+    @card
     @retry(times=1)
     @step
     def start(self):

@@ -1,5 +1,7 @@
 """The program of the scheduler's process: `python .../scheduler_main.py launcher=FD [zygote=FD alive=FD]`.
 
+With GITFLOWRUN_CARDS_FD in the environment it is the process that renders the run's cards, which the scheduler starts.
+
 Started by path and not with `-m`, because that would put the current directory, or the flow's, in front of
 the standard library: a user's `signal.py` must not become ours. The package is the one that this file is
 part of, whatever else is installed.
@@ -36,6 +38,13 @@ def main() -> int:
     return code
 
 
+def render_cards() -> None:
+    """Be the renderer of the cards of one run; the process ends here."""
+    from gitflowrun.runtime.worker import card_renderer
+
+    card_renderer.serve()
+
+
 def _raise_limits() -> None:
     """Allow as many open files as the system allows: every running task needs three."""
     import contextlib
@@ -66,6 +75,8 @@ def _find_package() -> None:
 if __name__ == "__main__":
     gc.disable()  # imports leave next to no garbage, and looking for it takes 10 ms
     _find_package()
+    if "GITFLOWRUN_CARDS_FD" in os.environ:
+        render_cards()
     code = main()
     sys.stdout.flush()
     # Somebody waits for this process, and nothing in it is left to be done: its end takes 20 ms otherwise.

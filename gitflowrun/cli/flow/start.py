@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 from gitflowrun.cli.output.streams import open_closed_streams
 from gitflowrun.cli.output.terminal import reset_signals
 from gitflowrun.entry_point import imported_in
-from gitflowrun.runtime.ipc.process import TASK_FD
+from gitflowrun.runtime.ipc.process import CARDS_FD, TASK_FD
 
 if TYPE_CHECKING:
     from gitflowrun.flow import FlowSpec
@@ -32,6 +32,10 @@ def main(flow_cls: type[FlowSpec]) -> NoReturn:
             from gitflowrun.runtime.worker import task_process
 
             task_process.serve(flow_cls)
+        if CARDS_FD in os.environ:
+            from gitflowrun.runtime.worker import card_renderer
+
+            card_renderer.serve()
         _refuse_notebook(flow_cls.__name__)
         code = _command_line(flow_cls)
     except KeyboardInterrupt:  # while modules were imported

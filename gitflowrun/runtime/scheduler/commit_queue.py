@@ -2,6 +2,7 @@
 
 An attempt that has failed and is followed by another one is a finished task as any: it is committed with the others,
 and needs no commit of its own. So nothing of it is lost with the scheduler, and nothing is kept of it in memory.
+Cards are rendered once their task is published, and come with a later commit.
 
 Whether a commit would let something follow is for the scheduler to judge; without that one is made at most
 every max(0.2 s, 20 x what a commit costs), so that commits never take more than 5 % of a run.
@@ -22,11 +23,13 @@ from gitflowrun.runtime.scheduler.resume import SPLIT_VALUES
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from gitflowrun.names import TaskName
     from gitflowrun.runs.commit_message import Status
     from gitflowrun.runs.live import LiveState
     from gitflowrun.runs.write import RunWriter
     from gitflowrun.runtime.ipc.event_loop import EventLoop
     from gitflowrun.runtime.scheduler.attempt import TaskAttempt
+    from gitflowrun.runtime.scheduler.card_queue import CardQueue
 
 
 class CommitQueue:
@@ -36,15 +39,20 @@ class CommitQueue:
         loop: The event loop, which wakes when a commit is due.
         writer: Writes the run.
         live: The live state of the run.
+        cards: The cards of its tasks.
 
     Attributes:
         finished: How many tasks are published.
     """
 
-    def __init__(self, loop: EventLoop, writer: RunWriter, live: LiveState) -> None:
+    def __init__(
+        self, loop: EventLoop, writer: RunWriter, live: LiveState, cards: CardQueue
+    ) -> None:
         self._loop = loop
         self._writer = writer
         self._live = live
+        self._cards = cards
+        self._has_cards: set[TaskName] = set()
         # With each task its process' number, and whether its output is in the live state.
         self._entries: list[tuple[FinishedTask, int, bool]] = []
         self._output = 0
@@ -64,7 +72,16 @@ class CommitQueue:
     @property
     def is_due(self) -> bool:
         """Whether it is time for a commit."""
-        return self.waiting and self._wait() <= 0
+        return (self.waiting or self._cards.is_ready) and self._wait() <= 0
+
+    @property
+    def lacks_cards(self) -> bool:
+        """Whether tasks wait whose cards are to be rendered once they are published."""
+        return bool(self._has_cards)
+
+    def wake(self) -> None:
+        """Have the loop turn when a commit is due."""
+        self._loop.after(max(self._wait(), 0), lambda: None)  # that it turns is enough
 
     def _wait(self) -> float:
         pause = max(limits.COMMIT_INTERVAL, limits.COMMIT_SHARE * self._writer.last_commit_cost)
@@ -103,9 +120,11 @@ class CommitQueue:
         output = log.output("stdout"), log.output("stderr"), log.times()
         task = FinishedTask(record, inline, *output, packs, blob)
         if not self._entries:
-            self._loop.after(max(self._wait(), 0), lambda: None)  # that the loop turns is enough
+            self.wake()
         self._entries.append((task, attempt.pid, attempt.is_live))
         self._output += log.size
+        if result and result.cards and record.ok:
+            self._has_cards.add(record.name)
         return record, Parent(job.name, oid)
 
     def commit(self, status: Status) -> Iterator[Event]:
@@ -114,18 +133,24 @@ class CommitQueue:
         Raises:
             RepositoryError: the run can't be recorded any more.
         """
-        if not self._entries and self._writer.status is status:
+        cards = [*self._cards.take()]
+        if not self._entries and not cards and self._writer.status is status:
             return
         entries, self._entries, self._output = self._entries, [], 0
-        self._writer.commit([task for task, _, _ in entries], status=status)
+        self._writer.commit([task for task, _, _ in entries], status=status, cards=cards)
         self._committed = time.monotonic()
+        self._cards.published()
+        yield from (Notice(text, bad=True) for text in self._cards.take_problems())
         for task, pid, is_live in entries:
             record = task.record
             if is_live:
                 self._live.drop(record.name, record.attempts[-1].number)
             if record.ok:
                 self.finished += 1
+                if record.name in self._has_cards:
+                    self._cards.render(record.name, record.attempts[-1].number)
                 yield from _announce(record, pid)
+        self._has_cards.clear()
         if (error := self._writer.unsigned) is not None:
             run = self._writer.identity
             later = f"hint: `git tag -s NAME runs/{run.pathspec}` vouches for it later"

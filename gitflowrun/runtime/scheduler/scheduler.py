@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from gitflowrun.runs.write import RunWriter
     from gitflowrun.runtime.executors.local import Executor
     from gitflowrun.runtime.ipc.event_loop import EventLoop
+    from gitflowrun.runtime.scheduler.card_queue import CardQueue
     from gitflowrun.runtime.scheduler.code_check import CodeCheck
     from gitflowrun.runtime.scheduler.gang import Gang
     from gitflowrun.runtime.scheduler.plan import Plan, PlannedTask
@@ -74,6 +75,7 @@ class Scheduler:
         notify: Called with every event.
         live: What other processes see of running tasks.
         code: Compares what tasks have loaded with the run's snapshot.
+        cards: The cards of tasks.
         max_workers: Tasks that run at the same time.
         max_log_size: Bytes of output kept per task and stream.
         echo: Whether output becomes events; a task that runs in the launcher process shows its own.
@@ -92,6 +94,7 @@ class Scheduler:
         notify: events.Listener,
         live: LiveState,
         code: CodeCheck,
+        cards: CardQueue,
         *,
         max_workers: int,
         max_log_size: int,
@@ -111,7 +114,8 @@ class Scheduler:
         self._live = live
         self._code = code
         self._code_told: set[str] = set()
-        self._queue = CommitQueue(loop, writer, live)
+        self._cards = cards
+        self._queue = CommitQueue(loop, writer, live, cards)
         self._ids = count(first_id)
         self._mask = mask
         self._substitute = substitute
@@ -145,11 +149,14 @@ class Scheduler:
             status = self._ending or Status.DONE
             for done in self._gangs.release():
                 self._succeed(*done)
+            while self._cards.is_heavy:
+                self._commit()
             self._commit(status)
             reached("run.ended")
             self._live.close()
         finally:
             self._executor.close()
+            self._cards.close()
         self._progress(last=True)
         seconds = time.time() - self._begun
         self._notify(events.RunEnded(status, self._queue.finished, seconds, self._error))
@@ -160,7 +167,7 @@ class Scheduler:
         if self._ending is None:
             self._fill()
         if not self._running and (self._ending or self._plan.finished):
-            return True
+            return self._has_all_cards()
         if self._is_urgent():
             self._commit()
             return self._is_over()
@@ -172,6 +179,17 @@ class Scheduler:
             self._commit()
         self._progress()
         return False
+
+    def _has_all_cards(self) -> bool:
+        """Whether no card is to be waited for, once the tasks whose cards they are have been published."""
+        if self._queue.lacks_cards or (self._queue.is_due and self._cards.is_rendering):
+            self._commit()
+        return not self._cards.is_rendering
+
+    def take_cards(self, message: Message) -> None:
+        """Take a message from the process that renders cards."""
+        self._cards.deliver(message)
+        self._queue.wake()
 
     def _fill(self) -> None:
         while len(self._running) < self._workers or self._owes_node():
@@ -527,6 +545,7 @@ class Scheduler:
         if self._ending is Status.INTERRUPTED:
             self._kill()
             return
+        self._loop.after(limits.GRACE, self._cards.stop)
         name = signal.Signals(number).name
         self.stop(Status.INTERRUPTED, f"the run was interrupted ({name})", signal.SIGINT)
 
@@ -546,7 +565,8 @@ class Scheduler:
         self._loop.after(limits.LAST_GRACE, self._kill)
 
     def _kill(self) -> None:
-        """Kill what runs; stop waiting for what does not die."""
+        """Kill what runs; stop waiting for what does not die, and for cards."""
+        self._cards.stop()
         self._signal(signal.SIGKILL, _OVER)
         if not self._is_killing:
             self._is_killing = True
@@ -559,6 +579,7 @@ class Scheduler:
             self._executor.kill(attempt.serial, number)
 
     def _abandon(self) -> None:
+        self._cards.stop()
         for attempt in list(self._running.values()):
             _kill_group(attempt.pid)
             self.deliver(Exited(attempt.serial, signal.SIGKILL, 0.0, 0))

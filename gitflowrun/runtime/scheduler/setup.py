@@ -18,6 +18,7 @@ from gitflowrun import limits
 from gitflowrun.masking import Mask
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.live import LiveState
+from gitflowrun.runtime.executors.card_process import CardRendererProcess
 from gitflowrun.runtime.executors.local import (
     Executor,
     ForkExecutor,
@@ -27,7 +28,8 @@ from gitflowrun.runtime.executors.local import (
 from gitflowrun.runtime.ipc.channel import Channel, Connection
 from gitflowrun.runtime.ipc.event_loop import EventLoop
 from gitflowrun.runtime.ipc.events import Listener, Notice
-from gitflowrun.runtime.ipc.messages import Interrupt, Message
+from gitflowrun.runtime.ipc.messages import Interrupt, Message, OpenRepository
+from gitflowrun.runtime.scheduler.card_queue import CardQueue
 from gitflowrun.runtime.scheduler.scheduler import Scheduler
 from gitflowrun.settings import Isolation
 from gitflowrun.values import mutable
@@ -108,6 +110,12 @@ class RunExecution:
         )
         self._loop.on_signal(signal.SIGTERM, partial(self._interrupt, signal.SIGTERM))
         executor = self._executor(isolation)
+        live = LiveState(repo, writer.identity.uid)
+        opened = OpenRepository(start.repository, start.config)
+        self._renderer = CardRendererProcess(
+            self._loop, self._command, run, opened, self._on_cards, self._on_renderer_lost
+        )
+        self._cards = CardQueue(self._renderer.start, live.directory, repo.shared_mode)
         wanted = start.request.max_workers
         self._scheduler = Scheduler(
             self._loop,
@@ -115,8 +123,9 @@ class RunExecution:
             plan,
             executor,
             notify,
-            LiveState(repo, writer.identity.uid),
+            live,
             code,
+            self._cards,
             max_workers=1 if self._is_inline else _affordable(wanted, notify),
             max_log_size=start.request.max_log_size or repo.settings.max_log_size,
             echo=not self._is_inline,
@@ -137,6 +146,7 @@ class RunExecution:
         try:
             status, error = self._scheduler.run()
         finally:
+            self._renderer.close()
             self._loop.close()
             if self._launcher.is_open:
                 self._channels.launcher.set_blocking(True)
@@ -167,6 +177,12 @@ class RunExecution:
 
     def _on_task_message(self, message: Message) -> None:
         self._scheduler.deliver(message)
+
+    def _on_cards(self, message: Message) -> None:
+        self._scheduler.take_cards(message)
+
+    def _on_renderer_lost(self) -> None:
+        self._cards.lost()
 
     def _on_launcher_message(self, message: Message) -> None:
         if isinstance(message, Interrupt) and message.failure:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -14,11 +15,12 @@ from gitflowrun.git.objects import Oid
 from gitflowrun.names import RunId, TaskName
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.records import Attempt, ForeachLevel, RunIdentity, Transition
-from gitflowrun.runs.trees import FinishedTask, task_blob
+from gitflowrun.runs.trees import task_blob
 from gitflowrun.runtime.ipc.event_loop import EventLoop
 from gitflowrun.runtime.ipc.events import Event, ForeachSplit, Notice, TaskEnded
 from gitflowrun.runtime.ipc.messages import Parent, Result
 from gitflowrun.runtime.scheduler.attempt import Job, TaskAttempt
+from gitflowrun.runtime.scheduler.card_queue import CardQueue
 from gitflowrun.runtime.scheduler.commit_queue import CommitQueue
 from gitflowrun.runtime.scheduler.logs import TaskLog
 from gitflowrun.runtime.scheduler.plan import PlannedTask
@@ -33,16 +35,19 @@ class Fakes:
     """A queue, its writer, and what it has asked of others."""
 
     def __init__(self) -> None:
-        self.commits: list[tuple[Sequence[FinishedTask], Status]] = []
+        self.commits: list[tuple[Any, ...]] = []
         self.dropped: list[tuple[TaskName, int]] = []
         self.timers: list[float] = []
         self.writer = SimpleNamespace(
             identity=RUN, status=Status.RUNNING, unsigned=None, last_commit_cost=0.0,
-            commit=lambda tasks, status: self.commits.append((tasks, status)),
+            commit=lambda tasks, status, cards: self.commits.append((tasks, status, *cards)),
         )  # fmt: skip
         loop = SimpleNamespace(after=self._after)
         live = SimpleNamespace(drop=lambda *it: self.dropped.append(it))
-        self.queue = CommitQueue(cast("Any", loop), cast("Any", self.writer), cast("Any", live))
+        cards = CardQueue(cast("Any", None), Path("/nowhere"), None)
+        self.queue = CommitQueue(
+            cast("Any", loop), cast("Any", self.writer), cast("Any", live), cards
+        )
 
     def _after(self, seconds: float, _: Callable[[], None]) -> None:
         self.timers.append(seconds)

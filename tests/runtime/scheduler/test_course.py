@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -35,6 +36,7 @@ from gitflowrun.runtime.ipc.messages import (
     Retries,
     Started,
 )
+from gitflowrun.runtime.scheduler.card_queue import CardQueue
 from gitflowrun.runtime.scheduler.plan import Plan, Shape
 from gitflowrun.runtime.scheduler.scheduler import Scheduler
 
@@ -91,13 +93,15 @@ class Bench:
             drop=lambda *_: None,
         )  # fmt: skip
         code = SimpleNamespace(differing=lambda _: self.other)
+        self.cards = CardQueue(cast("Any", None), Path("/nowhere"), None)
         self.scheduler = Scheduler(
             self.loop, cast("Any", self.writer), Plan(shape), cast("Any", self),
-            self.events.append, cast("Any", self.live), cast("Any", code),
+            self.events.append, cast("Any", self.live), cast("Any", code), self.cards,
             max_log_size=1000, **{"max_workers": 2, **options},
         )  # fmt: skip
 
-    def _commit(self, tasks: list[FinishedTask], status: Status) -> None:
+    def _commit(self, tasks: list[FinishedTask], status: Status, cards: object) -> None:
+        assert cards == []
         self.commits.append(([str(task.record.name) for task in tasks], status))
         self.writer.status = status
 
@@ -275,9 +279,9 @@ def test_a_task_is_tried_again_at_once_as_often_as_its_step_says(
     )
     records: list[TaskRecord] = []
 
-    def commit(tasks: list[FinishedTask], status: Status) -> None:
+    def commit(tasks: list[FinishedTask], status: Status, cards: object) -> None:
         records.extend(task.record for task in tasks)
-        bench._commit(tasks, status)
+        bench._commit(tasks, status, cards)
 
     bench.writer.commit = commit
     assert bench.run() == (Status.DONE, None)
@@ -647,8 +651,8 @@ def test_a_commit_that_is_due_is_made_while_others_run(monkeypatch: pytest.Monke
     bench = Bench(waits, FOREACH)
     commit = bench.writer.commit
 
-    def committed(tasks: list[FinishedTask], status: Status) -> None:
-        commit(tasks, status)
+    def committed(tasks: list[FinishedTask], status: Status, cards: object) -> None:
+        commit(tasks, status, cards)
         if [str(task.record.name) for task in tasks] == ["work/2"]:
             bench.answer = good
             for message in [it for launch in waiting for it in ends(launch)]:

@@ -20,6 +20,7 @@ from gitflowrun.names import PARAMETERS_STEP, TaskName
 from gitflowrun.runs.live import LiveState
 from gitflowrun.runs.records import Transition
 from gitflowrun.runs.runs import Status
+from gitflowrun.runtime.ipc.channel import Connection
 from gitflowrun.runtime.ipc.event_loop import EventLoop
 from gitflowrun.runtime.ipc.events import Event, RunEnded, TaskLine, TaskStarted
 from gitflowrun.runtime.ipc.messages import (
@@ -31,6 +32,7 @@ from gitflowrun.runtime.ipc.messages import (
     Started,
 )
 from gitflowrun.runtime.scheduler.attempt import Job, TaskAttempt
+from gitflowrun.runtime.scheduler.card_queue import CardQueue
 from gitflowrun.runtime.scheduler.code_check import CodeCheck
 from gitflowrun.runtime.scheduler.logs import TaskLog
 from gitflowrun.runtime.scheduler.plan import Plan, PlannedTask, Shape
@@ -74,6 +76,11 @@ def good(launch: Launch) -> list[Message]:
     ]
 
 
+def no_renderer(has_flow: bool) -> Connection:
+    """Nobody asks for cards."""
+    raise AssertionError(has_flow)
+
+
 def schedule(
     repo: GitRepo,
     answer: Callable[[Launch], list[Message]],
@@ -84,10 +91,11 @@ def schedule(
     executor = kind(loop, answer)
     events: list[Event] = []
     with start_run(repo) as writer:
+        live = LiveState(open_repo(repo), writer.identity.uid)
         scheduler = Scheduler(
-            loop, writer, Plan(SHAPE), executor, events.append,
-            LiveState(open_repo(repo), writer.identity.uid),
-            CodeCheck(open_repo(repo), EMPTY_TREE), max_workers=4, max_log_size=1000,
+            loop, writer, Plan(SHAPE), executor, events.append, live,
+            CodeCheck(open_repo(repo), EMPTY_TREE), CardQueue(no_renderer, live.directory, None),
+            max_workers=4, max_log_size=1000,
         )  # fmt: skip
         executor.deliver = scheduler.deliver
         status, _ = scheduler.run()

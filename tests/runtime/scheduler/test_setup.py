@@ -103,9 +103,14 @@ class Bench:
         self.channels = Channels(self.launcher, zygote)
         request = SimpleNamespace(max_workers=4, max_log_size=most)
         start: Any = SimpleNamespace(
-            command=("f.py",), request=request, retries={"train": Retries(2)}
+            command=("f.py",),
+            request=request,
+            retries={"train": Retries(2)},
+            repository={},
+            config={},
         )
-        repo: Any = SimpleNamespace(settings=SimpleNamespace(max_log_size=77))
+        settings = SimpleNamespace(max_log_size=77)
+        repo: Any = SimpleNamespace(settings=settings, shared_mode=None)
         writer: Any = SimpleNamespace(identity=SimpleNamespace(uid=1))
         key = SimpleNamespace(texts=[b"hunter2-hunter2"])
         run: Any = SimpleNamespace(secrets={"key": key})
@@ -140,7 +145,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Bench]]:
     for name in ("ForkExecutor", "RemoteExecutor", "FreshExecutor"):
         monkeypatch.setattr(setup, name, type(name, (Executor,), {}))
     monkeypatch.setattr(setup, "Scheduler", Course)
-    monkeypatch.setattr(setup, "LiveState", lambda *_: None)
+    monkeypatch.setattr(setup, "LiveState", lambda *_: SimpleNamespace(directory=None))
 
     def make(isolation: Isolation, **options: Any) -> Bench:
         made.append(Bench(isolation, **options))
