@@ -3,12 +3,30 @@
 
   function purified(html) {
     const clean = DOMPurify.sanitize(html, {
-      FORBID_TAGS: ["style", "form", "input", "textarea", "select", "iframe", "object", "embed", "meta", "link", "base"],
+      FORBID_TAGS: ["style", "form", "textarea", "select", "iframe", "object", "embed", "meta", "link", "base"],
       FORBID_ATTR: ["id", "name"],
       ADD_ATTR: ["target"],
     });
     const holder = document.createElement("template");
     holder.innerHTML = clean;
+    for (const box of holder.content.querySelectorAll("input")) {
+      if (box.type === "checkbox") {
+        box.disabled = true;
+      } else {
+        box.remove();
+      }
+    }
+    for (const image of holder.content.querySelectorAll("img")) {
+      const source = image.getAttribute("src") || "";
+      if (!source.startsWith("data:image/")) {
+        const link = document.createElement("a");
+        link.textContent = "picture: " + (image.alt || source);
+        if (/^https?:/i.test(source)) {
+          link.href = source;
+        }
+        image.replaceWith(link);
+      }
+    }
     for (const link of holder.content.querySelectorAll("a[href]")) {
       if (!link.getAttribute("href").startsWith("#")) {
         link.target = "_blank";
@@ -40,6 +58,7 @@
     };
     if (dark && !(spec.config && spec.config.background)) {
       options.theme = "dark";
+      options.config.axis = { gridColor: "#323c47", domainColor: "#98a6b5", tickColor: "#98a6b5" };
     }
     vegaEmbed(target, spec, options).catch(function (error) {
       const told = document.createElement("pre");

@@ -75,13 +75,6 @@ class Table(UserComponent):
             "vertical": False,
         }
 
-    @property
-    def subcomponents(self) -> list[MetaflowCardComponent]:
-        """The components in its cells."""
-        rows = self._data if isinstance(self._data, list | tuple) else ()
-        cells = (it for row in rows if isinstance(row, list | tuple) for it in row)
-        return [it for it in cells if isinstance(it, MetaflowCardComponent)]
-
 
 def _cell(value: Any) -> Any:
     if not isinstance(value, MetaflowCardComponent):

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import keyword
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gitflowrun.cards.card_limits import TREE_DEPTH, TREE_NODES
 from gitflowrun.client.display import escaped
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _WORDS = "|".join(sorted({*keyword.kwlist, "self", "match", "case"}))
 _PYTHON = re.compile(
@@ -42,11 +45,12 @@ def json_html(text: str) -> str | None:
     except (ValueError, RecursionError):
         return None
     left = [TREE_NODES]
-    html = _tree(value, left, TREE_DEPTH)
+    html = _tree("", value, left, TREE_DEPTH)
     return html if left[0] >= 0 else None
 
 
-def _tree(value: Any, left: list[int], depth: int) -> str:
+def _tree(name: str, value: Any, left: list[int], depth: int) -> str:
+    """A value below its name, which is HTML; `left` counts down, below zero where there are too many."""
     left[0] -= 1
     if left[0] < 0:
         return ""
@@ -55,22 +59,24 @@ def _tree(value: Any, left: list[int], depth: int) -> str:
         return ""
     if isinstance(value, dict) and value:
         rows = (
-            f'<li><span class="key">{escaped(key)}</span>: {_tree(it, left, depth - 1)}</li>'
+            _tree(f'<span class="key">{escaped(key)}</span>: ', it, left, depth - 1)
             for key, it in value.items()
         )
-        return _branch(rows, len(value), "{}", left, depth)
+        return _branch(name + "{", rows, len(value), "}", left, depth)
     if isinstance(value, list) and value:
-        rows = (f"<li>{_tree(it, left, depth - 1)}</li>" for it in value)
-        return _branch(rows, len(value), "[]", left, depth)
+        rows = (_tree("", it, left, depth - 1) for it in value)
+        return _branch(name + "[", rows, len(value), "]", left, depth)
     kind = "text" if isinstance(value, str) else "number" if type(value) in {int, float} else "word"
-    return f'<i class="{kind}">{escaped(json.dumps(value, ensure_ascii=False))}</i>'
+    return f'{name}<i class="{kind}">{escaped(json.dumps(value, ensure_ascii=False))}</i>'
 
 
-def _branch(rows: Any, count: int, brackets: str, left: list[int], depth: int) -> str:
+def _branch(
+    head: str, rows: Iterator[str], count: int, end: str, left: list[int], depth: int
+) -> str:
     is_open = " open" if depth > TREE_DEPTH - 2 and count <= 30 else ""  # noqa: PLR2004  (a screen)
-    inner = "".join(row for row in rows if left[0] >= 0)
+    inner = "".join(f"<li>{row}</li>" for row in rows if left[0] >= 0)
     items = "item" if count == 1 else "items"
     return (
-        f"<details{is_open}><summary>{brackets[0]}<small> {count} {items} </small>"
-        f"{brackets[1]}</summary><ul>{inner}</ul></details>"
+        f"<details{is_open}><summary>{head}<small> {count} {items} </small>{end}</summary>"
+        f"<ul>{inner}</ul></details>"
     )

@@ -26,6 +26,7 @@ _IMAGE = re.compile(
     r"data:image/(?:png|jpeg|jpg|gif|webp|bmp|svg\+xml);base64,\s*[A-Za-z0-9+/=\s]*\Z"
 )
 _LENGTH = re.compile(r"\d{1,5}(?:\.\d{1,3})?(?:px|rem|em|vh|%)?\Z")
+_LONG_VALUE = 8
 _WORD = re.compile(r"[^A-Za-z0-9_-]+")
 
 
@@ -139,7 +140,11 @@ def _table(part: Mapping[str, Any], depth: int) -> str:
             for number, name in enumerate(columns)
         ]
         return f'<div class="scroll"><table class="facts">{"".join(lines)}</table></div>'
-    head = "".join(f'<th scope="col">{_text(it)}</th>' for it in columns)
+    first = rows[0] if rows else []
+    head = "".join(
+        f'<th scope="col"{_NUMBER * (n < len(first) and _is_number(first[n]))}>{_text(it)}</th>'
+        for n, it in enumerate(columns)
+    )
     head = f"<thead><tr>{head}</tr></thead>" if columns else ""
     body = "".join(f"<tr>{''.join(_cell(it, depth) for it in row)}</tr>" for row in rows if row)
     return f'<div class="scroll"><table>{head}<tbody>{body}</tbody></table></div>'
@@ -148,13 +153,20 @@ def _table(part: Mapping[str, Any], depth: int) -> str:
 def _cell(value: Any, depth: int) -> str:
     if isinstance(value, dict) and value.get("type") in _KINDS:
         return f"<td>{part_html(value, depth)}</td>"
-    if type(value) in {int, float}:
-        return f'<td class="number">{_number(value)}</td>'
+    if _is_number(value):
+        return f"<td{_NUMBER}>{_number(value)}</td>"
     if value is None:
         return '<td class="quiet">None</td>'
     if isinstance(value, str):
         return f"<td>{escaped(value) if len(value) <= FOLDED_TEXT else folded(value)}</td>"
-    return f"<td>{folded(bounded_repr(value))}</td>"
+    return f"<td>{escaped(str(value)) if isinstance(value, bool) else folded(bounded_repr(value))}</td>"
+
+
+_NUMBER = ' class="number"'
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in {int, float}
 
 
 def _number(value: float) -> str:
@@ -275,11 +287,11 @@ def _progress(part: Mapping[str, Any], _depth: int) -> str:
 
 def _value_box(part: Mapping[str, Any], _depth: int) -> str:
     theme = _WORD.sub("", str(part.get("theme") or "default"))
-    change = str(part.get("change_indicator") or "")
+    change, value = str(part.get("change_indicator") or ""), str(part.get("value"))
     way = {"+": "up", "-": "down", "\u2212": "down"}.get(change.strip()[:1], "")
     pieces = [
         f'<div class="name">{_text(part.get("title"))}</div>' if part.get("title") else "",
-        f'<div class="value">{_text(part.get("value"))}</div>',
+        f'<div class="value{" long" if len(value) > _LONG_VALUE else ""}">{escaped(value)}</div>',
         f'<div class="quiet">{_text(part.get("subtitle"))}</div>' if part.get("subtitle") else "",
         f'<div class="change {way}">{_text(change)}</div>' if change else "",
     ]
@@ -296,7 +308,8 @@ def _events(part: Mapping[str, Any], depth: int) -> str:
         else (f"{len(rows)} event{'s' * (len(rows) != 1)}")
     )
     said = [shown, "finished" if stats.get("finished") else ""]
-    if isinstance(minute := stats.get("events_per_minute"), int | float):
+    minute, seconds = stats.get("events_per_minute"), stats.get("total_runtime_seconds")
+    if isinstance(minute, int | float) and isinstance(seconds, int | float) and seconds >= 1:
         said.insert(1, f"{minute:,.1f} per minute")
     head = f"<h4>{_text(part.get('title'))}</h4>" if part.get("title") else ""
     told = f'<p class="quiet">{escaped(", ".join(filter(None, said)))}</p>'
@@ -341,17 +354,15 @@ def _viewer(part: Mapping[str, Any], _depth: int) -> str:
     is_json = part.get("type") == "jsonViewer"
     text = str(part.get("json_string" if is_json else "yaml_string") or "")
     tree = json_html(text) if is_json else None
-    shown = (
-        f'<div class="tree">{tree}</div>' if tree else f'<pre class="code">{escaped(text)}</pre>'
-    )
     height = str(part.get("max_height") or "")
     limit = ""
     if _LENGTH.match(height):
         limit = f' style="max-height:{height}{"px" if height.replace(".", "").isdigit() else ""}"'
-    copied = ""
+    inner = f'<pre class="code"{limit}>{escaped(text)}</pre>'
+    if tree:
+        inner = f'<div class="tree"{limit}>{tree}</div>'
     if part.get("show_copy_button"):
-        copied = f'{_COPY}<pre class="source" hidden>{escaped(text)}</pre>'
-    inner = f'{copied}<div class="scroll"{limit}>{shown}</div>'
+        inner = f'{_COPY}<pre class="source" hidden>{escaped(text)}</pre>{inner}'
     title = _text(part.get("title"))
     if part.get("collapsible"):
         return f"<details open><summary>{title}</summary>{inner}</details>"
