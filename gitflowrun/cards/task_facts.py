@@ -11,10 +11,10 @@ import re
 import textwrap
 from base64 import b64encode
 from contextlib import suppress
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.cards.card_limits import ARTIFACTS_LISTED, PICTURE_SHOWN, STEP_CODE
-from gitflowrun.client.display import time_text
 from gitflowrun.errors import GitflowrunError
 from gitflowrun.limits import CODE_TEXT
 from gitflowrun.runs.commit_message import duration
@@ -60,12 +60,12 @@ def _info(task: Task) -> RunInfo:
 def _metadata(task: Task) -> list[Part]:
     """When and where the task ran, and of which code, as one row for each fact."""
     reader, info = task._task, _info(task)  # noqa: SLF001
-    attempt, started, ended = reader.attempt, reader.started, task.finished_at
+    attempt, started, ended = reader.attempt, reader.started, reader.finished
     git = info.git
     rows = {
         "Status": reader.seen.status,
-        "Task Created On": time_text(task.created_at),
-        "Task Finished On": "" if ended is None else time_text(ended),
+        "Task Created On": _moment(started),
+        "Task Finished On": "" if ended is None else _moment(ended),
         "Task Duration": "" if attempt is None else duration(attempt.finished - started),
         "Attempt": task.current_attempt,
         "Place": ", ".join(reader.record.place_texts),
@@ -92,6 +92,11 @@ def _metadata(task: Task) -> list[Part]:
             "vertical": True,
         }
     ]
+
+
+def _moment(seconds: float) -> str:
+    """A time where the card is made, and how far that is from UTC: it may be read elsewhere."""
+    return f"{datetime.fromtimestamp(seconds, timezone.utc).astimezone():%Y-%m-%d %H:%M:%S %z}"
 
 
 def _commit(git: Mapping[str, Any]) -> str:
