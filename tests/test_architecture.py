@@ -38,6 +38,7 @@ LAYERS = (
     "runtime.executors",
     "runtime.scheduler",
     "runtime.launch",
+    "web",
     "cli",
     "cmd exception metaflow_version unbounded_foreach",
     "compat",

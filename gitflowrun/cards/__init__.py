@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from gitflowrun.cards.built_in_types import BlankCard, DefaultCard, ErrorCard
+    from gitflowrun.cards.card_client import get_cards
     from gitflowrun.cards.components.component import MetaflowCardComponent
     from gitflowrun.cards.components.images import Image
     from gitflowrun.cards.components.measures import ProgressBar, ValueBox, VegaChart
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "built_in_types": "BlankCard DefaultCard ErrorCard",
+    "card_client": "get_cards",
     "components.component": "MetaflowCardComponent",
     "components.images": "Image",
     "components.measures": "ProgressBar ValueBox VegaChart",
@@ -52,6 +54,7 @@ __all__ = [
     "ValueBox",
     "VegaChart",
     "YAMLViewer",
+    "get_cards",
 ]
 
 

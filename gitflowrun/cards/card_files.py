@@ -196,6 +196,13 @@ def card_directory(live: Path, task: TaskName, attempt: int = 0) -> Path:
     return live / _CARDS / task.step / f"{task.task}.{attempt}"
 
 
+def asking_tasks(live: Path, step: str) -> set[str]:
+    """The tasks of a step that have files there, by their ids."""
+    directory = live / _CARDS / step
+    names = [path.name for path in directory.iterdir()] if directory.is_dir() else ()
+    return {name.rpartition(".")[0] for name in names}
+
+
 def read_request(path: Path) -> CardRequest:
     """The request in a file.
 

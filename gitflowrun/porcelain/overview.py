@@ -10,7 +10,7 @@ import time
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from gitflowrun.errors import CorruptRecord, RepositoryError
+from gitflowrun.errors import CorruptRecord, GitflowrunError, RepositoryError
 from gitflowrun.limits import (
     COMMIT_SIZE,
     FAILURES_SHOWN,
@@ -98,6 +98,23 @@ class AttemptRow:
 
 
 @frozen
+class CardRow:
+    """A card of a task.
+
+    Attributes:
+        type: The name of its type.
+        id: The id that the user has given to it.
+        hash: Git's id of it as HTML; of one that its task still changes, of its place.
+        path: Where it lies: what `git show` understands, or a file.
+    """
+
+    type: str
+    id: str | None
+    hash: str
+    path: str
+
+
+@frozen
 class TaskOverview:
     """A task.
 
@@ -120,6 +137,7 @@ class TaskOverview:
         other_code: Files whose code it ran and that the snapshot has not so, and what is known of each.
         not_kept: The names of what it has set or inherited and nobody stored: of a spun task.
         given: The values that were put in the place of inherited ones, as texts: of a spun task.
+        cards: Its cards.
         artifacts: What it made, and what it inherited.
     """
 
@@ -141,6 +159,7 @@ class TaskOverview:
     other_code: Mapping[str, str]
     not_kept: tuple[str, ...]
     given: Mapping[str, str]
+    cards: tuple[CardRow, ...]
     artifacts: tuple[ArtifactRow, ...]
 
 
@@ -380,8 +399,22 @@ def task_overview(task: StoredTask) -> TaskOverview:
         other_code=dict(record.other_code),
         not_kept=record.not_kept,
         given=dict(record.given),
+        cards=_card_rows(task),
         artifacts=result_rows(task.run, record.artifacts),
     )
+
+
+def _card_rows(task: StoredTask) -> tuple[CardRow, ...]:
+    """The cards of a task; none where what lists them can't be read, which `fsck` tells."""
+    from gitflowrun.cards.found_cards import (
+        find_cards,  # a run is mostly looked at without its tasks
+    )
+
+    try:
+        cards = find_cards(task)
+        return tuple(CardRow(card.type, card.id, card.hash, card.path) for card in cards)
+    except GitflowrunError:
+        return ()
 
 
 _MOST_DECORATORS = 20

@@ -36,6 +36,7 @@ COMMANDS = {
     "show": ("describe", "Show the steps of the flow."),
     "dump": ("dump", "Print the artifacts of tasks."),
     "logs": ("logs", "Print what tasks wrote to stdout and stderr."),
+    "card": ("card_commands", "Look at the cards of tasks."),
     "tag": ("tag", "Add, remove, replace or list tags of runs."),
     "output-dot": ("describe", "Print the graph for GraphViz."),
     "output-raw": ("describe", "Print all that is known of the graph, with --json as JSON."),

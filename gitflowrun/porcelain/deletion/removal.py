@@ -11,6 +11,7 @@ import math
 import time
 from typing import TYPE_CHECKING
 
+from gitflowrun.cards.created_cards import remove_created_cards
 from gitflowrun.errors import GitflowrunError, NotFound, RefConflict, RepositoryError
 from gitflowrun.failpoints import reached
 from gitflowrun.git.command import BOUNDED
@@ -393,6 +394,7 @@ def _removed(copy: RemoteCopy) -> RemovedRun:
 def _forget(repo: Repository, uid: Oid, run: RunId) -> None:
     """Remove what the state directory has of a run that is gone."""
     remove_live_state(repo, uid)
+    remove_created_cards(repo, uid)
     lock = Locks(repo.state_dir).run(run)
     if lock.path.exists() and lock.try_acquire():
         lock.release(remove=True)

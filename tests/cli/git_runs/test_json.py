@@ -142,6 +142,7 @@ def documents(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
     repo = make_repo(tmp_path_factory.mktemp("json") / "r", files=FLOWS)
     for words in (
         "hello.py run",
+        "hello.py card create 1/start/1",
         "hello.py run --name Ada --tag first",
         "each.py run --n 2",
         "each.py run",

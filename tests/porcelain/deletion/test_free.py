@@ -652,12 +652,13 @@ def test_a_run_whose_code_was_freed_takes_another_snapshot(repo: GitRepo) -> Non
 
 
 def test_nothing_of_a_purged_run_is_left_in_the_state(repo: GitRepo) -> None:
-    """Its live output and its lock go along; those of other runs stay."""
+    """Its live output, its lock and the cards created of it go along; those of other runs stay."""
     state = repo.path / ".git" / "gitflowrun"
     uids: dict[str, str] = {}
     for run in RunStore(open_repo(repo)).summaries():
         LiveState(open_repo(repo), run.uid).start(StartedTask(TaskName("start", "1"), 1.0, (), ()))
         (state / "locks" / f"run-{run.id}").touch()
+        (state / "cards" / str(run.uid) / "start").mkdir(parents=True)
         uids[str(run.id)] = str(run.uid)
     freed(repo, "purge", "1")
     left = {path.name for path in state.rglob("*")}

@@ -205,6 +205,7 @@ def task_lines(task: overview.TaskOverview, screen: Screen) -> Iterator[str]:
         ("Origin", printable(task.origin or "")),
         ("Differs", _other_code(task.other_code)),
         ("Not kept", _named(task.not_kept)),
+        ("Cards", "\n".join(printable(card.path) for card in task.cards)),
     )
     if task.attempts > is_over:
         yield from section("Attempts", _attempt_table(task, screen), screen)
