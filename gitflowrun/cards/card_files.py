@@ -10,12 +10,13 @@ data: components are rendered in the task, where their values are, and cards out
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.cards.card_limits import CARD_SIZE
-from gitflowrun.errors import CorruptRecord
+from gitflowrun.errors import CorruptRecord, RepositoryError
 from gitflowrun.git.permissions import make_directory, open_to_write, read_file, share_file
 from gitflowrun.values import field, frozen
 
@@ -164,14 +165,14 @@ class CardFiles:
 
     def cards(self) -> dict[str, bytes]:
         """The cards that are written, and their data, by their names."""
-        found = {path.name: read_file(path, "a card", limit=CARD_SIZE) for path in self._paths()}
+        found = {path.name: read_file(path, "a card", limit=CARD_SIZE) for path in self._cards()}
         return {name: content for name, content in found.items() if content is not None}
 
     def size(self) -> int:
         """Bytes of the cards that are written."""
-        return sum(path.stat().st_size for path in self._paths())
+        return sum(path.stat().st_size for path in self._cards())
 
-    def _paths(self) -> list[Path]:
+    def _cards(self) -> list[Path]:
         return [it for it in sorted(self.directory.glob("*-*")) if parse_card_name(it.name)]
 
     def remove(self) -> None:
@@ -180,15 +181,18 @@ class CardFiles:
 
         shutil.rmtree(self.directory, ignore_errors=True)
 
+    def paths(self) -> list[Path]:
+        """The files of what was asked for so far, in the cards' order."""
+        found = [it for it in self.directory.glob(f"*{_REQUEST}") if it.stem.isdecimal()]
+        return sorted(found, key=lambda path: int(path.stem))
+
     def requests(self) -> list[CardRequest]:
         """What was asked for so far, in order; what can't be read is left out."""
         found = []
-        for path in self.directory.glob(f"*{_REQUEST}"):
-            try:
+        for path in self.paths():
+            with contextlib.suppress(CorruptRecord, RepositoryError):
                 found.append(read_request(path))
-            except CorruptRecord:
-                continue
-        return sorted(found, key=lambda it: it.number)
+        return found
 
 
 def card_directory(live: Path, task: TaskName, attempt: int = 0) -> Path:

@@ -37,3 +37,5 @@ CARDS_AT_ONCE = 16 << 20
 """Bytes of cards that are published with one commit, but for the last of them."""
 RENDERERS_LOST = 2
 """How often the process that renders a run's cards is replaced when it is killed."""
+CARDS_TOLD = 3.0
+"""Seconds that a run has waited for its cards when it says that it does."""

@@ -151,14 +151,15 @@ def test_an_interrupted_run_waits_for_no_card_for_long(repo: GitRepo) -> None:
 
 def test_a_renderer_that_is_killed_is_replaced(repo: GitRepo) -> None:
     """And what it had not rendered is rendered by the next one."""
-    repo.write("f.py", flow(own("hang", "slow", ", timeout=3"), own("nothing", "good")))
+    repo.write("f.py", flow(own("hang", "slow", ", timeout=4"), own("nothing", "good")))
     run = background(repo, "f.py", "run")
     assert eventually((repo.path / "hanging").exists)
     (renderer,) = [pid for pid in _renderers(repo) if _parent(pid) not in _renderers(repo)]
     os.kill(renderer, signal.SIGKILL)
     assert run.wait() == 0
     assert names(repo) == ["cards/start/1/0-own-good.html", "cards/start/1/1-own-slow.html"]
-    assert "longer than 3 s" in page(repo, "start/1/1-own-slow.html")
+    assert "longer than 4 s" in page(repo, "start/1/1-own-slow.html")
+    assert "their cards are being rendered" in run.text()
     assert not _renderers(repo)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gitflowrun.cards.card_files import CardFiles, card_directory
 from gitflowrun.cards.card_limits import CARDS_AT_ONCE, RENDERERS_LOST
@@ -21,7 +21,7 @@ from gitflowrun.runtime.ipc.messages import CardsRendered, RenderCards
 from gitflowrun.values import mutable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from pathlib import Path
 
     from gitflowrun.names import TaskName
@@ -41,6 +41,16 @@ class _Cards:
     size: int = 0
 
 
+def steps_with_own_types(graph: Mapping[str, Any]) -> set[str]:
+    """The steps of a flow's `_graph_info` that have cards of types which are not built in."""
+    found = set()
+    for step, node in graph.get("steps", {}).items():
+        cards = [it["attributes"] for it in node.get("decorators", ()) if it.get("name") == "card"]
+        if any(it.get("type") not in BUILT_IN for it in cards):
+            found.add(step)
+    return found
+
+
 class CardQueue:
     """Cards that are to be rendered, and those that are rendered and not published yet.
 
@@ -48,11 +58,19 @@ class CardQueue:
         start: Starts a renderer, for cards of types that are all built in or not; what it says goes to `deliver`,
             and its end to `lost`.
         live: The live state of the run, in which tasks leave what their cards are made of.
+        steps_of_flow: The steps that have cards of types which are not built in.
         shared: The permissions of a shared repository's directories; None where it is not shared.
     """
 
-    def __init__(self, start: Callable[[bool], Connection], live: Path, shared: int | None) -> None:
+    def __init__(
+        self,
+        start: Callable[[bool], Connection],
+        live: Path,
+        shared: int | None,
+        steps_of_flow: Collection[str] = (),
+    ) -> None:
         self._start = start
+        self._steps_of_flow = steps_of_flow
         self._live = live
         self._shared = shared
         self._serials = count(1)
@@ -88,7 +106,7 @@ class CardQueue:
         self._send(cards)
 
     def _send(self, cards: _Cards) -> None:
-        needs_flow = any(it.type not in BUILT_IN for it in cards.files.requests())
+        needs_flow = cards.request.task.step in self._steps_of_flow
         if self._renderer is None or (needs_flow and not self._has_flow):
             if self._renderer is not None:  # what it has still to do is asked of the new one
                 self._renderer.close()

@@ -24,6 +24,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from gitflowrun import limits
+from gitflowrun.cards.card_limits import CARDS_TOLD
 from gitflowrun.errors import FlowError
 from gitflowrun.failpoints import reached
 from gitflowrun.names import NODE, TaskName
@@ -115,6 +116,7 @@ class Scheduler:
         self._code = code
         self._code_told: set[str] = set()
         self._cards = cards
+        self._tells_of_cards = False
         self._queue = CommitQueue(loop, writer, live, cards)
         self._ids = count(first_id)
         self._mask = mask
@@ -184,7 +186,14 @@ class Scheduler:
         """Whether no card is to be waited for, once the tasks whose cards they are have been published."""
         if self._queue.lacks_cards or (self._queue.is_due and self._cards.is_rendering):
             self._commit()
+        if self._cards.is_rendering and not self._tells_of_cards:
+            self._tells_of_cards = True
+            self._loop.after(CARDS_TOLD, self._tell_of_cards)
         return not self._cards.is_rendering
+
+    def _tell_of_cards(self) -> None:
+        if self._cards.is_rendering:
+            self._notify(events.Notice("All tasks have ended; their cards are being rendered."))
 
     def take_cards(self, message: Message) -> None:
         """Take a message from the process that renders cards."""

@@ -29,7 +29,7 @@ from gitflowrun.runtime.ipc.channel import Channel, Connection
 from gitflowrun.runtime.ipc.event_loop import EventLoop
 from gitflowrun.runtime.ipc.events import Listener, Notice
 from gitflowrun.runtime.ipc.messages import Interrupt, Message, OpenRepository
-from gitflowrun.runtime.scheduler.card_queue import CardQueue
+from gitflowrun.runtime.scheduler.card_queue import CardQueue, steps_with_own_types
 from gitflowrun.runtime.scheduler.scheduler import Scheduler
 from gitflowrun.settings import Isolation
 from gitflowrun.values import mutable
@@ -115,7 +115,12 @@ class RunExecution:
         self._renderer = CardRendererProcess(
             self._loop, self._command, run, opened, self._on_cards, self._on_renderer_lost
         )
-        self._cards = CardQueue(self._renderer.start, live.directory, repo.shared_mode)
+        self._cards = CardQueue(
+            self._renderer.start,
+            live.directory,
+            repo.shared_mode,
+            steps_with_own_types(start.graph),
+        )
         wanted = start.request.max_workers
         self._scheduler = Scheduler(
             self._loop,

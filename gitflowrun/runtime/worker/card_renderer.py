@@ -23,7 +23,8 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from gitflowrun.cards.card_files import CardFiles, CardRequest
+from gitflowrun.cards.card_files import CardFiles, CardRequest, read_request
+from gitflowrun.errors import GitflowrunError
 from gitflowrun.failpoints import reached
 from gitflowrun.git.repository import Repository
 from gitflowrun.limits import ERROR_TEXT
@@ -65,6 +66,7 @@ class _Child:
 
     Attributes:
         pending: What it belongs to.
+        path: The file of the request.
         request: The card.
         said: The end of the pipe by which it says what went wrong.
         timer: Ends it.
@@ -73,6 +75,7 @@ class _Child:
     """
 
     pending: _Pending
+    path: Path
     request: CardRequest
     said: int
     timer: Timer | None = None
@@ -93,7 +96,7 @@ class CardRenderer:
         self._loop = EventLoop()
         self._context = context
         self._opened = opened
-        self._queue: deque[tuple[_Pending, CardRequest, str]] = deque()
+        self._queue: deque[tuple[_Pending, Path, str]] = deque()
         self._children: dict[int, _Child] = {}
         self._is_over = False
         self._is_warm = False
@@ -118,10 +121,10 @@ class CardRenderer:
         if not self._is_warm:
             self._warm_up(message)
         files = CardFiles(Path(message.directory), shared=self._context.shared)
-        requests = files.requests()
-        pending = _Pending(message, files, len(requests))
-        self._queue += [(pending, request, "") for request in requests]
-        if not requests:
+        paths = files.paths()  # each is read when its turn comes: they may be large
+        pending = _Pending(message, files, len(paths))
+        self._queue += [(pending, path, "") for path in paths]
+        if not paths:
             self._scheduler.send(CardsRendered(message.serial, ()))
         self._fill()
 
@@ -138,8 +141,14 @@ class CardRenderer:
         while self._queue and len(self._children) < _AT_ONCE:
             self._start(*self._queue.popleft())
 
-    def _start(self, pending: _Pending, request: CardRequest, failure: str) -> None:
+    def _start(self, pending: _Pending, path: Path, failure: str) -> None:
         """Fork a child for a card; `failure`: why it can't be rendered, where that is known."""
+        try:
+            request = read_request(path)
+        except GitflowrunError as error:
+            pending.errors.append(f"a card can't be rendered: {error}")
+            self._done(pending)
+            return
         said, says = os.pipe2(os.O_CLOEXEC)
         try:
             pid = os.fork()
@@ -152,7 +161,7 @@ class CardRenderer:
         if not pid:
             self._become(pending, request, failure, says)
         os.close(says)
-        child = _Child(pending, request, said, is_last=bool(failure))
+        child = _Child(pending, path, request, said, is_last=bool(failure))
         seconds = _LAST_SECONDS if failure else max(1, request.timeout)
         child.timer = self._loop.after(seconds, lambda: self._kill(pid, seconds))
         self._children[pid] = child
@@ -175,7 +184,7 @@ class CardRenderer:
             os.close(child.said)
             wants_card = status != 0 and child.request.save_errors and not child.is_last
             if wants_card:
-                self._queue.appendleft((child.pending, child.request, error))
+                self._queue.appendleft((child.pending, child.path, error))
             if error and not child.is_last:
                 told = f"card {child.request.told} can't be rendered: " if status else ""
                 child.pending.errors.append(f"{told}{error}")

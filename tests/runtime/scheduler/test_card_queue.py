@@ -39,7 +39,7 @@ class Renderers:
         self.closed = 0
         self.error: OSError | None = None
         self.live = live
-        self.queue = CardQueue(self._start, live, None)
+        self.queue = CardQueue(self._start, live, None, {"own"})
 
     def _start(self, has_flow: bool) -> Any:
         if self.error is not None:
@@ -107,15 +107,15 @@ def test_types_of_the_flow_need_its_program(renderers: Renderers) -> None:
     """One without it is replaced by one with it, which is asked for all that is not done, and then is for all types."""
     renderers.ask("a/1")
     renderers.ask("a/2")
-    renderers.ask("a/3", "own")
+    renderers.ask("own/3", "own")
     renderers.ask("a/4")
     assert [(flow, [str(it.task) for it in asked]) for flow, asked in renderers.started] == [
         (False, ["a/1", "a/2"]),
-        (True, ["a/1", "a/2", "a/3", "a/4"]),
+        (True, ["a/1", "a/2", "own/3", "a/4"]),
     ]
     assert renderers.closed == 1
     renderers.answer()
-    assert names([*renderers.queue.take()]) == ["a/1", "a/2", "a/3", "a/4"]
+    assert names([*renderers.queue.take()]) == ["a/1", "a/2", "own/3", "a/4"]
     renderers.queue.close()
     assert renderers.closed == 2
 

@@ -108,6 +108,7 @@ class Bench:
             retries={"train": Retries(2)},
             repository={},
             config={},
+            graph={},
         )
         settings = SimpleNamespace(max_log_size=77)
         repo: Any = SimpleNamespace(settings=settings, shared_mode=None)
