@@ -8,11 +8,17 @@ with the headline of its class, the message and exit code 1.
 from __future__ import annotations
 
 from gitflowrun.errors import (
+    CardClassFoundException,
+    CardNotPresentException,
+    ComponentOverwriteNotSupportedException,
     CorruptRecord,
     DecoratorError,
     ExternalCommandFailed,
     FailureHandledByCatch,
     GitflowrunError,
+    IncorrectArgumentException,
+    IncorrectCardArgsException,
+    IncorrectPathspecException,
     InvalidDecoratorAttribute,
     InvalidNext,
     InvalidPathspec,
@@ -27,8 +33,12 @@ from gitflowrun.errors import (
     ParameterFieldTypeMismatch,
     RunFailed,
     TaggingError,
+    TaskNotFoundException,
     TimeoutException,
+    TypeRequiredException,
     UnhandledInMergeArtifactsException,
+    UnrenderableCardException,
+    UnresolvableDatastoreException,
     UnserializableArtifact,
     UsageError,
 )
@@ -40,12 +50,18 @@ __all__ = [
     "METAFLOW_EXIT_DISALLOW_RETRY",
     "BadFlowDecoratorException",
     "BadStepDecoratorException",
+    "CardClassFoundException",
+    "CardNotPresentException",
     "CommandException",
+    "ComponentOverwriteNotSupportedException",
     "DataException",
     "DuplicateFlowDecoratorException",
     "DuplicateStepDecoratorException",
     "ExternalCommandFailed",
     "FailureHandledByCatch",
+    "IncorrectArgumentException",
+    "IncorrectCardArgsException",
+    "IncorrectPathspecException",
     "InvalidDecoratorAttribute",
     "InvalidNextException",
     "LintWarn",
@@ -64,11 +80,15 @@ __all__ = [
     "ParameterFieldTypeMismatch",
     "PyLintWarn",
     "TaskFailed",
+    "TaskNotFoundException",
     "TimeoutException",
+    "TypeRequiredException",
     "UnhandledInMergeArtifactsException",
     "UnknownFlowDecoratorException",
     "UnknownStepDecoratorException",
     "UnpicklableArtifactException",
+    "UnrenderableCardException",
+    "UnresolvableDatastoreException",
 ]
 
 METAFLOW_EXIT_DISALLOW_RETRY = DISALLOW_RETRY
@@ -83,7 +103,7 @@ MetaflowNamespaceMismatch = NamespaceMismatch
 MetaflowNotFound = NotFound
 MetaflowTaggingError = TaggingError
 
-# In other modules of Metaflow.
+# In other modules of Metaflow, as those of cards are.
 BadFlowDecoratorException = BadStepDecoratorException = DecoratorError
 DuplicateFlowDecoratorException = DuplicateStepDecoratorException = DecoratorError
 UnknownFlowDecoratorException = UnknownStepDecoratorException = DecoratorError

@@ -9,14 +9,14 @@ from gitflowrun.errors import CardClassFoundException, CardError
 from gitflowrun.names import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
 BUILT_IN = ("default", "blank", "error", "taskspec_card", "default_json")
 """The types of this package."""
 _PAGES = frozenset({"default", "blank"})
 _registered: dict[str, type] = {}
-sources: list[Callable[[], Iterable[type]]] = []
-"""What brings further types. They are called once, when a type is asked for that is not known."""
+sources: list[Callable[[], object]] = []
+"""What registers further types. They are called once, when a type is asked for that is not known."""
 
 
 class TypeFacts(NamedTuple):
@@ -92,5 +92,4 @@ def card_type_names() -> list[str]:
 
 def _ask_sources() -> None:
     while sources:
-        for card in sources.pop(0)():
-            register_card_type(card)
+        sources.pop(0)()

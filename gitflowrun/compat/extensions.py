@@ -9,6 +9,7 @@ what it adds, as Metaflow 2.19 reads it:
   has promoted modules;
 - plugins: `STEP_DECORATORS_DESC`, `FLOW_DECORATORS_DESC`, each a list of a decorator's name and the place of its class,
   which becomes a name of `metaflow`, and one for `--with`;
+- plugins/cards: a package in it, or `mfextinit_*.py` there or in one, has a list `CARDS` of types of cards;
 - any: `__mf_promote_submodules__`, modules beside it that are found below `metaflow` as well, of `toplevel` those of
   the organisation. One of a name that this package has takes its place, and the one of this package is its `_orig`.
 
@@ -97,6 +98,35 @@ def _listed(place: str) -> list[str]:
         return sorted(os.listdir(place))  # noqa: PTH208
     except OSError:  # no directory
         return []
+
+
+def register_cards() -> None:
+    """Register the types of cards that extension packages have. Warns of what can't be imported."""
+    from gitflowrun.cards.card_types import register_card_type
+
+    for name in _card_modules():
+        with _left_out(name):
+            for card in getattr(importlib.import_module(name), "CARDS", ()):
+                register_card_type(card)
+
+
+def _card_modules() -> Iterator[str]:
+    """The modules that may have types of cards."""
+    seen: set[str] = set()
+    for place in [os.path.join(it or ".", _TOP) for it in sys.path]:  # noqa: PTH118  (as above)
+        for organisation in _listed(place):
+            cards = os.path.join(place, organisation, "plugins", "cards")  # noqa: PTH118
+            for package in ("", *_listed(cards)):
+                for file in _listed(os.path.join(cards, package)):  # noqa: PTH118
+                    fitting = _INIT.fullmatch(file)
+                    if fitting is None:
+                        continue
+                    own = "" if fitting[1] == "__init__" else fitting[1]
+                    parts = (_TOP, organisation, "plugins", "cards", package, own)
+                    name = ".".join(filter(None, parts))
+                    if name not in seen:
+                        seen.add(name)
+                        yield name
 
 
 def _add(found: Extensions, organisation: str, kind: str, module: ModuleType) -> None:

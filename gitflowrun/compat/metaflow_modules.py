@@ -23,18 +23,36 @@ _CLIENT = (
     "DataArtifact Flow Metaflow Run Step Task default_metadata default_namespace get_metadata get_namespace "
     "inspect_spin metadata namespace"
 )
+_OF_CARDS = (
+    "CardClassFoundException CardNotPresentException ComponentOverwriteNotSupportedException "
+    "IncorrectArgumentException IncorrectCardArgsException IncorrectPathspecException TaskNotFoundException "
+    "TypeRequiredException UnrenderableCardException UnresolvableDatastoreException"
+)
+_COMPONENTS = (
+    "Artifact Error EventsTimeline Image JSONViewer Markdown ProgressBar PythonCode Table ValueBox VegaChart "
+    "YAMLViewer"
+)
+_CARDS = f"{_COMPONENTS} BlankCard DefaultCard ErrorCard MetaflowCard MetaflowCardComponent PageComponent"
+_SECTIONS = (
+    "ArtifactsComponent DagComponent DefaultComponent ErrorComponent HTMLComponent ImageComponent LogComponent "
+    "MarkdownComponent PageComponent PythonCodeComponent SectionComponent SerializationErrorComponent "
+    "SubTitleComponent TableComponent TextComponent TitleComponent"
+)
+_TYPES = "BlankCard DefaultCard DefaultCardJSON ErrorCard TaskSpecCard"
 _TOP = (
     f"{_CLIENT} Config ConfigValue DeployedFlow Deployer FlowMutator FlowSpec IncludeFile JSONType JSONTypeClass "
-    "NBDeployer NBRunner Parameter Runner StepMutator USER_SKIP_STEP UserStepDecorator batch catch conda conda_base "
-    "conda_environment_yml_parser config_expr current environment exit_hook kubernetes namespaced_event_name parallel "
-    "parallel_imap_unordered parallel_map profile project pypi pypi_base pyproject_toml_parser pytorch_parallel "
+    "NBDeployer NBRunner Parameter Runner StepMutator USER_SKIP_STEP UserStepDecorator batch card catch conda "
+    "conda_base conda_environment_yml_parser config_expr current environment exit_hook kubernetes "
+    "namespaced_event_name parallel parallel_imap_unordered "
+    "parallel_map profile project pypi pypi_base pyproject_toml_parser pytorch_parallel "
     "requirements_txt_parser resources retry schedule secrets step timeout trigger trigger_on_finish "
     "user_step_decorator uv yaml_parser package_sources package_suffixes"
 )
 
 MODULES = {
     "_vendor": "",  # the libraries of these names, where they are installed
-    "": f"{_TOP} S3 card get_version",
+    "": f"{_TOP} S3 get_version",
+    "cards": _CARDS,
     "client": _CLIENT,
     "client.core": f"{_CLIENT} MetaflowCode MetaflowData MetaflowObject Metadata Trigger",
     "cmd": "",
@@ -59,6 +77,19 @@ MODULES = {
     "multicore_utils": "MulticoreException parallel_imap_unordered parallel_map",
     "parameters": "JSONType JSONTypeClass Parameter",
     "plugins": "",
+    "plugins.cards": "",
+    "plugins.cards.card_decorator": "CARD_ID_PATTERN CardDecorator TYPE_CHECK_REGEX",
+    "plugins.cards.card_modules": "MetaflowCard MetaflowCardComponent",
+    "plugins.cards.card_modules.basic": f"{_SECTIONS} {_TYPES}",
+    "plugins.cards.card_modules.card": (
+        "MetaflowCard MetaflowCardComponent create_component_id with_default_component_id"
+    ),
+    "plugins.cards.card_modules.chevron": "render",
+    "plugins.cards.card_modules.components": f"{_COMPONENTS} UserComponent",
+    "plugins.cards.card_modules.json_viewer": "JSONViewer YAMLViewer",
+    "plugins.cards.card_modules.renderer_tools": "render_safely",
+    "plugins.cards.component_serializer": "CardComponentCollector CardComponentManager ComponentStore get_card_class",
+    "plugins.cards.exception": f"{_OF_CARDS} CARD_ID_PATTERN TYPE_CHECK_REGEX",
     "plugins.catch_decorator": "CatchDecorator FailureHandledByCatch",
     "plugins.environment_decorator": "EnvironmentDecorator",
     "plugins.events_decorator": "TriggerDecorator TriggerOnFinishDecorator",
@@ -105,8 +136,18 @@ MODULES = {
 
 _BELOW = {
     "gitflowrun": f"{_TOP} get_version",
+    "gitflowrun.cards": _CARDS,
+    "gitflowrun.cards.built_in_types": "DefaultCardJSON TaskSpecCard",
+    "gitflowrun.cards.component_store": "ComponentStore",
+    "gitflowrun.cards.components.component": "UserComponent",
+    "gitflowrun.cards.components.sections": _SECTIONS.replace("PageComponent ", ""),
+    "gitflowrun.cards.current_card": "CardComponentCollector CardComponentManager",
+    "gitflowrun.cards.mustache": "render",
+    "gitflowrun.compat.card_helpers": (
+        "CARD_ID_PATTERN TYPE_CHECK_REGEX create_component_id get_card_class render_safely with_default_component_id"
+    ),
     "gitflowrun.exception": (
-        f"{_EXCEPTIONS} {_OF_DECORATORS} DataException FailureHandledByCatch InvalidNextException LintWarn "
+        f"{_EXCEPTIONS} {_OF_CARDS} {_OF_DECORATORS} DataException FailureHandledByCatch InvalidNextException LintWarn "
         "MulticoreException PyLintWarn TaskFailed TimeoutException UnpicklableArtifactException"
     ),
     "gitflowrun.compat.helpers": "UBF_CONTROL UBF_TASK from_conf get_validate_choice_fn",
@@ -117,6 +158,7 @@ _BELOW = {
     "gitflowrun.client.trigger": "MetaflowEvent Trigger",
     "gitflowrun.flow.current": "Current Parallel",
     "gitflowrun.flow.decorators.base": "Decorator FlowDecorator StepDecorator",
+    "gitflowrun.flow.decorators.card": "CardDecorator",
     "gitflowrun.flow.decorators.catch": "CatchDecorator",
     "gitflowrun.flow.decorators.environment": "EnvironmentDecorator",
     "gitflowrun.flow.decorators.exit_hook": "ExitHookDecorator",
@@ -141,7 +183,8 @@ PLACES = {name: place for place, names in _BELOW.items() for name in names.split
 PLACES["MetaflowObject"] = "gitflowrun.client.base:ClientObject"
 
 _NOT_HERE = (
-    "S3", "card", "cards", "plugins.cards",
+    "S3", "plugins.cards.card_cli", "plugins.cards.card_creator", "plugins.cards.card_datastore",
+    "plugins.cards.card_resolver", "plugins.cards.card_server", "plugins.cards.metadata",
     "plugins.airflow", "plugins.argo", "plugins.aws", "plugins.azure", "plugins.datatools", "plugins.env_escape",
     "plugins.gcp", "plugins.kubernetes", "integrations", "plugins.metadata_providers",
     "plugins.datastores", "tracing", "sidecar",
@@ -149,7 +192,7 @@ _NOT_HERE = (
 
 
 def is_not_here(name: str) -> bool:
-    """Whether a name below `metaflow` is of what needs a cloud, or serves one, or of cards."""
+    """Whether a name below `metaflow` is of what needs a cloud, or serves one, or stores cards as Metaflow does."""
     return name.startswith(("airflow_", "argo_", "step_functions_")) or any(
         name == it or name.startswith(f"{it}.") for it in _NOT_HERE
     )

@@ -11,7 +11,10 @@ _NO_CLOUD = (
     "needs the services of a cloud, which gitflowrun has none of: runs are recorded in the git repository, and tasks "
     "are executed on this machine"
 )
-_NO_CARDS = "makes cards, which gitflowrun does not have"
+_NO_CARDS = (
+    "is of Metaflow's store of cards, which gitflowrun has none of: cards lie in the run's tree, and "
+    "metaflow.cards.get_cards finds them"
+)
 
 
 class UnavailableName(MetaflowException, AttributeError):

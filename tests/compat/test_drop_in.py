@@ -154,7 +154,8 @@ def test_stand_ins_are_one_class_by_each_path(repo: GitRepo) -> None:
     """They can be caught, asked for attributes and iterated over, with words; who catches others is not in the way."""
     code = """
     import metaflow
-    from metaflow import S3, card
+    from metaflow import S3
+    from metaflow.plugins.cards.card_datastore import CardDatastore
     from metaflow.plugins.datatools.s3 import MetaflowS3NotFound
     import metaflow.plugins.datatools.s3.s3 as real
     print(S3 is real.S3, hasattr(S3, "_x"), hasattr(S3, "nothing"), metaflow.__version__ != "")
@@ -164,7 +165,7 @@ def test_stand_ins_are_one_class_by_each_path(repo: GitRepo) -> None:
         print("never")
     except KeyError as error:
         print(error)
-    for use in (lambda: list(S3), lambda: card(type="default")):
+    for use in (lambda: list(S3), lambda: CardDatastore("x")):
         try:
             use()
         except Exception as error:
@@ -172,7 +173,8 @@ def test_stand_ins_are_one_class_by_each_path(repo: GitRepo) -> None:
     """
     said = _installed(code, repo)
     assert said == (
-        "True False False True\n'mine'\nS3 needs the services of a cloud\ncard makes cards\n"
+        "True False False True\n'mine'\nS3 needs the services of a cloud\n"
+        "CardDatastore is of Metaflow's store of cards\n"
     )
 
 
@@ -342,6 +344,18 @@ EXTENSION = {
         from metaflow.plugins.retry_decorator._orig import RetryDecorator
         more = "more"
     """,
+    "acme/plugins/cards/acme_cards/__init__.py": """
+        from metaflow.plugins.cards.card_modules.card import MetaflowCard
+        class AcmeCard(MetaflowCard):
+            type = "acme"
+            ALLOW_USER_COMPONENTS = True
+        CARDS = [AcmeCard]
+    """,
+    "acme/plugins/cards/broken/__init__.py": "raise OSError('no fonts')\n",
+    "acme/plugins/cards/mfextinit_more.py": """
+        from metaflow.cards import MetaflowCard
+        CARDS = [type("More", (MetaflowCard,), {"type": "more"}), type("Nameless", (MetaflowCard,), {})]
+    """,
     "broken/toplevel/mfextinit_broken.py": "raise OSError('no license')\n",
     "ended/config/mfextinit_ended.py": "raise SystemExit(0)\n",
 }
@@ -353,7 +367,8 @@ def test_extension_packages(repo: GitRepo, tmp_path: Path) -> None:
     repo.write(
         "f.py",
         """
-from metaflow import FlowSpec, acme_version, audited, here, owned, step
+from metaflow import FlowSpec, acme_version, audited, card, current, here, owned, step
+from metaflow.cards import Markdown
 from metaflow.exception import AcmeError, MetaflowException
 from metaflow.metaflow_config import ACME_ROOT, DEFAULT_DATASTORE
 from metaflow.plugins.acme_tools import answer
@@ -362,11 +377,17 @@ from metaflow.plugins.retry_decorator import RetryDecorator, more
 
 @owned(by="ada")
 class F(FlowSpec):
+    @card(type="acme", id="a")
+    @card(type="more", id="m")
+    @card(type="nobody's", id="n")
     @audited(level="all")
     @step
     def start(self):
         assert issubclass(AcmeError, MetaflowException)
         self.facts = [acme_version, ACME_ROOT, DEFAULT_DATASTORE, answer, more, RetryDecorator.name]
+        for card_id in "amn":
+            current.card[card_id].append(Markdown("x"))
+        self.shown = [len(current.card[it].components) for it in "amn"]
         self.next(self.end)
 
     @step
@@ -400,5 +421,8 @@ if __name__ == "__main__":
         run = latest(repo)
         facts = ["7", "/data", "acme", 42, "more", "retry"]
         assert value_of(one_task(run, "start"), "facts") == facts
+        assert value_of(one_task(run, "start"), "shown") == [1, 0, 0]
+        assert 'There is no type of cards "nobody\'s"' in done.out
+        assert "Cards of the type 'more' show no components" in done.out
         assert value_of(one_task(run, "start"), "audited") == "all"
         assert value_of(one_task(run, "end"), "audited") == "some"

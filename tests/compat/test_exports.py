@@ -15,7 +15,7 @@ NAMES = """
     pyproject_toml_parser requirements_txt_parser step user_step_decorator yaml_parser
 """
 DECORATORS = """
-    batch catch conda conda_base environment exit_hook kubernetes parallel project pypi pypi_base pytorch_parallel
+    batch card catch conda conda_base environment exit_hook kubernetes parallel project pypi pypi_base pytorch_parallel
     resources retry schedule secrets timeout trigger trigger_on_finish
 """
 

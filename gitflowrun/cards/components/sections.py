@@ -158,6 +158,13 @@ class ErrorComponent(MetaflowCardComponent):
         }
 
 
+class SerializationErrorComponent(ErrorComponent):
+    """The message that a component can't be shown."""
+
+    def __init__(self, component_name: str, error_message: str) -> None:
+        super().__init__(f"{component_name} can't be rendered", error_message)
+
+
 class ImageComponent(DefaultComponent):
     """A picture, as a `data:` text."""
 

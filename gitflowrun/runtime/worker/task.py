@@ -117,8 +117,16 @@ class TaskRunner:
                 )  # fmt: skip
             self._facts = facts_of(flow_cls)
             prepare_hooks(flow_cls)
-            if any(it.name == "card" for step in attached(flow_cls).steps.values() for it in step):
-                from gitflowrun.cards import current_card  # noqa: F401  (once, not in each fork)
+            kinds = {
+                it.attributes["type"]
+                for step in attached(flow_cls).steps.values()
+                for it in step
+                if it.name == "card"
+            }
+            if kinds:  # their modules are loaded once, not in each fork
+                from gitflowrun.cards import card_types, current_card  # noqa: F401
+
+                any(map(card_types.type_facts, kinds))
         except Exception as error:  # noqa: BLE001  (a user's decorator may raise anything, and each task should say it)
             self._incomplete = error
 
