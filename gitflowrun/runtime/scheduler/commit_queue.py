@@ -123,7 +123,7 @@ class CommitQueue:
             self.wake()
         self._entries.append((task, attempt.pid, attempt.is_live))
         self._output += log.size
-        if result and result.cards and record.ok:
+        if result and result.cards and not again:  # of one that has failed, what it has refreshed
             self._has_cards.add(record.name)
         return record, Parent(job.name, oid)
 
@@ -145,10 +145,10 @@ class CommitQueue:
             record = task.record
             if is_live:
                 self._live.drop(record.name, record.attempts[-1].number)
+            if record.name in self._has_cards:
+                self._cards.render(record.name, record.attempts[-1].number)
             if record.ok:
                 self.finished += 1
-                if record.name in self._has_cards:
-                    self._cards.render(record.name, record.attempts[-1].number)
                 yield from _announce(record, pid)
         self._has_cards.clear()
         if (error := self._writer.unsigned) is not None:
