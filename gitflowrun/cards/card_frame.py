@@ -3,12 +3,14 @@
 A card is a page that may hold any script. In a sandboxed frame its origin is none: it sees neither what is around it
 nor other cards. One of a run that is not trusted is shown without scripts, forms, and anything from a network: the
 frame's sandbox has no exceptions, which also keeps it from leading elsewhere by itself, and the policy of the page
-around it, which the document in the frame inherits, allows nothing but its own styles, fonts and pictures.
+around it, which the document in the frame inherits, allows nothing but its own styles, fonts and pictures. No policy
+keeps a browser from connecting to where a `<link>` or a frame says that something is wanted, so there are none in it.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 import tempfile
 from html import escape
@@ -16,7 +18,13 @@ from pathlib import Path
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:"
 """What a page around a card that is not trusted allows, and so the card."""
-_POLICY_TAG = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+_TAGS = (
+    f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+    '<meta http-equiv="x-dns-prefetch-control" content="off">'
+)
+_CONNECTS = re.compile(
+    r"<(?=(?:link|i?frame|frameset|object|embed|portal|fencedframe)[\s/>])", re.IGNORECASE
+)
 TRUSTED_SANDBOX = "allow-scripts allow-popups allow-popups-to-escape-sandbox allow-downloads"
 _HEIGHT = 600
 _STYLE = (
@@ -29,11 +37,16 @@ _STYLE = (
 def frame(html: str, *, is_trusted: bool) -> str:
     """A card in a frame, for notebooks."""
     sandbox = TRUSTED_SANDBOX if is_trusted else ""
-    content = html if is_trusted else f"<!DOCTYPE html>{_POLICY_TAG}{html}"
+    content = html if is_trusted else harmless(html)
     return (
         f'<iframe sandbox="{sandbox}" srcdoc="{escape(content)}" '
         f'style="width:100%;height:{_HEIGHT}px;border:0"></iframe>'
     )
+
+
+def harmless(html: str) -> str:
+    """A card that runs nothing and reaches no network: with a policy, and without what that does not stop."""
+    return f"<!DOCTYPE html>{_TAGS}{_CONNECTS.sub('<no-', html)}"
 
 
 def framed_page(html: str, run: str) -> str:
@@ -45,9 +58,9 @@ def framed_page(html: str, run: str) -> str:
     """
     return (
         '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
-        f"{_POLICY_TAG}<title>{escape(run)}</title>"
+        f"{_TAGS}<title>{escape(run)}</title>"
         f"<style>{_STYLE}</style></head><body><p>{escape(untrusted_words(run))}</p>"
-        f'<iframe sandbox="" srcdoc="{escape(html)}"></iframe></body></html>'
+        f'<iframe sandbox="" srcdoc="{escape(harmless(html))}"></iframe></body></html>'
     )
 
 

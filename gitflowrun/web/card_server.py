@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from gitflowrun.cards.card_client import Card
-from gitflowrun.cards.card_frame import POLICY
+from gitflowrun.cards.card_frame import POLICY, harmless
 from gitflowrun.cards.found_cards import LiveCard
 from gitflowrun.errors import GitflowrunError, UsageError
 from gitflowrun.utilities.threads import start
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 HERE = "127.0.0.1"
 _NAMES = (HERE, "localhost")
 _OWN_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; frame-src 'self'; base-uri 'none'; "
-    "form-action 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; frame-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _FILES = {
     "/": ("list.html", "text/html"),
@@ -151,10 +151,14 @@ class CardServer:
         card = self._cards.card(run, step, task, int(number))
         if kind == "updates":
             return _json(card.updates() if isinstance(card, LiveCard) else None)
-        html = card.html().encode(errors="replace")
+        html = card.html()
         if Card(card).is_trusted:
-            return _Answer(200, _HTML, html, policy="frame-ancestors 'self'")
-        return _Answer(200, _HTML, html, policy=f"sandbox; {POLICY}; frame-ancestors 'self'")
+            return _page(html, "frame-ancestors 'self'")
+        return _page(harmless(html), f"sandbox; {POLICY}; frame-ancestors 'self'")
+
+
+def _page(html: str, policy: str) -> _Answer:
+    return _Answer(200, _HTML, html.encode(errors="replace"), policy)
 
 
 def _told(status: int, text: str) -> _Answer:
@@ -222,6 +226,7 @@ class _Handler(BaseHTTPRequestHandler):
             "Content-Security-Policy": answer.policy,
             "Cache-Control": "no-store",
             "Cross-Origin-Resource-Policy": "same-origin",
+            "X-DNS-Prefetch-Control": "off",
             "Referrer-Policy": "no-referrer",
             "X-Content-Type-Options": "nosniff",
         }

@@ -202,7 +202,7 @@ def test_cards_of_strangers_can_do_nothing(card: Card, repo: GitRepo, opened: li
     done = card("view", "start", "--id", "notes", quiet=False)
     assert "MyFlow/1 is not trusted" in done.err
     page = opened[0].read_text()
-    assert '<iframe sandbox="" srcdoc="&lt;!DOCTYPE html&gt;' in page
+    assert '<iframe sandbox="" srcdoc="&lt;!DOCTYPE html&gt;&lt;meta http-equiv=' in page
     assert "<script" not in page
     assert "default-src 'none'" in page.split("<body>")[0]
     assert "git runs trust MyFlow/1" in page
