@@ -45,8 +45,9 @@ def test_a_card_cannot_leave_its_frame() -> None:
 
 _CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 _WANTS = (
-    '<meta http-equiv=refresh content="1;url={0}/1">', '<link rel=preconnect href="{0}">', '<iframe src="{0}/2"></iframe>',
-    '<link rel=stylesheet href="{0}/3">', "<style>@import url({0}/4);body{{background:url({0}/5)}}</style>",
+    '<meta http-equiv=refresh content="1;url={0}/1">', '<link rel=preconnect href="{0}">',
+    '<iframe src="{0}/2"></iframe>', '<link rel=stylesheet href="{0}/3">',
+    "<style>@import url({0}/4);body{{background:url({0}/5)}}</style>",
     '<img src="{0}/6">', '<script>new Image().src="{0}/7"</script>', '<video src="{0}/8" autoplay></video>',
     '<object data="{0}/9"></object>', '<form id=f action="{0}/10"></form><input autofocus onfocus="f.submit()">',
 )  # fmt: skip
