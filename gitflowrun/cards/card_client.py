@@ -15,6 +15,7 @@ from gitflowrun.cards.found_cards import FoundCard, find_cards
 from gitflowrun.client.task import Task
 from gitflowrun.errors import (
     CardNotPresentException,
+    CorruptRecord,
     IncorrectArgumentException,
     IncorrectPathspecException,
     InvalidPathspec,
@@ -75,7 +76,10 @@ class Card:
     def get_data(self) -> dict[str, Any] | None:
         """The data that it was made with last; None without any. Raises as `get`."""
         text = self._found.data()
-        found = None if text is None else json.loads(text)
+        try:
+            found = None if text is None else json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise CorruptRecord(f"the data of card {self.path} is damaged: {error}") from error
         return found if isinstance(found, dict) else None
 
     @property

@@ -202,3 +202,19 @@ def test_cards_that_were_created_later(here: GitRepo) -> None:
     remove_created_cards(open_repo(here), run.identity.uid)
     with pytest.raises(CardNotPresentException):
         get_cards("MyFlow/1/end/4")
+
+
+@pytest.mark.parametrize("data", [b"{", b"[" * 100_000, b"\xff"])
+def test_data_that_is_damaged_is_told(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, data: bytes
+) -> None:
+    """The page is there all the same."""
+    with start_run(repo) as writer:
+        writer.commit([finished_task(writer.identity, "start/1", {"x": b"1"})])
+        files = {"0-default.html": b"<p>", "0-default.json": data}
+        writer.commit([], status=Status.DONE, cards=[TaskCards(TaskName("start", "1"), files)])
+    monkeypatch.chdir(repo.path)
+    (card,) = get_cards("MyFlow/1/start/1")
+    assert card.get() == "<p>"
+    with pytest.raises(CorruptRecord, match="the data of card .* is damaged"):
+        card.get_data()

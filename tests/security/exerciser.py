@@ -314,6 +314,7 @@ def _look(thing: Any, seen: list[str], known: Counter[str], depth: int) -> None:
                 seen.append(found)
     if hasattr(thing, "loglines"):
         _tried(lambda: sum(1 for _ in thing.loglines("stdout")))
+        _look_at_cards(thing)
     _tried(lambda: repr(pickle.loads(pickle.dumps(thing))))
     if depth < _DEEPEST:
         for child in (*_attempts(thing), *_children(thing)):
@@ -342,6 +343,18 @@ def _children(thing: Any) -> Iterator[Any]:
 def _properties(thing: Any) -> list[str]:
     kind = type(thing)
     return [it for it in dir(kind) if it[0] != "_" and not callable(getattr(kind, it, None))]
+
+
+def _look_at_cards(task: Any) -> None:
+    """Ask the cards of a task for all that they have; whether nothing in a page runs, browsers' tests say."""
+    from gitflowrun.cards import get_cards
+
+    found = _tried(lambda: list(get_cards(task))) or []
+    for card in found[:3]:
+        for part in ("type", "id", "hash", "path", "from_resumed"):
+            _tried(partial(getattr, card, part))
+        for method in ("get", "get_data", "_repr_html_", "__repr__"):
+            _tried(getattr(card, method))
 
 
 def _look_at_code(code: Any) -> None:

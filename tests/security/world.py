@@ -339,7 +339,8 @@ def _others(address: str) -> list[Command]:
     of_flow = [
         ["logs", f"{run}/start", "--attempt", "0"],
         ["dump", f"{run}/start/1"], ["dump", "--private", f"{run}/work"], ["logs", f"{run}/start"],
-        ["dump", f"{run}/end"],
+        ["dump", f"{run}/end"], ["card", "list"], ["card", "list", f"{run}/start/1", "--as-json"],
+        ["card", "get", f"{run}/start/1"],
         ["logs", f"{run}/work"], ["tag", "list", "--run-id", run], ["tag", "list", "--all"], ["tag", "add",
         "--run-id", run, "new"],
     ]  # fmt: skip
