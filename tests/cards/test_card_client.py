@@ -216,5 +216,5 @@ def test_data_that_is_damaged_is_told(
     monkeypatch.chdir(repo.path)
     (card,) = get_cards("MyFlow/1/start/1")
     assert card.get() == "<p>"
-    with pytest.raises(CorruptRecord, match="the data of card .* is damaged"):
+    with pytest.raises(CorruptRecord, match=r"the data of card .* is damaged"):
         card.get_data()
