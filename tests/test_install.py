@@ -100,7 +100,7 @@ def test_a_checkout_is_installed_into_a_project(checkout: Path, project: Path) -
 
 @pytest.mark.slow
 def test_a_wheel_is_installed_into_a_fresh_environment(checkout: Path, project: Path) -> None:
-    """The wheel holds hooks, manual, license and type marker, nothing of tests, and needs no checkout."""
+    """The wheel holds hooks, manual, assets of cards, license and type marker, nothing of tests, and needs no checkout."""
     install(FROM_WHEEL, project)
     (wheel,) = (project / "dist").glob("*.whl")
     everything = {name for name in ZipFile(wheel).namelist() if ".dist-info/" not in name}
@@ -108,6 +108,8 @@ def test_a_wheel_is_installed_into_a_fresh_environment(checkout: Path, project: 
     beside = {name.partition(".data/data/")[2] for name in everything - names}
     assert beside == set(installed_files())
     assert names >= {"gitflowrun/py.typed", *(f"gitflowrun/hooks/{name}" for name in HOOKS)}
+    pages = (ROOT / "gitflowrun" / "cards" / "assets").iterdir()
+    assert names >= {f"gitflowrun/cards/assets/{path.name}" for path in pages}
     assert {name.split("/")[0] for name in names} == {"gitflowrun"}
     assert any(name.endswith("/licenses/LICENSE") for name in ZipFile(wheel).namelist())
     shutil.rmtree(checkout)

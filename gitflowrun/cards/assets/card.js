@@ -68,17 +68,22 @@
     });
   }
 
+  // In a frame of another origin there is no clipboard to write to, but there is what the user selects and copies.
+  function copied(text) {
+    const holder = document.createElement("textarea");
+    holder.value = text;
+    document.body.append(holder);
+    holder.select();
+    const done = document.execCommand("copy");
+    holder.remove();
+    return done;
+  }
+
   function copy(button) {
-    const next = button.nextElementSibling;
-    if (!next || !navigator.clipboard) {
-      return;
-    }
     button.hidden = false;
     button.addEventListener("click", function () {
-      navigator.clipboard.writeText(next.textContent).then(function () {
-        button.textContent = "Copied";
-        setTimeout(function () { button.textContent = "Copy"; }, 1500);
-      });
+      button.textContent = copied(button.nextElementSibling.textContent) ? "Copied" : "Can't copy";
+      setTimeout(function () { button.textContent = "Copy"; }, 1500);
     });
   }
 
@@ -119,6 +124,16 @@
     }
     return found;
   }
+
+  // The page of a frame that is given as text has the address of the page around it: its links would lead there.
+  document.addEventListener("click", function (event) {
+    const link = event.target.closest && event.target.closest("nav a");
+    const section = link && document.getElementById(link.hash.slice(1));
+    if (section) {
+      event.preventDefault();
+      section.scrollIntoView();
+    }
+  });
 
   enliven(document);
   window.METAFLOW_RELOAD_TOKEN = document.documentElement.dataset.reloadToken;
