@@ -100,7 +100,7 @@ def test_a_checkout_is_installed_into_a_project(checkout: Path, project: Path) -
 
 @pytest.mark.slow
 def test_a_wheel_is_installed_into_a_fresh_environment(checkout: Path, project: Path) -> None:
-    """The wheel holds hooks, manual, assets of cards, license and type marker, nothing of tests, and needs no checkout."""
+    """The wheel holds hooks, manual, assets, license and type marker, nothing of tests, and needs no checkout."""
     install(FROM_WHEEL, project)
     (wheel,) = (project / "dist").glob("*.whl")
     everything = {name for name in ZipFile(wheel).namelist() if ".dist-info/" not in name}
