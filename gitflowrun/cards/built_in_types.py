@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from gitflowrun.cards.components.component import plain
+from gitflowrun.cards.components.component import MetaflowCardComponent, plain
+from gitflowrun.cards.components.sections import rendered
 from gitflowrun.cards.metaflow_card import MetaflowCard
 from gitflowrun.cards.page.page_html import TOKEN, write_page
 from gitflowrun.cards.task_facts import task_sections
@@ -35,7 +36,7 @@ class _PageCard(MetaflowCard):
     ) -> None:
         super().__init__(options or {}, components, graph, flow)
         self._options = options or {}
-        self._components = list(components)
+        self._components = rendered(components)
         self._graph_info = graph_info
 
     def render(self, task: Task) -> str:
@@ -59,15 +60,49 @@ class _PageCard(MetaflowCard):
         raise NotImplementedError
 
 
+class TaskInfoComponent(MetaflowCardComponent):
+    """All that the default card shows, for types of cards that show more: `components`, a title and a page.
+
+    Args:
+        task: The task.
+        page_title: What is above the page.
+        components: What is shown first, as plain data.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        page_title: str = "Task Info",
+        only_repr: bool = True,  # noqa: ARG002  (as those below, of Metaflow's)
+        graph: Any = None,  # noqa: ARG002
+        components: Sequence[Any] = (),
+        runtime: bool = False,  # noqa: ARG002
+        flow: Any = None,  # noqa: ARG002
+        max_artifact_size: int | None = None,  # noqa: ARG002
+    ) -> None:
+        self._task = task
+        self._title = page_title
+        self._components = components
+
+    def render(self) -> dict[str, Any]:
+        """It as plain data of JSON, with what Metaflow says about the page as `metadata`."""
+        contents = [*rendered(self._components), *task_sections(self._task)]
+        title = {"type": "title", "text": self._task.pathspec}
+        page = {"type": "page", "title": self._title, "contents": contents}
+        metadata = {"version": 1, "pathspec": self._task.pathspec}
+        return {"metadata": metadata, "components": [title, page]}
+
+
 class DefaultCard(_PageCard):
     """The user's components, and what is known of the task: times, code, parameters, artifacts and the graph."""
 
     type = "default"
 
     def _shown(self, task: Task) -> list[Any]:
-        contents = [*self._components, *task_sections(task)]
-        title = {"type": "title", "text": task.pathspec}
-        return [title, {"type": "page", "title": "Task Info", "contents": contents}]
+        shown: list[Any] = TaskInfoComponent(task, components=self._components).render()[
+            "components"
+        ]
+        return shown
 
 
 class BlankCard(_PageCard):
@@ -135,10 +170,7 @@ class DefaultCardJSON(MetaflowCard):
 
     def render(self, task: Task) -> str:
         """The JSON, within a page that shows it as text."""
-        title = {"type": "title", "text": task.pathspec}
-        page = {"type": "page", "title": "Task Info", "contents": task_sections(task)}
-        metadata = {"version": 1, "pathspec": task.pathspec}
-        return json.dumps(plain({"metadata": metadata, "components": [title, page]}), indent=2)
+        return json.dumps(plain(TaskInfoComponent(task).render()), indent=2)
 
 
 assert TOKEN == MetaflowCard.RELOAD_POLICY_TOKEN

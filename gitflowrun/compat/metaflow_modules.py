@@ -38,7 +38,7 @@ _SECTIONS = (
     "MarkdownComponent PageComponent PythonCodeComponent SectionComponent SerializationErrorComponent "
     "SubTitleComponent TableComponent TextComponent TitleComponent"
 )
-_TYPES = "BlankCard DefaultCard DefaultCardJSON ErrorCard TaskSpecCard"
+_TYPES = "BlankCard DefaultCard DefaultCardJSON ErrorCard TaskInfoComponent TaskSpecCard"
 _TOP = (
     f"{_CLIENT} Config ConfigValue DeployedFlow Deployer FlowMutator FlowSpec IncludeFile JSONType JSONTypeClass "
     "NBDeployer NBRunner Parameter Runner StepMutator USER_SKIP_STEP UserStepDecorator batch card catch conda "
@@ -137,7 +137,7 @@ MODULES = {
 _BELOW = {
     "gitflowrun": f"{_TOP} get_version",
     "gitflowrun.cards": _CARDS,
-    "gitflowrun.cards.built_in_types": "DefaultCardJSON TaskSpecCard",
+    "gitflowrun.cards.built_in_types": "DefaultCardJSON TaskInfoComponent TaskSpecCard",
     "gitflowrun.cards.component_store": "ComponentStore",
     "gitflowrun.cards.components.component": "UserComponent",
     "gitflowrun.cards.components.sections": _SECTIONS.replace("PageComponent ", ""),

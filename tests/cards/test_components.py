@@ -84,6 +84,13 @@ def step_code(number: int) -> int:
             },
         ),
         (
+            VegaChart({"$schema": "https://vega.github.io/schema/vega/v6.json"}),
+            {
+                "type": "vegaChart", "spec": {"$schema": "https://vega.github.io/schema/vega/v6.json"},
+                "options": {"actions": False},
+            },
+        ),
+        (
             VegaChart({"hconcat": []}, show_controls=True),
             {"type": "vegaChart", "spec": {"hconcat": []}},
         ),
@@ -201,6 +208,28 @@ class _Axes:
         return _Figure()
 
 
+class _Pillow:
+    """A picture of Pillow of a kind that PNG has not."""
+
+    def __init__(self, kind: str = "CMYK") -> None:
+        self._kind = kind
+
+    def convert(self, kind: str) -> _Pillow:
+        """It in other colours."""
+        return _Pillow(kind)
+
+    def save(self, out: Any, format: str) -> None:  # noqa: A002
+        """Write it as Pillow does."""
+        out.write(PNG)
+        if self._kind == "CMYK":
+            msg = "cannot write mode CMYK as PNG"
+            raise OSError(msg)
+        assert format == "PNG"
+
+
+_Pillow.__module__ = "PIL.Image"
+
+
 def test_pictures(tmp_path: Path) -> None:
     """Bytes, files, figures and what is in one, and texts that hold a picture."""
     file = tmp_path / "a.png"
@@ -213,6 +242,7 @@ def test_pictures(tmp_path: Path) -> None:
         Image(expected["src"]),
         Image.from_matplotlib(_Figure()),
         Image.from_matplotlib(_Axes()),
+        Image.from_pil_image(_Pillow()),
     ):
         assert rendered(image)["src"] == expected["src"]
     svg = rendered(Image(b'<?xml version="1.0"?>\n<!-- x --><svg xmlns="a"/>'))["src"]

@@ -12,19 +12,32 @@ from typing import Any
 
 import pytest
 
-from gitflowrun.cards import MetaflowCard, card_limits, card_types, mustache, rendering
+from gitflowrun.artifacts.reference import Chunk, Picture
+from gitflowrun.cards import (
+    BlankCard,
+    DefaultCard,
+    Markdown,
+    MetaflowCard,
+    card_limits,
+    card_types,
+    mustache,
+    rendering,
+)
+from gitflowrun.cards.built_in_types import TaskInfoComponent
 from gitflowrun.cards.card_files import CardRequest
 from gitflowrun.cards.card_types import card_type_names, register_card_type
 from gitflowrun.cards.rendering import RenderedCard, error_card, render_card, render_updates
 from gitflowrun.client import Task, metadata, namespace
 from gitflowrun.errors import CardClassFoundException, CardError
+from gitflowrun.git.objects import ObjectType, hash_object
 from gitflowrun.git.snapshot import take_snapshot
+from gitflowrun.names import TaskName
 from gitflowrun.runs.create import create_run
 from gitflowrun.runs.records import Attempt
 from gitflowrun.runs.runs import Status
 from gitflowrun.values import replace
 from tests.helpers.repos import make_repo
-from tests.helpers.runs import GRAPH, draft, finished_task, open_repo
+from tests.helpers.runs import GRAPH, artifact, digest, draft, finished_task, open_repo
 
 CODE = '''from gitflowrun import FlowSpec, step
 
@@ -42,6 +55,7 @@ class MyFlow(FlowSpec):
         pass
 '''
 SECRET = "***"
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(9)
 
 
 @pytest.fixture(scope="module")
@@ -64,14 +78,17 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Task]:
     with create_run(repository, info, take_snapshot(repository)) as writer:
         run = writer.identity
         first = finished_task(run, "_parameters/0", {"alpha": b"0.5", "token": b"hunter2"})
+        name = TaskName("train", "1")
+        chunk = Chunk(digest(PNG), hash_object(ObjectType.BLOB, PNG), len(PNG))
+        figure = replace(artifact(PNG, name), picture=Picture(".png", is_exact=True, chunk=chunk))
         made = finished_task(
             run,
             "train/1",
             {"x": b"</script><script>alert(1)</script>", "_private": b"1", "y": b"long " * 200},
-            inherited=first.record.artifacts,
+            inherited={**first.record.artifacts, "figure": figure},
             attempt=1,
         )
-        writer.commit([first, made])
+        writer.commit([first, replace(made, inline={**made.inline, digest(PNG): PNG})])
         writer.commit([], status=Status.DONE)
     before, space = metadata(f"local@{repo.path}"), namespace(None)
     yield Task("MyFlow/1/train/1")
@@ -119,6 +136,7 @@ def test_the_default_card(task: Task) -> None:
     assert "alert(1)" in words
     assert "<script>alert" not in html
     assert "<i>Doc" not in html
+    assert 'src="data:image/png;base64,iVBOR' in html
 
 
 def test_a_page_needs_nothing_else(task: Task) -> None:
@@ -161,6 +179,16 @@ def test_the_other_types(task: Task) -> None:
     assert "<b>boom" not in error_card(task, "<b>boom")
     assert "boom" in error_card(None, "<b>boom")
     assert "No stack trace" in page(render_card(CardRequest(0, "error"), task))
+
+
+def test_types_can_use_our_pages(task: Task) -> None:
+    """Of components, and of what the default card says of a task."""
+    html = BlankCard(
+        components=[Markdown("# Hello"), *TaskInfoComponent(task).render()["components"]]
+    ).render(task)
+    assert "# Hello" in shown(html)
+    assert "Task Metadata" in shown(html)
+    assert "# Hello" in shown(DefaultCard(components=[Markdown("# Hello")]).render(task))
 
 
 def test_data_is_what_was_given_to_the_card(task: Task) -> None:

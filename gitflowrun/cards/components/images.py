@@ -142,7 +142,11 @@ def _of_pillow(image: Any) -> str:
             f"from_pil_image takes a picture of Pillow, not a {type(image).__name__}"
         )
     out = io.BytesIO()
-    image.save(out, format="PNG")
+    try:
+        image.save(out, format="PNG")
+    except OSError:  # PNG knows no picture of its kind, as of inks for print
+        out = io.BytesIO()
+        image.convert("RGB").save(out, format="PNG")
     return _data_uri(out.getvalue())
 
 

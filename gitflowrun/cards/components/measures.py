@@ -49,11 +49,7 @@ class VegaChart(UserComponent):
             kind = type(self._spec).__name__
             raise CannotBeShown(f"VegaChart takes a specification, a dict, not a {kind}")
         spec = copy.copy(self._spec)
-        if (
-            fill
-            and "width" not in spec
-            and not {"hconcat", "vconcat", "concat", "facet", "repeat"} & spec.keys()
-        ):
+        if fill and "width" not in spec and _is_of_one_view(spec):
             spec["width"] = "container"
         found: dict[str, Any] = {"type": "vegaChart", "spec": spec}
         return found if self._show_controls else {**found, "options": {"actions": False}}
@@ -63,6 +59,12 @@ class VegaChart(UserComponent):
         from gitflowrun.cards.components.component import plain
 
         return {"id": self._identified()} | dict(plain(self._content(fill=False)))
+
+
+def _is_of_one_view(spec: dict[str, Any]) -> bool:
+    """Whether a chart can be as wide as what it is in: one of Vega-Lite, without charts beside one another."""
+    many = {"hconcat", "vconcat", "concat", "facet", "repeat"}
+    return "/schema/vega/" not in str(spec.get("$schema")) and not many & spec.keys()
 
 
 class ProgressBar(UserComponent):
