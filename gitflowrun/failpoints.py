@@ -47,6 +47,8 @@ NAMES = frozenset({
     "payload.encoded", "payload.stored", "payload.sending",
     # Caches and what people look at meanwhile.
     "cache.opened", "dedup.written", "live.started",
+    # A task of an earlier run serves, and is about to be published; the tasks of a run are in the index.
+    "step_cache.found", "step_cache.written",
     # A fold: git has written the new pack, it is checked, visible, durable, the first input is gone.
     "fold.written", "fold.checked", "fold.visible", "fold.durable", "fold.deleting",
     # Tags: the lock is held, the change is known.

@@ -23,7 +23,7 @@ E = TypeVar("E", bound=Enum)
 KEYS = (
     "runs.durability", "runs.snapshot.maxFileSize", "runs.snapshot.exclude", "runs.snapshot.include", "runs.maxLogSize",
     "runs.env", "runs.user", "runs.namespace", "runs.isolation", "runs.gitTags", "runs.autoPush", "runs.sign",
-    "runs.push.scan", "runs.push.allow", "runs.onFinish", "runs.trashExpire",
+    "runs.push.scan", "runs.push.allow", "runs.onFinish", "runs.trashExpire", "runs.cache",
     "runs.spinPersist", "runs.spinExpire",
 )  # fmt: skip
 """Every key of ours in git config, in the spelling of the documentation.
@@ -233,6 +233,7 @@ class Settings:
     trash_expire: float = TRASH_EXPIRE
     spin_persist: bool = False
     spin_expire: float = SPIN_EXPIRE
+    cache: bool = False
 
     @classmethod
     def parse(cls, config: Mapping[str, str], environ: Mapping[str, str]) -> Settings:
@@ -265,6 +266,7 @@ class Settings:
             trash_expire=given.age("trashExpire", TRASH_EXPIRE),
             spin_persist=given.flag("spinPersist", default=False),
             spin_expire=given.age("spinExpire", SPIN_EXPIRE),
+            cache=given.flag("cache", default=False),
         )
 
     def namespace_of(self, user: str) -> str | None:

@@ -220,9 +220,7 @@ def _derived_entries(task: TaskReader) -> Iterator[tuple[str, Any, float]]:
             yield name, value, started
     yield from _end_points(task, run.info)
     yield "ds-root", task.run.source.spec.partition("@")[2], started
-    yield "origin-run-id", str(run.info.origin.run.id) if run.info.origin else "None", started
-    if task.origin_pathspec is not None:
-        yield "origin-task-id", record.name.task, started
+    yield from _origins(task, run.info)
     if record.frames:
         items = [f"{frame.var}={frame.value}" for frame in record.frames if not frame.is_gang]
         if items:
@@ -241,6 +239,17 @@ def _derived_entries(task: TaskReader) -> Iterator[tuple[str, Any, float]]:
         yield "attempt-done", str(attempt.number), attempt.finished
 
 
+def _origins(task: TaskReader, info: RunInfo) -> Iterator[tuple[str, str, float]]:
+    """Which run, and which task of it, was there before: of the run's origin, or of the step cache."""
+    origin, record = task.origin_pathspec, task.record
+    run = info.origin.run.id if info.origin else None
+    if record.executor != record.run:
+        run = record.executor.id
+    yield "origin-run-id", str(run), task.started
+    if origin is not None:
+        yield "origin-task-id", origin.rpartition("/")[2], task.started
+
+
 def _end_points(task: TaskReader, info: RunInfo) -> Iterator[tuple[str, str, float]]:
     """Which steps are the first and the last one: of the `_parameters` task alone."""
     if task.record.name.step == PARAMETERS_STEP:
@@ -250,9 +259,10 @@ def _end_points(task: TaskReader, info: RunInfo) -> Iterator[tuple[str, str, flo
 
 def _executor(task: TaskReader, run: StoredRun) -> StoredRun | None:
     """The run that executed a task; None when it was taken over from one that is not here any more."""
-    if task.record.run.uid == run.identity.uid:
+    executor = task.record.executor
+    if executor.uid == run.identity.uid:
         return run
-    return task.run.source.runs.of_uid(task.record.run.flow, task.record.run.uid)
+    return task.run.source.runs.of_uid(executor.flow, executor.uid)
 
 
 def _run_entries(info: RunInfo) -> dict[str, str]:

@@ -268,8 +268,10 @@ class TaskReader:
 
     @property
     def origin_pathspec(self) -> str | None:
-        """The task that it was taken over from by `resume`; None when it was executed in its run."""
-        run = self.run.now()
+        """The task that it was taken over from by `resume`, or from the step cache; None when its run executed it."""
+        run, reuse = self.run.now(), self.record.reuse
+        if reuse is not None and reuse.run is not None:
+            return f"{reuse.run.pathspec}/{reuse.task}"
         if self.record.run.uid == run.identity.uid or run.info.origin is None:
             return None
         return f"{run.info.origin.run.pathspec}/{self.name}"

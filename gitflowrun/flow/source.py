@@ -87,10 +87,11 @@ def _definitions(filename: str, text: str) -> dict[tuple[str, int], Definition]:
             f"the flow's source does not parse: {error.msg}", line=error.lineno, source=filename
         ) from None
     functions = (node for node in ast.walk(tree) if isinstance(node, Definition))
-    return {
-        (node.name, min([node.lineno, *(d.lineno for d in node.decorator_list)])): node
-        for node in functions
-    }
+    return {(node.name, _first_line(node)): node for node in functions}
+
+
+def _first_line(node: Definition) -> int:
+    return min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
 
 
 CaseKey = str | int | float
@@ -141,6 +142,7 @@ class ParsedStep:
         is_start: Whether it says `@step(start=True)`.
         is_end: Whether it says `@step(end=True)`.
         node_info: Facts the flow gave with `@step(node_info=...)`.
+        lines: Its first line, which may be that of a decorator, and its last one.
     """
 
     name: str
@@ -155,6 +157,7 @@ class ParsedStep:
     is_start: bool
     is_end: bool
     node_info: dict[str, object]
+    lines: tuple[int, int]
 
     @property
     def form(self) -> str:
@@ -235,6 +238,7 @@ def parse_step(name: str, function: Callable[..., Any], files: SourceFiles) -> P
         is_start=bool(getattr(function, "is_start", False)),
         is_end=bool(getattr(function, "is_end", False)),
         node_info=dict(getattr(function, "node_info", {})),
+        lines=(_first_line(definition), definition.end_lineno or definition.lineno),
     )
 
 

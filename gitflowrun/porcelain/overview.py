@@ -28,7 +28,7 @@ from gitflowrun.runs.live import observe
 from gitflowrun.runs.records import RunInfo, other_code
 from gitflowrun.runs.spins.given import parameters_as_given
 from gitflowrun.runs.trust import Trust
-from gitflowrun.values import frozen
+from gitflowrun.values import field, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from gitflowrun.git.objects import Oid
     from gitflowrun.names import Digest
     from gitflowrun.runs.read import StoredRun, StoredTask
-    from gitflowrun.runs.records import TaskRecord
+    from gitflowrun.runs.records import Reuse, TaskRecord
 
 
 _ATTEMPTS_SHOWN = 100
@@ -115,6 +115,21 @@ class CardRow:
 
 
 @frozen
+class CacheRow:
+    """What the step cache has done about a task.
+
+    Attributes:
+        taken_from: The address of the task of an earlier run that has done it; None of one that was executed.
+        executed: Why it was executed; empty where nothing was looked for, and of one that was taken.
+        unfit: Why no other run can have it; empty where one can.
+    """
+
+    taken_from: str | None
+    executed: str
+    unfit: str
+
+
+@frozen
 class TaskOverview:
     """A task.
 
@@ -133,7 +148,8 @@ class TaskOverview:
         foreach: `variable[index]=value` of each foreach it is in, its node of a gang, and its iteration of a loop.
         parents: The tasks whose artifacts it saw.
         goes_to: The steps it chose to go on with.
-        origin: The run that executed it, if this run adopted it.
+        origin: The run that executed it, if this run has it from there.
+        cache: What the step cache has done about it; None where the cache was off.
         other_code: Files whose code it ran and that the snapshot has not so, and what is known of each.
         not_kept: The names of what it has set or inherited and nobody stored: of a spun task.
         given: The values that were put in the place of inherited ones, as texts: of a spun task.
@@ -156,6 +172,7 @@ class TaskOverview:
     parents: tuple[str, ...]
     goes_to: tuple[str, ...]
     origin: str | None
+    cache: CacheRow | None
     other_code: Mapping[str, str]
     not_kept: tuple[str, ...]
     given: Mapping[str, str]
@@ -172,7 +189,8 @@ class StepOverview:
     `seconds` spans from the first start to the last end of tasks that ran in this run; None when none did. Of a run
     with very many tasks, `not_counted` are those of which nothing but their number was looked at.
 
-    `decorators` are the names of its decorators, the uppermost first.
+    `decorators` are the names of its decorators, the uppermost first. Where the step cache was on, `taken` has the runs
+    from which tasks were taken, `executed` why others were executed, and how many each.
     """
 
     name: str
@@ -184,6 +202,8 @@ class StepOverview:
     seconds: float | None
     not_counted: int
     decorators: tuple[str, ...] = ()
+    taken: Mapping[str, int] = field(default_factory=dict)
+    executed: Mapping[str, int] = field(default_factory=dict)
 
 
 @frozen
@@ -367,7 +387,7 @@ def task_overview(task: StoredTask) -> TaskOverview:
     record = task.record
     attempts = record.attempts[:_ATTEMPTS_SHOWN]
     last = record.attempts[-1] if record.attempts and task.is_over else None
-    adopted = record.run.uid != task.run.identity.uid
+    adopted = record.executor.uid != task.run.identity.uid
     return TaskOverview(
         pathspec=task.pathspec,
         status=task.status,
@@ -395,7 +415,8 @@ def task_overview(task: StoredTask) -> TaskOverview:
         foreach=record.place_texts,
         parents=tuple(map(str, record.parents)),
         goes_to=record.transition.targets if record.transition else (),
-        origin=record.run.pathspec if adopted else None,
+        origin=record.executor.pathspec if adopted else None,
+        cache=_cache_row(record.reuse),
         other_code=dict(record.other_code),
         not_kept=record.not_kept,
         given=dict(record.given),
@@ -417,6 +438,24 @@ def _card_rows(task: StoredTask) -> tuple[CardRow, ...]:
         return ()
 
 
+def _cache_row(reuse: Reuse | None) -> CacheRow | None:
+    if reuse is None:
+        return None
+    taken = f"{reuse.run.pathspec}/{reuse.task}" if reuse.run is not None else None
+    return CacheRow(taken, reuse.why, reuse.unfit)
+
+
+def _count_cached(record: TaskRecord, taken: dict[str, int], executed: dict[str, int]) -> None:
+    """Count a task among those that were taken from one run, or executed for one reason."""
+    if record.reuse is None:
+        return
+    run = record.reuse.run
+    counts, key = (executed, record.reuse.why) if run is None else (taken, run.pathspec)
+    if key and (key in counts or len(counts) < _REASONS):
+        counts[key] = counts.get(key, 0) + 1
+
+
+_REASONS = 20
 _MOST_DECORATORS = 20
 _DECORATOR_NAME = 100
 
@@ -454,6 +493,8 @@ class _Tally:
         """The records of a step that can be read, each counted; the others are noted."""
         tasks = failed = unfinished = adopted = retries = passed = 0
         started, finished = inf, -inf
+        taken: dict[str, int] = {}
+        executed: dict[str, int] = {}
         first = self._shares[step] // 2
         last = self._count(step) - (self._shares[step] - first)
         for task in self._tasks(step):
@@ -476,7 +517,8 @@ class _Tally:
                 if len(self.failures) < FAILURES_SHOWN:
                     error_text = record.attempts[-1].error or "failed"
                     self.failures.append(Failure(str(record.name), error_text))
-            if record.run.uid == self._uid:
+            _count_cached(record, taken, executed)
+            if record.executor.uid == self._uid:
                 self.given |= record.given
                 started = min([started, *(it.started for it in record.attempts)])
                 finished = max([finished, *(it.finished for it in record.attempts)])
@@ -486,7 +528,7 @@ class _Tally:
         seconds = finished - started if started < inf else None
         marks = _decorators(self._graph, step)
         counts = (tasks, failed, unfinished, adopted, retries, seconds, passed)
-        self.steps.append(StepOverview(step, *counts, marks))
+        self.steps.append(StepOverview(step, *counts, marks, taken, executed))
 
     def _count(self, step: str) -> int:
         try:

@@ -173,7 +173,7 @@ class ProgressWatch:
             self._failed = self._failed or Failure(str(record.name), last.error or "failed")
         if record.transition is not None:
             step.splits += record.transition.num_splits or 0
-        if last is not None and record.run.uid == self._uid:
+        if last is not None and record.executor.uid == self._uid:
             step.times.append((last.started, last.finished))
 
     def _progress(self, name: str, running: int, total: int | None, now: float) -> StepProgress:

@@ -151,12 +151,37 @@ class Attempt:
 
 
 @frozen
+class Reuse:
+    """What the step cache knows of a task, see `runtime.scheduler.step_cache`.
+
+    Attributes:
+        parts: Digests of all that was known of the task before it was executed, by the names of these parts.
+        files: The files of the snapshot that it has loaded or opened. Directories, which it has listed, end in a slash.
+        others: Files that it has loaded or opened and that the snapshot has not: the size and the time of the last
+            change of each.
+        unfit: Why no other run can have it; empty where one can.
+        why: Why it was executed, in a run that would have taken it from another one.
+        run: The run that executed it, where it was taken from there.
+        task: What it is called there.
+    """
+
+    parts: Mapping[str, bytes] = field(default_factory=dict)
+    files: tuple[str, ...] = ()
+    others: Mapping[str, str] = field(default_factory=dict)
+    unfit: str = ""
+    why: str = ""
+    run: RunIdentity | None = None
+    task: TaskName | None = None
+
+
+@frozen
 class TaskRecord:
     """Everything about a task but its payloads and output: the content of its TASK blob.
 
     Attributes:
         name: Which task.
-        run: The run that executed it; a clone's differs from the run it is found in.
+        run: The run that executed it, or has taken it out of the step cache (`executor`); a resumed run's differs
+            from the run it is found in.
         parents: The tasks whose artifacts it saw.
         attempts: All tries, oldest first; the last one counts.
         frames: The foreach levels it is in, outermost first.
@@ -169,6 +194,7 @@ class TaskRecord:
         again: Whether its last attempt failed and another one was to follow, unless the run ended before.
         not_kept: The names of what it has set and nobody has stored: of a spun task.
         given: The values that the user has put in the place of inherited ones, as texts: of a spun task.
+        reuse: What the step cache knows of it; None where the cache was off.
         extra: Fields of a newer schema, kept as they are.
     """
 
@@ -185,7 +211,13 @@ class TaskRecord:
     iterations: tuple[int, ...] = ()
     not_kept: tuple[str, ...] = ()
     given: Mapping[str, str] = field(default_factory=dict)
+    reuse: Reuse | None = None
     extra: Map = field(default_factory=dict)
+
+    @property
+    def executor(self) -> RunIdentity:
+        """The run whose processes executed it."""
+        return self.run if self.reuse is None or self.reuse.run is None else self.reuse.run
 
     @property
     def gang(self) -> ForeachLevel | None:
@@ -358,6 +390,20 @@ _ATTEMPT = MapSchema(
         "error": optional(TEXT),
     },
 )
+_REUSE = MapSchema(
+    Reuse,
+    "step cache",
+    {
+        "parts": map_of(BINARY),
+        "files": TEXTS,
+        "others": TEXT_MAP,
+        "unfit": TEXT,
+        "why": TEXT,
+        "run": optional(RUN_IDENTITY),
+        "task": optional(TASK_NAME),
+    },
+    sparse=("parts", "files", "others", "unfit", "why", "run", "task"),
+)
 TASK = MapSchema(
     TaskRecord,
     "TASK",
@@ -375,8 +421,9 @@ TASK = MapSchema(
         "iterations": many(COUNT),
         "not_kept": TEXTS,
         "given": TEXT_MAP,
+        "reuse": optional(_REUSE),
     },
-    sparse=("other_code", "again", "iterations", "not_kept", "given"),
+    sparse=("other_code", "again", "iterations", "not_kept", "given", "reuse"),
     keys={"frames": "foreach"},
     version=SCHEMA,
     upgrade=_upgrade_task,

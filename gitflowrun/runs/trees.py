@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from gitflowrun.artifacts.reference import ArtifactRef, Chunk
     from gitflowrun.git.odb import ObjectStore
     from gitflowrun.names import Digest, TaskName
+    from gitflowrun.runs.read import StoredTask
     from gitflowrun.runs.records import TaskRecord
 
 
@@ -63,6 +64,7 @@ class FinishedTask:
         times: When the lines were written, as `line_times.encode_times` says it.
         packs: The kept packs that its process wrote.
         blob: The record's blob, where its oid was needed before.
+        origin: The task of another run that has done this: its output, payloads and pictures are those of that one.
     """
 
     record: TaskRecord
@@ -72,6 +74,7 @@ class FinishedTask:
     times: bytes = b""
     packs: tuple[str, ...] = ()
     blob: PackObject | None = None
+    origin: StoredTask | None = None
 
 
 @frozen
@@ -326,6 +329,10 @@ class ReachableObjects:
             del self._oids[next(iter(self._oids))]
 
 
+_OF_ONE_RUN = frozenset({layout.TASK, layout.ATTEMPTS})
+"""What a task that is taken from another run has not from there."""
+
+
 class GroupObjects:
     """The objects of one group commit.
 
@@ -374,6 +381,10 @@ class GroupObjects:
         blob = task.blob or task_blob(task.record)[1]
         oid = self._put(blob.kind, bytes(blob.data), blob.oid)
         entries = [TreeEntry(Mode.BLOB, layout.TASK, oid)]
+        if task.origin is not None:
+            rows = self._existing.tree(task.origin.tree)
+            entries += [row for row in rows if row.name not in _OF_ONE_RUN]
+            return self._put(ObjectType.TREE, tree_bytes(entries))
         for stream, output in ((layout.STDOUT, task.stdout), (layout.STDERR, task.stderr)):
             for number, part in enumerate(_parts(output), start=1):
                 oid = self._put(ObjectType.BLOB, part)

@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from gitflowrun.git.repository import Repository
     from gitflowrun.git.snapshot import Snapshot
     from gitflowrun.runs.locks import FileLock
-    from gitflowrun.runs.read import StoredRun
+    from gitflowrun.runs.read import StoredRun, StoredTask
     from gitflowrun.runs.records import RunInfo, TaskRecord
     from gitflowrun.runs.trees import FinishedTask, TaskCards
 
@@ -161,6 +161,23 @@ class RunWriter:
                 self._tree.cards.put_step(step, tree, origin.cards_of(step))
         return [it for it in (*of_tasks.values(), *of_steps.values()) if it not in missing]
 
+    def _take_along(self, finished: Iterable[FinishedTask]) -> None:
+        """Of tasks that other runs have done, take their cards, and note who holds what is taken."""
+        taken: dict[Oid, list[tuple[TaskName, StoredTask]]] = {}
+        for task in finished:
+            if task.origin is not None:
+                found = taken.setdefault(task.origin.run.commit, [])
+                found.append((task.record.name, task.origin))
+        for tasks in taken.values():
+            run = tasks[0][1].run
+            trees = [it.tree for _, it in tasks]
+            for name, origin in tasks:
+                cards = run.cards_of(origin.name.step).get(origin.name.task)
+                if cards is not None and not self._repo.objects.missing([cards]):
+                    self._tree.cards.put(name.step, name.task, cards)
+                    trees.append(cards)
+            self._found.append(found_tasks(run, trees))
+
     def borrow_from(self, origin: StoredRun) -> None:
         """Take from a run, once tasks refer to their artifacts, the tasks that have made these."""
         self._lender = origin
@@ -257,6 +274,7 @@ class RunWriter:
                 self._tree.steps.put(step, task_id, group.add_task(task, before))
                 if before is not None:
                     reached("attempt.moved")
+            self._take_along(finished)
             for it in cards:
                 have = self._tree.cards.get(it.task.step, it.task.task)
                 self._tree.cards.put(it.task.step, it.task.task, group.add_cards(it, have))

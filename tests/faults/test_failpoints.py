@@ -44,7 +44,7 @@ REMOVE_THERE = (
 )
 RUNS = ("-m", "gitflowrun.cli.git_runs.main")
 # Where one error costs nobody anything: what is lost is a cache, or for people to look at; or it is tried again.
-HARMLESS = ("cache.", "dedup.", "live.", "packed.", "sign.")
+HARMLESS = ("cache.", "dedup.", "live.", "packed.", "sign.", "step_cache.")
 # A process that nothing depends on.
 APART = ("card.",)
 # What could not be mended is a line of the report.
@@ -105,6 +105,13 @@ def _after_flow(trial: Trial) -> None:
         assert run is not None
         _expected.update(digests(run))
     flow_goes_on(repo, trial.done, trial.marker, _expected)
+
+
+def _cached_repo(place: Path) -> GitRepo:
+    """A flow whose tasks have been done once."""
+    repo = _flow_repo(place)
+    assert repo.flow("f.py", "run", "--cache", env={"MARKER": os.devnull}).code == 0
+    return repo
 
 
 def _tried_repo(place: Path) -> GitRepo:
@@ -386,6 +393,7 @@ SCENARIOS = (
         _flow_repo, ("f.py", "run", "--tag", "good"), _after_flow,
     ),
     Scenario(("card.", "cards."), _carded_repo, ("f.py", "run"), _after_flow),
+    Scenario(("step_cache.",), _cached_repo, ("f.py", "run", "--cache"), _after_flow),
     Scenario(("attempt.",), _tried_repo, ("f.py", "run"), _after_tried),
     Scenario(("fold.",), _many_packs, ("-c", FOLD), _after_fold),
     Scenario(("tags.",), _one_run, (*RUNS, "tag", "1", "good"), _after_tag),

@@ -55,8 +55,9 @@ def variants(parts: RunParts, canaries: str) -> list[Variant]:
     fields = [info[::2], info[1::2], task[::3], task[1::3], task[2::3]]
     others = [
         _whole_records(parts, canaries), _times(parts, canaries), _messages(canaries), _entries(parts, canaries),
-        _attempts(parts, canaries), _not_kept(canaries), _given(canaries), _code(canaries), refs(parts, canaries),
-        cards(canaries), tags(), histories(), _payloads(parts, canaries), _flips(parts), _shapes(parts),
+        _attempts(parts, canaries), _not_kept(canaries), _given(canaries), _reuse(canaries), _code(canaries),
+        refs(parts, canaries), cards(canaries), tags(), histories(), _payloads(parts, canaries), _flips(parts),
+        _shapes(parts),
     ]  # fmt: skip
     families = [*fields, *[_spread(list(family)) for family in others]]
     turns = itertools.zip_longest(*families)
@@ -410,6 +411,23 @@ def _given(canaries: str) -> Iterator[Variant]:
     for what, value in rows:
         said = _to_task("given", lambda _, value=value: value)  # type: ignore[misc]
         yield Variant(f"start/TASK:given = {what}", said)
+
+
+def _reuse(canaries: str) -> Iterator[Variant]:
+    """What the step cache is told of a task: where it was taken from, what it has read, and why."""
+    rows = values(canaries)
+    run = {"flow": "Hostile", "id": "1", "uid": b"\1" * 20}
+    honest = {
+        "parts": {"step": b"1" * 16}, "files": ["f.py"], "others": {"/etc/passwd": "1 1"}, "unfit": canaries,
+        "why": canaries, "run": run, "task": "start/1",
+    }  # fmt: skip
+    for what, value in [*rows, ("itself", honest), ("files", {"files": ["x"] * 100_000})]:
+        said = _to_task("reuse", lambda _, value=value: value)  # type: ignore[misc]
+        yield Variant(f"start/TASK:reuse = {what}", said)
+    for index, (name, turn) in enumerate(itertools.product(honest, range(6))):
+        what, value = rows[(turn * 5 + index * 7) % len(rows)]
+        said = _to_task("reuse", lambda _, changed={**honest, name: value}: changed)  # type: ignore[misc]
+        yield Variant(f"start/TASK:reuse/{name} = {what}", said)
 
 
 def _attempts(parts: RunParts, canaries: str) -> Iterator[Variant]:

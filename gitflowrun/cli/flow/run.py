@@ -68,6 +68,11 @@ run_options = together(
         "Tags of the new run are not affected.",
     ),
     with_option,
+    click.option(
+        "--cache/--no-cache", default=None,
+        help="Take what an earlier run has done with the same code, inputs and parameters from there.  "
+        "[default: runs.cache, or no]",
+    ),
 )  # fmt: skip
 
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from gitflowrun.names import TaskName
     from gitflowrun.runs.records import RunIdentity
 
+_SAME = "same code, inputs and parameters"
 _SUMMARY_EVERY = 300.0  # seconds between the log's summaries of a long run
 _WIPE = "\r\x1b[K"
 _COMMANDS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # what a progress bar tells a terminal
@@ -143,6 +144,8 @@ class RunLog:
             events.TaskEnded: self._task_ended,
             events.TaskCloned: self._task_cloned,
             events.StepCloned: self._step_cloned,
+            events.TaskTaken: self._task_taken,
+            events.TasksTaken: self._tasks_taken,
             events.ForeachSplit: self._foreach_split,
             events.Progress: self._progress,
             events.Notice: self._notice,
@@ -267,6 +270,15 @@ class RunLog:
         origin = f"{event.origin.pathspec}/{event.step}"
         tasks = counted(event.tasks, "previously run task")
         self._log(self._style.dim(f"Cloning {tasks} of {origin}"))
+
+    def _task_taken(self, event: events.TaskTaken) -> None:
+        self._task(event.task, None, f"Taken from {event.origin}: {_SAME}", self._style.dim)
+
+    def _tasks_taken(self, event: events.TasksTaken) -> None:
+        others = len(event.runs) - 1
+        runs = event.runs[0] + (f" and {counted(others, 'other run')}" if others else "")
+        tasks = f"{counted(event.tasks, 'task')} of step {event.step}"
+        self._log(self._style.dim(f"{tasks} taken from {runs}: {_SAME}"))
 
     def _foreach_split(self, event: events.ForeachSplit) -> None:
         self._foreaches.setdefault(event.step, _Foreach()).splits.append(event.children)

@@ -69,6 +69,7 @@ from gitflowrun.runs import layout
 from gitflowrun.runs.commit_message import RunState, Status, parse_message
 from gitflowrun.runs.ids import RunIds
 from gitflowrun.runs.locks import Locks
+from gitflowrun.runs.lookup.cache_index import CacheIndex
 from gitflowrun.runs.maintenance import tidy
 from gitflowrun.runs.records import INFO, RunIdentity, RunInfo
 from gitflowrun.runs.tags import Tags, tag_updates, transact
@@ -216,6 +217,10 @@ class _Fetch(Transfer):
             added, removed = self._fetch_tags(now)
         reached("fetch.tagged")
         self._note_trusted(view)
+        came = [it for it in self.done if it.outcome in {Outcome.NEW, Outcome.UPDATED}]
+        CacheIndex(self.repo.state_dir).note_fetched(
+            layout.run_ref(it.flow, it.target or it.source) for it in came
+        )
         Tags(self.repo).mirror()  # which a plain `git fetch` with fetch.pruneTags has deleted
         left = view.refs.keys() | now.refs.keys()
         gone = [name for name in copies if name not in left and layout.parse_run_ref(name)]

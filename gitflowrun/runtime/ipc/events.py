@@ -87,11 +87,28 @@ class StepCloned:
 
 
 @frozen
+class TaskTaken:
+    """A task that an earlier run had done was taken from there; `origin` is its address there."""
+
+    task: TaskName
+    origin: str
+
+
+@frozen
+class TasksTaken:
+    """As many tasks of a step were taken from earlier runs, which are named."""
+
+    step: str
+    tasks: int
+    runs: tuple[str, ...]
+
+
+@frozen
 class ForeachSplit:
     """A foreach was reached; it yields `children` tasks of `step`."""
 
     task: TaskName
-    pid: int
+    pid: int | None
     step: str
     children: int
 
@@ -136,6 +153,8 @@ Event = (
     | TaskEnded
     | TaskCloned
     | StepCloned
+    | TaskTaken
+    | TasksTaken
     | ForeachSplit
     | Progress
     | Notice

@@ -38,6 +38,7 @@ from gitflowrun.runtime.ipc.request import RUN_REQUEST, SPIN, RunRequest, Spin
 from gitflowrun.schema import (
     BINARY,
     COUNT,
+    FLAG,
     INTEGER,
     MAP,
     REAL,
@@ -134,6 +135,10 @@ class Retries:
         return self.own + self.further
 
 
+AROUND = ""
+"""Stands in `StartRun.step_code` for what the files of the flow have outside of its steps."""
+
+
 @frozen
 class StartRun:
     """All that the scheduler needs to know for a run.
@@ -158,6 +163,9 @@ class StartRun:
         config: All of its git config.
         retries: How often tasks are tried again, by step; of others never.
         system_tags: Tags that the flow's decorators give to its runs.
+        step_code: For the step cache, where it is used: the code of each step, and under `AROUND` what
+            all have in common.
+        step_files: The files that this code is from.
     """
 
     flow: str
@@ -177,6 +185,8 @@ class StartRun:
     config: Mapping[str, str]
     retries: Mapping[str, Retries] = field(default_factory=dict)
     system_tags: tuple[str, ...] = ()
+    step_code: Mapping[str, bytes] = field(default_factory=dict)
+    step_files: tuple[str, ...] = ()
 
 
 @frozen
@@ -259,6 +269,7 @@ class RunContext:
         options: What the options of the flow's own decorators were given.
         configs: The flow's configs by attribute, packed (`flow.config.known`).
         spin: Of a spun task: how it is executed.
+        cache: Whether tasks take note of the files that they load and open, for the step cache.
     """
 
     run: RunIdentity
@@ -284,6 +295,7 @@ class RunContext:
     options: Mapping[str, Any] = field(default_factory=dict)
     configs: Mapping[str, bytes] = field(default_factory=dict)
     spin: Spin | None = None
+    cache: bool = False
 
     @property
     def origin_run_id(self) -> str | None:
@@ -411,6 +423,9 @@ class Result:
         not_kept: The names of what it has set or inherited and was told not to store.
         given: The values that the user has put in the place of inherited ones, as texts.
         cards: The requests for cards that it has written (`cards.card_files`): their files' names.
+        read: The files that it has loaded or opened, for the step cache, and what is known of each
+            (`worker.read_files`).
+        unfit: Why no other run can have what it did.
     """
 
     serial: int
@@ -426,6 +441,8 @@ class Result:
     not_kept: tuple[str, ...] = ()
     given: Mapping[str, str] = field(default_factory=dict)
     cards: tuple[str, ...] = ()
+    read: Mapping[str, str] = field(default_factory=dict)
+    unfit: str = ""
 
 
 @frozen
@@ -485,6 +502,7 @@ _SCHEMAS: dict[str, ArraySchema[Any]] = {
         (
             StartRun, TEXT, MAP, RUN_REQUEST, optional(_PARAMETERS), TEXT, TEXTS, TEXTS,
             optional(TEXT), TEXTS, TEXTS, optional(TEXT), TEXT, MAP, MAP, TEXT_MAP, _RETRIES, TEXTS,
+            map_of(BINARY), TEXTS,
         ),
         (InheritedParameters, TEXT, TEXTS, TEXT_MAP),
         (StoredParameters, *_PARAMETER_KINDS),
@@ -496,7 +514,7 @@ _SCHEMAS: dict[str, ArraySchema[Any]] = {
             RunContext, RUN_IDENTITY, optional(RUN_IDENTITY), TEXT, optional(TEXT), TEXTS, TEXT, TEXT,
             TEXT, TEXT, REAL, TEXT, TEXT, optional(COUNT),
             _UIDS, COUNT, TEXT, MAP, _PARENT, _SECRETS, TEXTS, MAP, map_of(BINARY),
-            optional(SPIN),
+            optional(SPIN), FLAG,
         ),
         (Launch, COUNT, TASK_NAME, COUNT, many(FOREACH_FRAME), many(_PARENT), many(COUNT), TEXT),
         (LaunchItem, COUNT, COUNT, COUNT, TEXT),
@@ -510,6 +528,7 @@ _SCHEMAS: dict[str, ArraySchema[Any]] = {
         (
             Result, COUNT, map_of(ARTIFACT_REF), _INLINE, TEXTS, optional(TRANSITION), TEXTS,
             optional(TEXT), map_of(OID), many(METADATUM), COUNT, TEXTS, TEXT_MAP, TEXTS,
+            TEXT_MAP, TEXT,
         ),
     )
 }  # fmt: skip

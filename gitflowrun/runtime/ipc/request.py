@@ -104,6 +104,7 @@ class RunRequest:
         configs: The flow's configs by attribute, packed (`flow.config.known`).
         config_sources: Where they come from, by name: the absolute path of a file, or words.
         spin: spin: how the task is executed.
+        cache: Whether the step cache is used; the setting `runs.cache` when None.
     """
 
     kind: RunKind
@@ -125,6 +126,11 @@ class RunRequest:
     config_sources: Mapping[str, str] = field(default_factory=dict)
     task: str | None = None
     spin: Spin | None = None
+    cache: bool | None = None
+
+    def uses_cache(self, setting: bool) -> bool:
+        """Whether the step cache is used, where this is what the setting `runs.cache` says."""
+        return self.kind is not RunKind.SPIN and (setting if self.cache is None else self.cache)
 
 
 _PATH = Kind(Path, str)
@@ -150,6 +156,7 @@ RUN_REQUEST = MapSchema(
         "config_sources": TEXT_MAP,
         "task": optional(TEXT),
         "spin": optional(SPIN),
+        "cache": optional(FLAG),
     },
 )
 """A request without the values of its parameters, which travel beside it, encoded."""

@@ -303,6 +303,12 @@ class Launcher:
             typed_command,
         )
 
+        code: dict[str, bytes] = {}
+        files: tuple[str, ...] = ()
+        if request.uses_cache(repository.settings.cache):
+            from gitflowrun.runtime.launch.step_code import step_code  # few runs use the cache
+
+            code, files = step_code(self._flow_cls)
         return StartRun(
             flow=self._flow_cls.__name__,
             graph=FlowGraph.of(self._flow_cls).to_map(),
@@ -321,6 +327,8 @@ class Launcher:
             config=repository.config,
             retries={step: Retries(*counts) for step, counts in retries_of(self._flow_cls).items()},
             system_tags=system_tags_of(self._flow_cls),
+            step_code=code,
+            step_files=files,
         )
 
     def _serve(

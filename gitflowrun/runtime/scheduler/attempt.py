@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gitflowrun.names import TaskName
+    from gitflowrun.runs.records import Reuse
     from gitflowrun.runtime.ipc.event_loop import EventLoop, Timer
     from gitflowrun.runtime.ipc.messages import Exited, Result
     from gitflowrun.runtime.scheduler.logs import TaskLog
@@ -39,12 +40,14 @@ class Job:
         name: Its name.
         attempts: The attempts that have ended so far.
         lost: How often its process was lost or could not be made.
+        reuse: What the step cache knows of it.
     """
 
     planned: PlannedTask
     name: TaskName
     attempts: list[Attempt] = field(default_factory=list)
     lost: int = 0
+    reuse: Reuse | None = None
 
 
 class TaskAttempt:

@@ -16,16 +16,25 @@ from typing import TYPE_CHECKING
 from gitflowrun import limits
 from gitflowrun.runs.records import TaskRecord
 from gitflowrun.runs.trees import FinishedTask, task_blob
-from gitflowrun.runtime.ipc.events import Event, ForeachSplit, Notice, TaskEnded
+from gitflowrun.runtime.ipc.events import (
+    Event,
+    ForeachSplit,
+    Notice,
+    TaskEnded,
+    TasksTaken,
+    TaskTaken,
+)
 from gitflowrun.runtime.ipc.messages import Parent
 from gitflowrun.runtime.scheduler.resume import SPLIT_VALUES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
+    from gitflowrun.git.pack.writer import PackObject
     from gitflowrun.names import TaskName
     from gitflowrun.runs.commit_message import Status
     from gitflowrun.runs.live import LiveState
+    from gitflowrun.runs.records import Reuse
     from gitflowrun.runs.write import RunWriter
     from gitflowrun.runtime.ipc.event_loop import EventLoop
     from gitflowrun.runtime.scheduler.attempt import TaskAttempt
@@ -87,12 +96,15 @@ class CommitQueue:
         pause = max(limits.COMMIT_INTERVAL, limits.COMMIT_SHARE * self._writer.last_commit_cost)
         return self._committed + pause - time.monotonic()
 
-    def add(self, attempt: TaskAttempt, *, again: bool = False) -> tuple[TaskRecord, Parent]:
+    def add(
+        self, attempt: TaskAttempt, *, again: bool = False, reuse: Reuse | None = None
+    ) -> tuple[TaskRecord, Parent]:
         """Add a task of which an attempt has ended: what that has left is kept until it is committed, and no longer.
 
         Args:
             attempt: The attempt.
             again: Whether another one follows.
+            reuse: What the step cache knows of it.
 
         Returns:
             Its record, and the task as those that follow it refer to it.
@@ -113,19 +125,29 @@ class CommitQueue:
             again=again,
             not_kept=result.not_kept if result else (),
             given=result.given if result else {},
+            reuse=reuse,
             extra={SPLIT_VALUES: list(values)} if values else {},
         )
-        oid, blob = task_blob(record)
+        _, blob = task_blob(record)
         inline, packs = (result.inline, result.packs) if result else ({}, ())
         output = log.output("stdout"), log.output("stderr"), log.times()
         task = FinishedTask(record, inline, *output, packs, blob)
-        if not self._entries:
-            self.wake()
-        self._entries.append((task, attempt.pid, attempt.is_live))
         self._output += log.size
         if result and result.cards and not again:  # of one that has failed, what it has refreshed
             self._has_cards.add(record.name)
-        return record, Parent(job.name, oid)
+        return record, self._append(task, blob, attempt.pid, is_live=attempt.is_live)
+
+    def add_taken(self, task: FinishedTask) -> Parent:
+        """Add a task that another run has done: as those that follow it refer to it."""
+        blob = task.blob or task_blob(task.record)[1]
+        return self._append(task, blob, 0, is_live=False)
+
+    def _append(self, task: FinishedTask, blob: PackObject, pid: int, *, is_live: bool) -> Parent:
+        if not self._entries:
+            self.wake()
+        self._entries.append((task, pid, is_live))
+        assert blob.oid is not None
+        return Parent(task.record.name, blob.oid)
 
     def commit(self, status: Status) -> Iterator[Event]:
         """Publish what waits, and the run's status; the events of what is published.
@@ -141,6 +163,7 @@ class CommitQueue:
         self._committed = time.monotonic()
         self._cards.published()
         yield from (Notice(text, bad=True) for text in self._cards.take_problems())
+        yield from _taken(task.record for task, _, _ in entries if task.origin is not None)
         for task, pid, is_live in entries:
             record = task.record
             if is_live:
@@ -149,7 +172,7 @@ class CommitQueue:
                 self._cards.render(record.name, record.attempts[-1].number)
             if record.ok:
                 self.finished += 1
-                yield from _announce(record, pid)
+                yield from _announce(record, pid if task.origin is None else None)
         self._has_cards.clear()
         if (error := self._writer.unsigned) is not None:
             run = self._writer.identity
@@ -157,9 +180,27 @@ class CommitQueue:
             yield Notice(f"Run {run.id} is recorded, but not signed: {error}\n{later}", bad=True)
 
 
-def _announce(record: TaskRecord, pid: int) -> Iterator[Event]:
+def _taken(records: Iterable[TaskRecord]) -> Iterator[Event]:
+    """Say which tasks were taken from earlier runs: each by its name, unless they are very many of a step."""
+    steps: dict[str, list[tuple[TaskName, str, str]]] = {}
+    for record in records:
+        if record.reuse is not None and record.reuse.run is not None:
+            run = record.reuse.run.pathspec
+            row = record.name, run, f"{run}/{record.reuse.task}"
+            steps.setdefault(record.name.step, []).append(row)
+    for step, rows in steps.items():
+        if len(rows) > limits.CLONED_BY_NAME:
+            yield TasksTaken(step, len(rows), tuple(dict.fromkeys(run for _, run, _ in rows)))
+        else:
+            yield from (TaskTaken(name, origin) for name, _, origin in rows)
+
+
+def _announce(record: TaskRecord, pid: int | None) -> Iterator[Event]:
+    """The events of a task that is published; of one that no process has executed in this run, without one."""
     jump, last = record.transition, record.attempts[-1]
     if jump is not None and jump.foreach is not None and not jump.is_gang:
         yield ForeachSplit(record.name, pid, jump.targets[0], jump.num_splits or 0)
+    if pid is None:
+        return
     seconds = last.finished - last.started
     yield TaskEnded(record.name, pid, ok=True, attempt=last.number, seconds=seconds)

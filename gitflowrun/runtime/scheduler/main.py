@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from gitflowrun.runs.records import RunIdentity
     from gitflowrun.runs.write import RunWriter
     from gitflowrun.runtime.scheduler.spin import SpunTask
+    from gitflowrun.runtime.scheduler.step_cache import StepCache
 
 
 _NOT_TRUSTED = (
@@ -144,7 +146,7 @@ class SchedulerMain:
             code = CodeCheck(repo, writer.snapshot.tree)
             execution = RunExecution(
                 repo, self._channels, start, isolation, notify, writer, plan, context, code,
-                adoption.first_id,
+                adoption.first_id, run.cache(writer, stored, notify),
             )  # fmt: skip
             return execution.execute()  # 5
 
@@ -269,6 +271,23 @@ class _NewRun:
         own = self._own_parameters(stored, identity).record
         return Parent(own.name, task_blob(own)[0])
 
+    def cache(
+        self, writer: RunWriter, stored: StoredParameters, notify: Listener
+    ) -> StepCache | None:
+        """What finds tasks that earlier runs have done; None where the step cache is off."""
+        start = self.start
+        if not start.request.uses_cache(self.repo.settings.cache):
+            return None
+        if not start.step_code:
+            notify(Notice("The step cache is off: the source of the flow can't be read again."))
+            return None
+        from gitflowrun.runtime.scheduler.step_cache import StepCache  # few runs use it
+
+        adopted = self.inherited if self._adopts_parameters(stored) else None
+        own = adopted.record if adopted else self._own_parameters(stored, writer.identity).record
+        tell = partial(_warn, notify)
+        return StepCache(self.repo, Trust(self.repo), start, writer, own, tell)
+
     def _own_parameters(self, stored: StoredParameters, identity: RunIdentity) -> FinishedTask:
         return run_info.parameters_task(identity, stored, self.inherited, self.trusted_runs)
 
@@ -304,6 +323,7 @@ class _NewRun:
             options=request.options,
             configs=request.configs,
             spin=request.spin,
+            cache=bool(self.start.step_code),
         )
 
 
@@ -337,6 +357,10 @@ def _notify_lacking(
         notify(Notice(f"{text}; what it had done is done again.", bad=True))
     if not trusted:
         notify(Notice(_NOT_TRUSTED.format(origin.pathspec)))
+
+
+def _warn(notify: Listener, text: str) -> None:
+    notify(Notice(text, bad=True))
 
 
 def _notify_outside(modules: Sequence[str], notify: Listener) -> None:

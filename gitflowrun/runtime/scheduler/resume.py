@@ -206,7 +206,7 @@ def adopt(
         ]
         if not all(
             found is not None
-            and _still_says(graph, step, found.transition)
+            and still_says(graph, step, found.transition)
             # A stranger's record may lie about who made its artifacts, and split without end.
             and (found.run.uid in trusted_runs or found.is_possible(names, max_num_splits))
             and reuse.is_whole(origin.task(found.task.name))
@@ -402,8 +402,14 @@ def _index_among_children(record: TaskRecord) -> int | None:
     return None
 
 
-def _still_says(graph: Mapping[str, Any], step: str, said: Transition | None) -> bool:
-    """Whether a step, as it is now, would say with `self.next` what it said then."""
+def still_says(graph: Mapping[str, Any], step: str, said: Transition | None) -> bool:
+    """Whether a step, as it is now, would say with `self.next` what it said then.
+
+    Args:
+        graph: The flow's `_graph_info`, now.
+        step: The step.
+        said: What it said then.
+    """
     now = graph["steps"].get(step)
     if now is None:
         return False

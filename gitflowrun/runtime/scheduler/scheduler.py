@@ -30,6 +30,7 @@ from gitflowrun.failpoints import reached
 from gitflowrun.names import NODE, TaskName
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.live import StartedTask
+from gitflowrun.runs.lookup.cache_limits import LOOKED_UP
 from gitflowrun.runtime.ipc import events, process
 from gitflowrun.runtime.ipc.messages import (
     Exited,
@@ -44,19 +45,23 @@ from gitflowrun.runtime.scheduler.attempt import Job, TaskAttempt
 from gitflowrun.runtime.scheduler.commit_queue import CommitQueue
 from gitflowrun.runtime.scheduler.gang import NODE_FAILED, Gangs
 from gitflowrun.runtime.scheduler.logs import STDERR, STDOUT, TaskLog
+from gitflowrun.runtime.scheduler.resume import SPLIT_VALUES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from gitflowrun.masking import Mask
     from gitflowrun.runs.live import LiveState
+    from gitflowrun.runs.records import Reuse, TaskRecord
     from gitflowrun.runs.write import RunWriter
     from gitflowrun.runtime.executors.local import Executor
     from gitflowrun.runtime.ipc.event_loop import EventLoop
+    from gitflowrun.runtime.ipc.messages import Parent
     from gitflowrun.runtime.scheduler.card_queue import CardQueue
     from gitflowrun.runtime.scheduler.code_check import CodeCheck
     from gitflowrun.runtime.scheduler.gang import Gang
     from gitflowrun.runtime.scheduler.plan import Plan, PlannedTask
+    from gitflowrun.runtime.scheduler.step_cache import StepCache
 
 _KILLED = "[KILLED BY ORCHESTRATOR]"
 _PROCESS_LOST = "the process of the run ended before the step had returned"
@@ -84,6 +89,7 @@ class Scheduler:
         mask: What hides the run's secrets in output; None where there are none.
         substitute: Makes another executor when this one is lost; None when none can take its place.
         retries: How often tasks are tried again, by step; of others never.
+        cache: Finds tasks that earlier runs have done; None where it is off.
     """
 
     def __init__(
@@ -104,6 +110,7 @@ class Scheduler:
         mask: Mask | None = None,
         substitute: Callable[[], Executor] | None = None,
         retries: Mapping[str, Retries] | None = None,
+        cache: StepCache | None = None,
     ) -> None:
         self._loop = loop
         self._plan = plan
@@ -122,6 +129,8 @@ class Scheduler:
         self._mask = mask
         self._substitute = substitute
         self._retries = retries or {}
+        self._cache = cache
+        self._looks_up = False
         self._control = ""
         self._gangs = Gangs()
         self._serial = 0
@@ -173,7 +182,9 @@ class Scheduler:
         if self._is_urgent():
             self._commit()
             return self._is_over()
-        if not (self._running or self._again or self._postponed or self._plan.queued):
+        if not (
+            self._running or self._again or self._postponed or self._plan.queued or self._looks_up
+        ):
             raise FlowError(
                 "the run has come to a halt: no task is left, and the end was not reached"
             )
@@ -201,13 +212,35 @@ class Scheduler:
         self._queue.wake()
 
     def _fill(self) -> None:
-        while len(self._running) < self._workers or self._owes_node():
+        until = time.monotonic() + LOOKED_UP
+        self._looks_up = False
+        while self._ending is None and (len(self._running) < self._workers or self._owes_node()):
             if self._again:
                 self._launch(self._again.popleft())
             elif (planned := self._plan.take()) is not None:
-                self._launch(Job(planned, self._name(planned)))
+                job = Job(planned, self._name(planned))
+                if self._cache is None or not self._take(job, self._cache):
+                    self._launch(job)
+            elif self._cache is not None and self._plan.held:
+                self._plan.release()  # what is not found in the cache waits for the commit there
             else:
                 return
+            if self._cache is not None and time.monotonic() > until and not self._owes_node():
+                self._looks_up = self._plan.queued + self._plan.held > 0
+                self._loop.after(0, lambda: None)  # go on, once those that run were heard
+                return
+
+    def _take(self, job: Job, cache: StepCache) -> bool:
+        """Take a task from an earlier run that has done it; whether there is one."""
+        found = cache.find(job)
+        if found is None:
+            if cache.is_waiting(job.planned.parents):
+                self._commit()
+            return False
+        done = self._queue.add_taken(found)
+        self._is_changed = True
+        self._follow(job, found.record, done)
+        return True
 
     def _owes_node(self) -> bool:
         """Whether a gang lacks a node, however many tasks run: its nodes may wait for each other."""
@@ -454,7 +487,7 @@ class Scheduler:
                 error=error, again=again,
             )
         )  # fmt: skip
-        self._queue.add(attempt, again=again)
+        self._queue.add(attempt, again=again, reuse=self._reuse_of(attempt))
         if again and gang is not None:
             self._try_gang_again(gang, attempt)
             return
@@ -509,12 +542,24 @@ class Scheduler:
     def _succeed(self, attempt: TaskAttempt, exited: Exited) -> None:
         job = attempt.job
         job.attempts.append(attempt.record(exited, None))
-        record, done = self._queue.add(attempt)
-        values = attempt.result.split_values if attempt.result else ()
+        record, done = self._queue.add(attempt, reuse=self._reuse_of(attempt))
+        self._follow(job, record, done)
+
+    def _follow(self, job: Job, record: TaskRecord, done: Parent) -> None:
+        """Let a task that has ended well be followed, once it is published."""
+        if self._cache is not None:
+            self._cache.note(record, done)
+        values = tuple(record.extra.get(SPLIT_VALUES, ()))
         try:
             self._plan.finish(job.planned, done, record.transition, values)
         except FlowError as error:
             self.stop(Status.FAILED, error.told)
+
+    def _reuse_of(self, attempt: TaskAttempt) -> Reuse | None:
+        """What the step cache notes of a task that was executed."""
+        if self._cache is None:
+            return None
+        return self._cache.describe(attempt.job, attempt.result, attempt.other_code)
 
     # ---- commits ----
 
@@ -522,12 +567,16 @@ class Scheduler:
         """Whether something could run if only what is done were published."""
         if not self._queue.waiting or self._ending:
             return False
+        if self._looks_up:  # what is found next may follow before that
+            return self._queue.is_heavy
         idle = len(self._running) < self._workers and not self._plan.queued and not self._again
         return (idle and self._plan.held > 0) or not self._running or self._queue.is_heavy
 
     def _commit(self, status: Status = Status.RUNNING) -> None:
         for event in self._queue.commit(status):
             self._notify(event)
+        if self._cache is not None:
+            self._cache.published()
         self._plan.release()
         self._is_changed = True
 

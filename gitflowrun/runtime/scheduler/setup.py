@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from gitflowrun.runtime.ipc.messages import RunContext, StartRun
     from gitflowrun.runtime.scheduler.code_check import CodeCheck
     from gitflowrun.runtime.scheduler.plan import Plan
+    from gitflowrun.runtime.scheduler.step_cache import StepCache
 
 _FAILURE = 1
 
@@ -82,6 +83,7 @@ class RunExecution:
         run: What all tasks have in common.
         code: Compares what tasks have loaded with the run's snapshot.
         first_id: The first task id that is free.
+        cache: Finds tasks that earlier runs have done; None where it is off.
     """
 
     def __init__(
@@ -96,6 +98,7 @@ class RunExecution:
         run: RunContext,
         code: CodeCheck,
         first_id: int,
+        cache: StepCache | None = None,
     ) -> None:
         self._channels = channels
         self._command = start.command
@@ -138,6 +141,7 @@ class RunExecution:
             mask=Mask.of(run.secrets),
             substitute=self._fresh_executor if isinstance(executor, ForkExecutor) else None,
             retries=start.retries,
+            cache=cache,
         )
         if signal.getsignal(signal.SIGTSTP) is signal.SIG_DFL:
             self._loop.on_signal(signal.SIGTSTP, self._scheduler.suspend)

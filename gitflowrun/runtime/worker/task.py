@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from gitflowrun.cards.manager import RunningCards
     from gitflowrun.flow import FlowSpec
     from gitflowrun.git.objects import Oid
+    from gitflowrun.runtime.worker.read_files import ReadFiles
 
 _FIGURE_MODULES = frozenset({"matplotlib.figure", "PIL.Image", "plotly.basedatatypes"})
 _PLAIN = frozenset({"plain/1", "str/1", "bytes/1"})
@@ -107,6 +108,13 @@ class TaskRunner:
         self._facts: dict[str, Any] = {}
         self._told_given: dict[str, str] = {}
         self._incomplete: Exception | None = None
+        self._read: ReadFiles | None = None
+        if context.cache:
+            from gitflowrun.runtime.worker.read_files import ReadFiles  # few runs use the cache
+
+            places = context.git_dir, str(Path(context.objects_dir).parent)
+            self._read = ReadFiles(context.work_tree, places, context.snapshot_begun)
+            self._read.look_at_modules()
         try:
             configs = _unpacked(context.configs)
             options = dict(context.options)
@@ -187,6 +195,8 @@ class TaskRunner:
         context, process = self.context, os.getpid()
         if self._incomplete is not None:
             raise self._incomplete
+        if self._read is not None:
+            self._read.begin()
         self._secrets.deliver(self._flow_cls, launch.task.step)
         given, of_inputs = self._given(launch)
         cards = self._cards(launch)
@@ -224,6 +234,7 @@ class TaskRunner:
                 largest = max(values, key=lambda name: values[name].size)
                 what = f"the artifacts, of which {largest!r} is the largest,"
                 raise _too_little_memory(what, launch) from none_left
+        read, unfit = self._read.end() if self._read is not None else ({}, "")
         inherited = {name: ref for name, ref in outcome.inherited.items() if name not in values}
         error = outcome.error or (errors[0] if errors else None)
         return Result(
@@ -240,6 +251,8 @@ class TaskRunner:
             not_kept,
             self._told_given,
             () if cards is None else cards.written,
+            read,
+            unfit,
         )
 
     def _cards(self, launch: Launch) -> RunningCards | None:

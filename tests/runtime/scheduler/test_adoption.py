@@ -274,7 +274,7 @@ def test_what_a_step_would_still_say(step: str, said: Transition | None, still: 
     """As the flow is now."""
     gang = {"type": "split-parallel", "next": ["b"], "num_parallel": 2}
     more = {"g": gang, "h": {**gang, "num_parallel": "self.n"}}
-    assert resume._still_says({"steps": {**GRAPH["steps"], **more}}, step, said) is still
+    assert resume.still_says({"steps": {**GRAPH["steps"], **more}}, step, said) is still
 
 
 def test_what_lies_between_a_split_and_its_join() -> None:

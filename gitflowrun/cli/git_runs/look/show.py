@@ -67,6 +67,7 @@ def run_lines(top: Path | None, run: overview.RunOverview, screen: Screen) -> It
     yield from section("Parameters", pairs(parameters, _INDENT), screen)
     yield from _given(run.given, screen)
     yield from section("Steps", _step_table(run, screen), screen)
+    yield from section("Cache", pairs(_cache_of_steps(run.steps), _INDENT), screen)
     for failure in run.failures:
         error = _told(failure.error, screen)
         yield from section(f"Failed: {printable(failure.task)}", error, screen)
@@ -203,6 +204,7 @@ def task_lines(task: overview.TaskOverview, screen: Screen) -> Iterator[str]:
         ("After", printable(" ".join(task.parents))),
         ("Then", printable(" ".join(task.goes_to))),
         ("Origin", printable(task.origin or "")),
+        ("Cache", printable(_cached(task.cache))),
         ("Differs", _other_code(task.other_code)),
         ("Not kept", _named(task.not_kept)),
         ("Cards", "\n".join(printable(card.path) for card in task.cards)),
@@ -320,6 +322,29 @@ def _step_table(run: overview.RunOverview, screen: Screen) -> Iterator[str]:
         marks = " ".join(f"@{printable(name)}" for name in step.decorators)
         rows.append([step.name, str(step.tasks), took, Cell(", ".join(notes), paint), marks])
     return table(columns, rows, screen, _INDENT)
+
+
+def _cache_of_steps(steps: Sequence[overview.StepOverview]) -> list[tuple[str, str]]:
+    """Of each step, from which runs its tasks were taken, and why others were executed."""
+    rows = []
+    for step in steps:
+        told = [(count, f"taken from {run}") for run, count in step.taken.items()]
+        told += [(count, f"executed: {why}") for why, count in step.executed.items()]
+        words = [f"{count:,} {text}" if step.tasks > 1 else text for count, text in told]
+        if words:
+            rows.append((printable(step.name), printable("; ".join(words))))
+    return rows
+
+
+def _cached(cache: overview.CacheRow | None) -> str:
+    """What the step cache has done about a task."""
+    if cache is None:
+        return ""
+    if cache.taken_from is not None:
+        return f"taken from {cache.taken_from}"
+    words = [f"executed: {cache.executed}"] if cache.executed else []
+    words += [f"no other run can have it: {cache.unfit}"] if cache.unfit else []
+    return "; ".join(words)
 
 
 def _retries(count: int) -> str:
