@@ -108,8 +108,11 @@ def test_a_wheel_is_installed_into_a_fresh_environment(checkout: Path, project: 
     beside = {name.partition(".data/data/")[2] for name in everything - names}
     assert beside == set(installed_files())
     assert names >= {"gitflowrun/py.typed", *(f"gitflowrun/hooks/{name}" for name in HOOKS)}
-    pages = (ROOT / "gitflowrun" / "cards" / "assets").iterdir()
-    assert names >= {f"gitflowrun/cards/assets/{path.name}" for path in pages}
+    assets = [
+        *(ROOT / "gitflowrun/cards/assets").iterdir(),
+        *(ROOT / "gitflowrun/web").glob("list.*"),
+    ]
+    assert names >= {path.relative_to(ROOT).as_posix() for path in assets}
     assert {name.split("/")[0] for name in names} == {"gitflowrun"}
     assert any(name.endswith("/licenses/LICENSE") for name in ZipFile(wheel).namelist())
     shutil.rmtree(checkout)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from gitflowrun.artifacts.reference import ArtifactRef
+    from gitflowrun.cards.found_cards import FoundCard
     from gitflowrun.git.objects import Oid
     from gitflowrun.names import Digest
     from gitflowrun.runs.read import StoredRun, StoredTask
@@ -102,12 +103,14 @@ class CardRow:
     """A card of a task.
 
     Attributes:
+        task: The task, as `step/task`.
         type: The name of its type.
         id: The id that the user has given to it.
         hash: Git's id of it as HTML; of one that its task still changes, of its place.
         path: Where it lies: what `git show` understands, or a file.
     """
 
+    task: str
     type: str
     id: str | None
     hash: str
@@ -425,6 +428,11 @@ def task_overview(task: StoredTask) -> TaskOverview:
     )
 
 
+def card_row(card: FoundCard) -> CardRow:
+    """A card in a list. Raises CorruptRecord: it is a file that can't be read."""
+    return CardRow(str(card.task.name), card.type, card.id, card.hash, card.path)
+
+
 def _card_rows(task: StoredTask) -> tuple[CardRow, ...]:
     """The cards of a task; none where what lists them can't be read, which `fsck` tells."""
     from gitflowrun.cards.found_cards import (
@@ -433,7 +441,7 @@ def _card_rows(task: StoredTask) -> tuple[CardRow, ...]:
 
     try:
         cards = find_cards(task)
-        return tuple(CardRow(card.type, card.id, card.hash, card.path) for card in cards)
+        return tuple(map(card_row, cards))
     except GitflowrunError:
         return ()
 

@@ -42,6 +42,7 @@ COMMANDS = {
     "compare": Entry("look", "Show several runs side by side"),
     "logs": Entry("look", "Print what tasks wrote to stdout and stderr"),
     "cat": Entry("look", "Print the value of an artifact"),
+    "card": Entry("look", "List, write or open the cards of tasks"),
     "watch": Entry("look", "Show how far a run is, until it ends"),
     "tag": Entry("mark", "List, add, remove or move tags of runs"),
     "note": Entry("mark", "Show, write or delete the note on a run"),

@@ -46,6 +46,7 @@ SAMPLES = {
     "show RUN..RUN": ["show 1..2", "show 1..1"],
     "diff": ["diff 1 2", "diff 3 4", "diff -p 1 2"],
     "compare": ["compare 1 2", "compare 1 2 --all --baseline 1"],
+    "card": ["card 1", "card 1/start"],
     "watch": ["watch 1", "watch 4"],
     "tag": ["tag"],
     "tag RUN": ["tag 1", "tag 1 good", "tag --move good 2", "tag -d 2 good"],

@@ -206,6 +206,30 @@ def cat_command(raw: bool, file: Path | None, address: str) -> None:
     print_artifact(raw=raw, file=file, address=address)
 
 
+@click.command(name="card")
+@click.option(
+    "--hash", "hash_", metavar="HASH", help="The card with this hash, or one that begins so."
+)
+@click.option("--type", "type_", metavar="TYPE", help="Cards of this type.")
+@click.option("--id", "id_", metavar="ID", help="Cards with this id.")
+@click.option(
+    "-o", "--output", "file", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the card to FILE, as HTML.",
+)  # fmt: skip
+@click.option("-w", "--web", is_flag=True, help="Open the card in a browser.")
+@json_option
+@click.argument("address", default="@latest")
+def card_command(**chosen: Any) -> None:
+    """List the cards of a run, a step or a task; write one to a file, or open it in a browser.
+
+    ADDRESS is RUN, RUN/STEP or RUN/STEP/TASK; the newest run if it is left out. The path of a card in git is what
+    `git show` understands. Of a run that is not trusted, no script of a card runs in the browser.
+    """
+    from gitflowrun.cli.git_runs.look.run_card import look_at_cards
+
+    look_at_cards(**chosen)
+
+
 @click.command(name="watch")
 @json_option
 @click.argument("address", required=False, metavar="[RUN]")
