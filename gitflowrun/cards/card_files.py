@@ -43,7 +43,7 @@ class CardRequest:
         options: What its type is given.
         timeout: Seconds that rendering may take.
         save_errors: Whether a card that can't be rendered is replaced by one that says why.
-        customize: Whether the card shows the user's components alone.
+        customize: Whether `current.card` without an id means this card, of several.
         refresh_interval: Seconds between two refreshes while the task runs.
         attempt: The attempt of the task.
         components: The components as their `render` has returned them, in order.

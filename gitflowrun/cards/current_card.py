@@ -35,7 +35,7 @@ class CardComponentManager:
         number: Which of the step's cards it is.
         type: The name of its type.
         id: Its id.
-        customize: Whether it shows what is appended to it alone.
+        customize: Whether `current.card` without an id means it, of several.
         data: What was given to `refresh` last.
         components: What was appended to it.
     """

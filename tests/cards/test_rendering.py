@@ -181,6 +181,17 @@ def test_the_other_types(task: Task) -> None:
     assert "No stack trace" in page(render_card(CardRequest(0, "error"), task))
 
 
+def test_customize_takes_nothing_away(task: Task) -> None:
+    """It says which card is meant in the step; a default card shows the task all the same, as in Metaflow."""
+    part = {"type": "text", "text": "Mine"}
+    cards = [
+        page(render_card(CardRequest(0, "default", components=(part,), customize=it), task))
+        for it in (True, False)
+    ]
+    assert cards[0] == cards[1]
+    assert "Task Metadata" in shown(cards[0])
+
+
 def test_types_can_use_our_pages(task: Task) -> None:
     """Of components, and of what the default card says of a task."""
     html = BlankCard(

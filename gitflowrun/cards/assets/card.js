@@ -100,6 +100,19 @@
     root.querySelectorAll("[data-copy]").forEach(copy);
   }
 
+  // What is unfolded stays so, and what is below a chart stays where it is while the chart is drawn anew.
+  function keep(old, fresh) {
+    const before = old.querySelectorAll("details");
+    const after = fresh.querySelectorAll("details");
+    if (before.length === after.length) {
+      after.forEach(function (it, number) { it.open = before[number].open; });
+    }
+    if (fresh.querySelector("[data-chart]")) {
+      fresh.style.minHeight = old.offsetHeight + "px";
+      setTimeout(function () { fresh.style.minHeight = ""; }, 1000);
+    }
+  }
+
   function update(components) {
     let found = true;
     for (const [id, html] of Object.entries(components || {})) {
@@ -118,6 +131,7 @@
         found = false;
         continue;
       }
+      keep(old, fresh);
       old.replaceWith(fresh);
       fresh.html = html;
       enliven(fresh);

@@ -32,7 +32,7 @@ class CardDecorator(StepDecorator):
         timeout: Seconds that rendering may take.
         id: The name of the card in `current.card[...]`, of letters, digits and underscores.
         save_errors: Whether a card that can't be rendered is replaced by one that says why.
-        customize: Whether the card shows nothing but what is appended to it.
+        customize: Whether `current.card` without an id means this card, of several.
         refresh_interval: The least seconds between two refreshes while the task runs.
     """
 
