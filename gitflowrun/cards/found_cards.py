@@ -25,6 +25,7 @@ from gitflowrun.cards.created_cards import created_directory, created_tasks
 from gitflowrun.errors import (
     CardError,
     CorruptRecord,
+    GitflowrunError,
     MissingObject,
     NotFound,
     UnresolvableDatastoreException,
@@ -38,7 +39,7 @@ from gitflowrun.runs.live import ObservedRun
 from gitflowrun.runs.runs import RunStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from gitflowrun.cards.card_files import CardRequest
@@ -269,19 +270,40 @@ def find_cards(task: StoredTask, *, follow_resumed: bool = True) -> list[FoundCa
     return [found[number] for number in sorted(found)]
 
 
-def tasks_with_cards(run: StoredRun) -> Iterator[StoredTask]:
-    """The tasks of a run that may have cards, newest first: of a wide foreach without any, no record is read.
+def cards_of_run(
+    run: StoredRun,
+    damaged: Callable[[GitflowrunError], None],
+    wanted: Callable[[StoredTask], list[FoundCard]] | None = None,
+) -> Iterator[FoundCard]:
+    """The cards of a run, those of the newest tasks first; of a wide foreach without any, no record is read.
 
     Args:
         run: The run; one that may be going on as `runs.live.observe` returns it.
+        damaged: Is told of what can't be read: the others are found.
+        wanted: Finds the cards of a task; `find_cards` for None.
     """
-    took_over = run.info.origin is not None  # and may have left cards where they were
     for step in reversed(run.known_steps()):
         if step.startswith("_"):
             continue
-        tasks = run.tasks(step)
-        named = {*tasks} if took_over else _with_cards(run, step)
-        yield from (run.task(TaskName(step, task)) for task in reversed(tasks) if task in named)
+        try:
+            tasks = _tasks_with_cards(run, step)
+        except GitflowrunError as error:
+            damaged(error)
+            continue
+        for task in tasks:
+            try:
+                yield from (wanted or find_cards)(run.task(TaskName(step, task)))
+            except GitflowrunError as error:
+                damaged(error)
+
+
+def _tasks_with_cards(run: StoredRun, step: str) -> list[str]:
+    """The tasks of a step that may have cards, newest first."""
+    tasks = run.tasks(step)[::-1]
+    if run.info.origin is not None:  # tasks that it took over may have left cards where they were
+        return tasks
+    named = _with_cards(run, step)
+    return [task for task in tasks if task in named]
 
 
 def _with_cards(run: StoredRun, step: str) -> set[str]:

@@ -68,8 +68,9 @@ async function look() {
   }
   place("more").hidden = !found.more;
   place("more").textContent = `Only the newest ${rows.length} cards are listed; --max-cards says how many.`;
-  place("note").hidden = !found.untrusted;
-  place("note").textContent = found.untrusted || "";
+  const notes = [found.untrusted, ...(found.unreadable || [])].filter(Boolean);
+  place("note").hidden = notes.length === 0;
+  place("note").textContent = notes.join("\n");
   place("empty").hidden = rows.length > 0;
   const row = rows.find((it) => shown !== null && it.at === shown.at) || rows[0];
   if (!row) {

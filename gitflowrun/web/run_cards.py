@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from gitflowrun.cards.card_client import Card
 from gitflowrun.cards.card_frame import untrusted_words
-from gitflowrun.cards.found_cards import find_cards, tasks_with_cards
+from gitflowrun.cards.found_cards import cards_of_run, find_cards
 from gitflowrun.errors import CardNotPresentException, NamespaceMismatch
 from gitflowrun.names import TaskName
 from gitflowrun.runs.live import observe
@@ -16,8 +16,6 @@ from gitflowrun.runs.runs import RunStore
 from gitflowrun.runs.tags import Tags
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from gitflowrun.cards.found_cards import FoundCard
     from gitflowrun.git.repository import Repository
     from gitflowrun.runs.read import StoredRun
@@ -54,7 +52,9 @@ class RunCards:
         run = self._run()
         if run is None:
             return {"flow": self._flow, "run": None, "cards": []}
-        cards = [*islice(self._cards(run), self._most + 1)]
+        unreadable: list[str] = []
+        found = cards_of_run(run, lambda error: unreadable.append(error.message))
+        cards = [*islice(found, self._most + 1)]
         rows = [_row(card) for card in cards[: self._most]]
         return {
             "flow": self._flow,
@@ -64,6 +64,7 @@ class RunCards:
             "untrusted": None
             if all(row["trusted"] for row in rows)
             else untrusted_words(run.pathspec),
+            "unreadable": unreadable,
             "cards": rows,
         }
 
@@ -91,10 +92,6 @@ class RunCards:
     def _is_meant(self, run: StoredRun) -> bool:
         tags = {*run.info.system_tags, *Tags(self._repo).of(run)} if self._namespace else ()
         return self._namespace is None or self._namespace in tags
-
-    def _cards(self, run: StoredRun) -> Iterator[FoundCard]:
-        for task in tasks_with_cards(run):
-            yield from find_cards(task)
 
 
 def _row(card: FoundCard) -> dict[str, Any]:

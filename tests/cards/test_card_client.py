@@ -10,6 +10,7 @@ from gitflowrun import Run, Task, namespace
 from gitflowrun.cards.card_client import CardContainer, get_cards
 from gitflowrun.cards.card_files import CardRequest
 from gitflowrun.cards.created_cards import created_files, remove_created_cards
+from gitflowrun.cards.found_cards import cards_of_run
 from gitflowrun.client import repository
 from gitflowrun.errors import (
     CardNotPresentException,
@@ -19,7 +20,9 @@ from gitflowrun.errors import (
     NotFound,
     UnresolvableDatastoreException,
 )
+from gitflowrun.git.objects import Oid
 from gitflowrun.names import TaskName
+from gitflowrun.runs.read import StoredRun
 from gitflowrun.runs.runs import Status
 from gitflowrun.runs.trees import TaskCards
 from tests.helpers.cards import NOTES, ask_for, make_run_with_cards, start_task
@@ -218,3 +221,22 @@ def test_data_that_is_damaged_is_told(
     assert card.get() == "<p>"
     with pytest.raises(CorruptRecord, match=r"the data of card .* is damaged"):
         card.get_data()
+
+
+def test_what_is_damaged_hides_nothing_else(repo: GitRepo) -> None:
+    """Of a run with a step whose cards can't be listed the others are found, and it is told."""
+    make_run_with_cards(repo)
+    run = store_of(repo).find("1")
+    whole = repo.git("rev-parse", "runs/MyFlow/1:cards", "runs/MyFlow/1:cards/train").split()
+    rows = repo.git("ls-tree", whole[0]).replace(whole[1], "1" * 40)
+    torn = repo.git("mktree", "--missing", stdin=f"{rows}\n".encode())
+    root = repo.git("ls-tree", "runs/MyFlow/1").replace(whole[0], torn)
+    tree = repo.git("mktree", stdin=f"{root}\n".encode())
+    message = repo.git("log", "-1", "--format=%B", str(run.commit))
+    commit = repo.git("commit-tree", tree, "-p", str(run.commit), stdin=message.encode())
+    damage: list[str] = []
+    found = StoredRun(run.repo, run.flow, run.id, Oid.from_hex(commit))
+    names = [it.type for it in cards_of_run(found, lambda error: damage.append(error.message))]
+    assert names == ["blank", "default"]
+    assert len(damage) == 1
+    assert damage[0].startswith("MyFlow/1/train: ")

@@ -6,12 +6,13 @@ import contextlib
 import json
 import re
 import sys
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from gitflowrun.cards.found_cards import tasks_with_cards
+from gitflowrun.cards.found_cards import cards_of_run
 from gitflowrun.cli.card_choice import (
     SHORT_HASH,
     WantedCards,
@@ -20,6 +21,7 @@ from gitflowrun.cli.card_choice import (
     which_card,
     write_html,
 )
+from gitflowrun.cli.errors import FLOW, Damage
 from gitflowrun.cli.options import together
 from gitflowrun.cli.output.terminal import open_screen
 from gitflowrun.cli.output.text import counted, printable
@@ -30,6 +32,7 @@ from gitflowrun.errors import (
 )
 from gitflowrun.names import TaskName, did_you_mean
 from gitflowrun.runs.live import observe
+from gitflowrun.runs.read import StoredRun
 from gitflowrun.runs.runs import RunStore
 
 if TYPE_CHECKING:
@@ -37,7 +40,7 @@ if TYPE_CHECKING:
 
     from gitflowrun.cards.found_cards import FoundCard
     from gitflowrun.cli.flow.context import FlowContext
-    from gitflowrun.runs.read import StoredRun, StoredTask
+    from gitflowrun.runs.read import StoredTask
 
 _PATHSPEC = "[RUN/]STEP[/TASK]"
 _ID = re.compile(r"[A-Za-z0-9_]+\Z")
@@ -77,26 +80,27 @@ def list_(
     as_json: bool,
     file: Path | None,
     **which: Any,
-) -> None:
+) -> int:
     """List the cards of a task, or of all tasks of a run: of the newest one if none is named."""
-    wanted = WantedCards(**which)
-    tasks, of_run = _listed(flow, pathspec)
-    rows = [(task, cards) for task in tasks if (cards := wanted.of(task))]
-    if not rows:
-        raise wanted.missing(of_run.pathspec if of_run else tasks[0].pathspec, _HINT)
+    wanted, damage = WantedCards(**which), Damage(FLOW)
+    what = _listed(flow, pathspec)
+    if isinstance(what, StoredRun):
+        flow.say(f"Listing cards for run {what.pathspec}")
+        cards = [*cards_of_run(what, damage.tell, wanted.of)]
+    else:
+        cards = wanted.of(what)
+    if not cards and not damage.exit_code:
+        raise wanted.missing(what.pathspec, _HINT)
+    rows = [(task, [*of_task]) for task, of_task in groupby(cards, lambda it: it.task.pathspec)]
     if as_json or file is not None:
         documents = [_document(*row) for row in rows]
-        document = documents if of_run else documents[0]
-        if file is None:
-            click.echo(json.dumps(document, indent=4))
-            return
-        file.write_text(json.dumps(document), encoding="utf-8")
-        flow.say(f"Cards of {counted(len(rows), 'task')} are listed in {printable(str(file))}")
-        return
+        _write_document(documents if isinstance(what, StoredRun) else documents[0], file)
+        return damage.exit_code
     with open_screen(flow.repository, page=True) as screen:
-        for task, cards in rows:
-            screen.line(screen.style.yellow(printable(task.pathspec)))
-            screen.lines(card_lines(cards))
+        for task, of_task in rows:
+            screen.line(screen.style.yellow(printable(task)))
+            screen.lines(card_lines(of_task))
+    return damage.exit_code
 
 
 @card_command.command(name="get")
@@ -264,16 +268,12 @@ def _parsed(flow: FlowContext, pathspec: str) -> tuple[StoredRun, str | None, st
     return observe(address.run), address.step, address.task
 
 
-def _listed(flow: FlowContext, pathspec: str | None) -> tuple[list[StoredTask], StoredRun | None]:
-    """The tasks whose cards are listed, and the run if it is all of a run's: newest first, as Metaflow has them."""
+def _listed(flow: FlowContext, pathspec: str | None) -> StoredRun | StoredTask:
+    """The task whose cards are listed, or the run."""
     if pathspec is None:
-        run = newest_run(flow)
-    else:
-        run, step, _ = _parsed(flow, pathspec)
-        if step is not None:
-            return [task_at(flow, pathspec)], None
-    flow.say(f"Listing cards for run {run.pathspec}")
-    return [*tasks_with_cards(run)], run
+        return newest_run(flow)
+    run, step, _ = _parsed(flow, pathspec)
+    return run if step is None else task_at(flow, pathspec)
 
 
 def _only_card(
@@ -301,10 +301,17 @@ def _only_card(
     return None
 
 
-def _document(task: StoredTask, cards: Sequence[FoundCard]) -> dict[str, Any]:
+def _document(task: str, cards: Sequence[FoundCard]) -> dict[str, Any]:
     """What is listed of a task, with Metaflow's keys."""
     rows = [
         {"id": card.id, "hash": card.hash, "type": card.type, "filename": card.name}
         for card in cards
     ]
-    return {"pathspec": task.pathspec, "cards": rows}
+    return {"pathspec": task, "cards": rows}
+
+
+def _write_document(document: Any, file: Path | None) -> None:
+    if file is None:
+        click.echo(json.dumps(document, indent=4))
+    else:
+        file.write_text(json.dumps(document), encoding="utf-8")

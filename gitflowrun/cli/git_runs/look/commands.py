@@ -219,7 +219,7 @@ def cat_command(raw: bool, file: Path | None, address: str) -> None:
 @click.option("-w", "--web", is_flag=True, help="Open the card in a browser.")
 @json_option
 @click.argument("address", default="@latest")
-def card_command(**chosen: Any) -> None:
+def card_command(**chosen: Any) -> int:
     """List the cards of a run, a step or a task; write one to a file, or open it in a browser.
 
     ADDRESS is RUN, RUN/STEP or RUN/STEP/TASK; the newest run if it is left out. The path of a card in git is what
@@ -227,7 +227,7 @@ def card_command(**chosen: Any) -> None:
     """
     from gitflowrun.cli.git_runs.look.run_card import look_at_cards
 
-    look_at_cards(**chosen)
+    return look_at_cards(**chosen)
 
 
 @click.command(name="watch")

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gitflowrun.cards.found_cards import tasks_with_cards
+from gitflowrun.cards.found_cards import cards_of_run
 from gitflowrun.cli.card_choice import SHORT_HASH, WantedCards, card_lines, open_card, write_html
+from gitflowrun.cli.errors import GIT, Damage
 from gitflowrun.cli.output.tables import show
 from gitflowrun.cli.output.text import printable
 from gitflowrun.errors import UsageError
@@ -37,16 +38,20 @@ def look_at_cards(
     file: Path | None,
     web: bool,
     as_json_: bool,
-) -> None:
+) -> int:
     """List cards, or write or open the only one that is meant."""
     if sum((file is not None, web, as_json_)) > 1:
         raise UsageError("-o, -w and --json exclude each other", hint="choose one")
     repo = Repository.discover()
     found = RunStore(repo).resolve(address, spins=True)
-    is_run = found.step is None
-    tasks = tasks_with_cards(observe(found.run)) if is_run else tasks_at(found)
+    is_run, damage = found.step is None, Damage(GIT)
     wanted = WantedCards(type_, id_, hash_)
-    cards = [card for task in tasks for card in wanted.of(task)]
+    if is_run:
+        cards = [*cards_of_run(observe(found.run), damage.tell, wanted.of)]
+    else:
+        cards = [card for task in tasks_at(found) for card in wanted.of(task)]
+    if not cards and damage.exit_code:
+        return damage.exit_code
     if not cards:
         raise wanted.missing(printable(address if not is_run else found.run.pathspec), _HINT)
     if file is None and not web:
@@ -57,7 +62,7 @@ def look_at_cards(
             json=as_json_,
             page=True,
         )
-        return
+        return damage.exit_code
     if len(cards) > 1:
         first = cards[0]
         raise UsageError(
@@ -69,6 +74,7 @@ def look_at_cards(
         write_html(cards[0], file)
     else:
         open_card(cards[0], partial(click.echo, err=True))
+    return damage.exit_code
 
 
 def _lines(cards: list[FoundCard], screen: Screen) -> Iterator[str]:
