@@ -32,7 +32,7 @@ _COMPONENTS = (
     "Artifact Error EventsTimeline Image JSONViewer Markdown ProgressBar PythonCode Table ValueBox VegaChart "
     "YAMLViewer"
 )
-_CARDS = f"{_COMPONENTS} BlankCard DefaultCard ErrorCard MetaflowCard MetaflowCardComponent PageComponent"
+_CARDS = f"{_COMPONENTS} BlankCard DefaultCard ErrorCard MetaflowCard MetaflowCardComponent PageComponent get_cards"
 _SECTIONS = (
     "ArtifactsComponent DagComponent DefaultComponent ErrorComponent HTMLComponent ImageComponent LogComponent "
     "MarkdownComponent PageComponent PythonCodeComponent SectionComponent SerializationErrorComponent "
@@ -78,6 +78,7 @@ MODULES = {
     "parameters": "JSONType JSONTypeClass Parameter",
     "plugins": "",
     "plugins.cards": "",
+    "plugins.cards.card_client": "Card CardContainer get_cards",
     "plugins.cards.card_decorator": "CARD_ID_PATTERN CardDecorator TYPE_CHECK_REGEX",
     "plugins.cards.card_modules": "MetaflowCard MetaflowCardComponent",
     "plugins.cards.card_modules.basic": f"{_SECTIONS} {_TYPES}",
@@ -138,6 +139,7 @@ _BELOW = {
     "gitflowrun": f"{_TOP} get_version",
     "gitflowrun.cards": _CARDS,
     "gitflowrun.cards.built_in_types": "DefaultCardJSON TaskInfoComponent TaskSpecCard",
+    "gitflowrun.cards.card_client": "Card CardContainer",
     "gitflowrun.cards.component_store": "ComponentStore",
     "gitflowrun.cards.components.component": "UserComponent",
     "gitflowrun.cards.components.sections": _SECTIONS.replace("PageComponent ", ""),
