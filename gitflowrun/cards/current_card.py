@@ -148,7 +148,6 @@ class CardComponentCollector:
 
     Args:
         requests: What the step's decorators say of each card, by number.
-        unusable: The numbers of those whose id is none.
         warn: Tells the user of a mistake; whether it was not told before.
         write: Writes what a card is made of.
 
@@ -156,11 +155,8 @@ class CardComponentCollector:
 
     __iter__ = None  # it is no sequence, though its cards are found by `[]`
 
-    def __init__(
-        self, requests: Sequence[CardRequest], unusable: set[int], warn: Warn, write: Write
-    ) -> None:
+    def __init__(self, requests: Sequence[CardRequest], warn: Warn, write: Write) -> None:
         self._cards = [CardComponentManager(it, warn, write) for it in requests]
-        self._unusable = unusable
         self._warn = warn
 
     @property
@@ -246,10 +242,9 @@ class CardComponentCollector:
         if len(marked) == 1:
             return marked[0]
         others = [it for it in editable if not it.customize]
-        named = [it for it in others if it.number not in self._unusable] or others
-        if len(named) > 1:
-            named = [it for it in named if it.id is None]
-        return named[0] if len(named) == 1 else None
+        if len(others) > 1:
+            others = [it for it in others if it.id is None]
+        return others[0] if len(others) == 1 else None
 
     @property
     def _editable(self) -> list[CardComponentManager]:

@@ -41,7 +41,6 @@ class RunningCards:
 
     Attributes:
         requests: The same, with ids alone that cards can have.
-        unusable: The numbers of cards whose id is none.
         written: The files that were written, relative to `live`.
     """
 
@@ -55,16 +54,14 @@ class RunningCards:
         shared: int | None = None,
     ) -> None:
         self.written: tuple[str, ...] = ()
-        self.unusable = {it.number for it in requests if it.id is not None and not _ID.match(it.id)}
-        self.requests = [
-            replace(it, id=None) if it.number in self.unusable else it for it in requests
-        ]
+        wrong = [it.id for it in requests if it.id is not None and not _ID.match(it.id)]
+        self.requests = [replace(it, id=None) if it.id in wrong else it for it in requests]
         self._live = live
         self._hide = hide
         self._files = CardFiles(card_directory(live, task, requests[0].attempt), shared=shared)
         self._told: set[str] = set()
         self._collector: CardComponentCollector | None = None
-        self._warn_of_ids([str(it.id) for it in requests if it.number in self.unusable])
+        self._warn_of_ids(wrong)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -77,9 +74,7 @@ class RunningCards:
         if self._collector is None:
             from gitflowrun.cards.current_card import CardComponentCollector
 
-            self._collector = CardComponentCollector(
-                self.requests, self.unusable, self.warn, self.write
-            )
+            self._collector = CardComponentCollector(self.requests, self.warn, self.write)
         return self._collector
 
     def _warn_of_ids(self, wrong: Sequence[str]) -> None:

@@ -8,10 +8,11 @@ program:
 
     # run: --x 3 --with retry      words behind the file, several lines for several runs ("run" when there is none)
     # differs: steps.end.0.stdout: why   a place where the two differ on purpose (docs/metaflow.md says it)
+    # only: drop-in                what it imports is there by Metaflow's names alone
 
-Compared are exit codes, and what the client says of the newest run, or of what was spun (`probe`): artifacts, statuses,
-output, tags, who follows whom. Places that differ are printed, and the exit code is how many flows have any that are
-not declared.
+A directory of its name beside it lies where it is run. Compared are exit codes, and what the client says of the newest
+run, or of what was spun (`probe`): artifacts, statuses, output, tags, who follows whom, cards. Places that differ are
+printed, and the exit code is how many flows have any that are not declared.
 """
 
 from __future__ import annotations
@@ -87,6 +88,8 @@ class Side:
         for data in FLOWS.glob(f"{flow.stem}.*"):
             if data != flow:
                 shutil.copy(data, self.place)
+        if flow.with_suffix("").is_dir():
+            shutil.copytree(flow.with_suffix(""), self.place, dirs_exist_ok=True)
         told = []
         for words in declared(text, "run") or ["run"]:
             before = shlex.split(words)
@@ -131,7 +134,10 @@ def differences(theirs: Any, ours: Any, place: str = "") -> Iterator[tuple[str, 
 
 def compare(python: str, flow: Path, *, drop_in: bool = False) -> list[str]:
     """The differences of one flow that are not declared."""
-    allowed = [line.partition(": ")[0] for line in declared(flow.read_text(), "differs")]
+    text = flow.read_text()
+    if "drop-in" in declared(text, "only") and not drop_in:
+        return []
+    allowed = [line.partition(": ")[0] for line in declared(text, "differs")]
     with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
         theirs = Side("metaflow", python, Path(one)).tell(flow)
         ours = Side("gitflowrun", sys.executable, Path(other), drop_in=drop_in).tell(flow)

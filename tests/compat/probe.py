@@ -20,7 +20,7 @@ def shown(value: Any) -> str:
     return _VARYING.sub("~", repr(value))[:2000]
 
 
-def of_task(task: Any) -> dict[str, Any]:
+def of_task(task: Any, cards: Any) -> dict[str, Any]:
     """What a task is asked for."""
     artifacts = {}
     for artifact in task:
@@ -41,6 +41,31 @@ def of_task(task: Any) -> dict[str, Any]:
         "parents": sorted(path.split("/")[2] for path in task.parent_task_pathspecs),
         "children": sorted(path.split("/")[2] for path in task.child_task_pathspecs),
         "private": sorted(name for name in ("_success", "_task_ok") if name in task),
+        "cards": sorted(map(of_card, cards.get_cards(task)), key=str),
+    }
+
+
+# What cards call components that have no id of the user's, and where Metaflow's texts begin with a line break.
+_MADE_ID = re.compile(r"([a-z]+)_(?:[0-9a-f]{6}|\d+)\Z")
+
+
+def plain(value: Any) -> Any:
+    """The data of components as two runs have it alike."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    return _MADE_ID.sub(r"\1_~", value.strip()) if isinstance(value, str) else value
+
+
+def of_card(card: Any) -> dict[str, Any]:
+    """What a card is asked for."""
+    data = card.get_data()
+    return {
+        "type": card.type,
+        "id": card.id,
+        "has_page": len(card.get()) > 0,
+        "components": data and [plain(it) for it in (data.get("data") or {}).values()],
     }
 
 
@@ -55,6 +80,7 @@ def order(task: Any) -> tuple[Any, ...]:
 def main() -> None:
     """Print what the client says."""
     client: Any = importlib.import_module(sys.argv[1])
+    cards: Any = importlib.import_module(f"{sys.argv[1]}.cards")
     client.namespace(None)
     if sys.argv[3:]:
         client.inspect_spin(".")
@@ -69,7 +95,7 @@ def main() -> None:
         "data": run.data is not None,
         "end": run.end_task and run.end_task.pathspec.split("/")[2],
         "steps": {
-            step.id: [of_task(task) for task in sorted(step, key=order)]
+            step.id: [of_task(task, cards) for task in sorted(step, key=order)]
             for step in sorted(run, key=lambda step: step.id)
         },
     }

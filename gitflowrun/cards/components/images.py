@@ -39,7 +39,8 @@ class Image(UserComponent):
         self, src: Any = None, label: str | None = None, disable_updates: bool = True
     ) -> None:
         self._label = label
-        self._disabled = disable_updates
+        if disable_updates:
+            self.REALTIME_UPDATABLE = False
         self._wrong = ""
         self._src = self._read(_source, src)
 
@@ -63,7 +64,7 @@ class Image(UserComponent):
 
     def update(self, image: Any, label: str | None = None) -> None:
         """Show another picture: bytes, a figure or a picture of Pillow."""
-        if self._disabled:
+        if not self.REALTIME_UPDATABLE:
             return
         read: Callable[[Any], str] = _source
         if hasattr(image, "savefig") or hasattr(image, "get_figure"):
