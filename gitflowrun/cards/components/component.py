@@ -59,7 +59,7 @@ class UserComponent(MetaflowCardComponent):
     """A component of ours: whatever is wrong with what it shows, there is something to render."""
 
     def update(self, *args: Any, **kwargs: Any) -> None:
-        """Nothing: this kind shows what it was made with."""
+        """Change nothing: this kind shows what it was made with."""
 
     def render(self, *_args: Any, **_kwargs: Any) -> dict[str, Any]:
         """It as plain data of JSON; a message where it can't be shown."""

@@ -156,7 +156,7 @@ class _Drawing:
         to_x, to_y, to_width = self._places[following]
         if self._is_back(name, following):  # around the right side
             right, end = x + width, to_x + to_width
-            bend = f"{max(right, end) + 30:.0f}"
+            bend = f"{self._right_of(name, following) + 40:.0f}"
             way = (
                 f"M{right:.0f} {y + 22:.0f}C{bend} {y + 22:.0f} {bend} {to_y + 10:.0f} "
                 f"{end + 2:.0f} {to_y + 10:.0f}"
@@ -170,6 +170,14 @@ class _Drawing:
                 f"{to_middle:.0f} {bottom:.0f}"
             )
         return f'<path class="way" d="{way}" marker-end="url(#tip)"/>'
+
+    def _right_of(self, name: str, following: str) -> float:
+        """Where all boxes end that a way back leads past; of one to the step itself, where its box ends."""
+        first, last = self._level[following], self._level[name]
+        past = (
+            [it for row in self._rows[first : last + 1] for it in row] if first < last else [name]
+        )
+        return max(x + width for x, _, width in (self._places[it] for it in past))
 
     def _box(self, name: str) -> str:
         x, y, width = self._places[name]
