@@ -1,12 +1,13 @@
 """The server of `card server`: a page on this machine that lists the cards of a run and keeps live ones up to date.
 
-    GET /                          the page, with `list.js` and `list.css` beside it
-    GET /cards                     what `RunCards.document` says, as JSON
-    GET /card/<run>/<step>/<task>/<number>      a card
-    GET /updates/<run>/<step>/<task>/<number>   what is new in a card that is live, as JSON; null to load it anew
+    GET /<key>/                     the page, with `list.js` and `list.css` beside it
+    GET /<key>/cards                what `RunCards.document` says, as JSON
+    GET /<key>/card/<run>/<step>/<task>/<number>      a card
+    GET /<key>/updates/<run>/<step>/<task>/<number>   what is new in a card that is live, as JSON; null to load it anew
 
 It answers to this machine's own address alone, writes nothing, and gives no other site's page what it has: a name that
-was made to lead here (DNS rebinding) is not among those that it answers to. Cards of a run that is not trusted are sent
+was made to lead here (DNS rebinding) is not among those that it answers to. Other users of the machine reach it as
+well, so its addresses have a key, which changes with each start. Cards of a run that is not trusted are sent
 with a policy under which nothing in them runs or reaches a network.
 
 Repositories are read, and cards rendered, by the main thread alone, which can stop a card that takes too long. Threads
@@ -18,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import secrets
 from concurrent.futures import Future
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib.resources import files
@@ -44,13 +46,14 @@ _OWN_POLICY = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _FILES = {
-    "/": ("list.html", "text/html"),
-    "/list.js": ("list.js", "text/javascript"),
-    "/list.css": ("list.css", "text/css"),
+    "": ("list.html", "text/html"),
+    "list.js": ("list.js", "text/javascript"),
+    "list.css": ("list.css", "text/css"),
 }
 _HTML, _JSON = "text/html", "application/json"
 _NUMBER = re.compile("[0-9]{1,6}\\Z")
 _PARTS = 4  # of the address of a card
+_KEY = 16  # random bytes
 _WAKES = 0.5  # seconds after which an interrupt is noticed at the latest
 _PATIENCE = 60.0  # seconds for a request that has begun
 
@@ -83,6 +86,7 @@ class CardServer:
     def __init__(self, cards: RunCards, port: int, poll: int) -> None:
         self._cards = cards
         self._poll = poll
+        self._top = f"/{secrets.token_urlsafe(_KEY)}/"
         self._asked: SimpleQueue[tuple[str, Future[_Answer]] | None] = SimpleQueue()
         try:
             self._http = _Server(port, self._ask)
@@ -97,7 +101,7 @@ class CardServer:
     @property
     def url(self) -> str:
         """Where the page is."""
-        return f"http://{HERE}:{self.port}/"
+        return f"http://{HERE}:{self.port}{self._top}"
 
     def serve(self) -> None:
         """Answer until `stop`, or until the process is interrupted. Raises UsageError: there can be no threads."""
@@ -138,13 +142,20 @@ class CardServer:
         except Exception as error:  # noqa: BLE001  (one request's; the others go on)
             return _told(500, f"{type(error).__name__}: {error}")
 
-    def _found(self, path: str) -> _Answer:
+    def _found(self, whole: str) -> _Answer:
+        top, path = whole[: len(self._top)], whole[len(self._top) :]
+        if not secrets.compare_digest(top.encode(), self._top.encode()):
+            return _told(403, "the address has a key, which `card server` prints when it starts")
         if path in _FILES:
             name, kind = _FILES[path]
             return _Answer(200, kind, files("gitflowrun.web").joinpath(name).read_bytes())
-        if path == "/cards":
+        if path == "cards":
             return _json({**self._cards.document(), "poll": self._poll})
-        kind, *parts = [unquote(part) for part in path.split("/")[1:]]
+        return self._card(path)
+
+    def _card(self, path: str) -> _Answer:
+        """A card, or what is new in it."""
+        kind, *parts = [unquote(part) for part in path.split("/")]
         if kind not in {"card", "updates"} or len(parts) != _PARTS or not _NUMBER.match(parts[-1]):
             return _told(404, "there is nothing here")
         run, step, task, number = parts

@@ -18,7 +18,7 @@ function load(row) {
   if (row.trusted) frame.removeAttribute("sandbox");
   else frame.setAttribute("sandbox", "");
   frame.hidden = false;
-  frame.src = `/card/${row.at}?${encodeURIComponent(row.hash)}-${Date.now()}`;
+  frame.src = `card/${row.at}?${encodeURIComponent(row.hash)}-${Date.now()}`;
 }
 
 function show(row) {
@@ -46,7 +46,7 @@ function button(row) {
 }
 
 async function update(row) {
-  const news = await asked(`/updates/${row.at}`);
+  const news = await asked(`updates/${row.at}`);
   const page = frame.contentWindow;
   const taken = news && page && (page.gitflowrun_card_update || page.metaflow_card_update);
   const token = page && page.document.documentElement.dataset.reloadToken;
@@ -55,7 +55,7 @@ async function update(row) {
 }
 
 async function look() {
-  const found = await asked("/cards");
+  const found = await asked("cards");
   place("run").textContent = found.run || found.flow;
   place("status").textContent = found.run ? found.status : "no runs yet";
   document.title = `Cards of ${found.run || found.flow}`;

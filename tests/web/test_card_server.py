@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlsplit
 
 import pytest
 
@@ -28,10 +29,19 @@ class Site:
     """A server that runs, and its repository."""
 
     repo: GitRepo
-    port: int
+    url: str
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return urlsplit(self.url).port or 0
 
     def ask(self, path: str, method: str = "GET", **headers: str) -> http.client.HTTPResponse:
-        """What it answers; its content is in `text`."""
+        """What it answers to a path below its key."""
+        return self.ask_whole(urlsplit(self.url).path + path, method, **headers)
+
+    def ask_whole(self, path: str, method: str = "GET", **headers: str) -> http.client.HTTPResponse:
+        """What it answers to a whole path."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         names = {name.replace("_", "-"): value for name, value in headers.items()}
         connection.request(method, path, headers=names)
@@ -45,7 +55,7 @@ class Site:
 
     def cards(self) -> Any:
         """The document that the page lists."""
-        return json.loads(self.text("/cards"))
+        return json.loads(self.text("cards"))
 
 
 def _serving(repo: GitRepo, run: str | None = None, most: int = 30) -> Iterator[Site]:
@@ -53,7 +63,7 @@ def _serving(repo: GitRepo, run: str | None = None, most: int = 30) -> Iterator[
     thread = threading.Thread(target=server.serve)
     thread.start()
     try:
-        yield Site(repo, server.port)
+        yield Site(repo, server.url)
     finally:
         server.stop()
         thread.join()
@@ -70,12 +80,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 def test_the_page_and_what_it_lists(site: Site) -> None:
     """Its parts come from here alone, and it is told of all cards, the newest tasks first."""
-    page = site.ask("/")
+    page = site.ask("")
     assert page.status == 200
     assert "default-src 'none'" in (page.getheader("Content-Security-Policy") or "")
     text = page.read().decode()
     assert "//" not in text.replace("<!--", "")
-    for name in ("/list.js", "/list.css"):
+    for name in ("list.js", "list.css"):
         assert name in text
         assert site.text(name)
     found = site.cards()
@@ -94,21 +104,21 @@ def test_the_page_and_what_it_lists(site: Site) -> None:
 def test_a_card(site: Site) -> None:
     """As it is; there is nothing new in one that is finished."""
     at = site.cards()["cards"][2]["at"]
-    assert site.text(f"/card/{at}") == NOTES
-    answer = site.ask(f"/card/{at}")
+    assert site.text(f"card/{at}") == NOTES
+    answer = site.ask(f"card/{at}")
     assert (answer.getheader("Cache-Control"), answer.getheader("X-Content-Type-Options")) == (
         "no-store", "nosniff",
     )  # fmt: skip
-    assert site.text(f"/updates/{at}") == "null"
-    head = site.ask(f"/card/{at}", "HEAD")
+    assert site.text(f"updates/{at}") == "null"
+    head = site.ask(f"card/{at}", "HEAD")
     assert (head.status, head.read()) == (200, b"")
 
 
 @pytest.mark.parametrize(
     "path",
     [
-        "/x", "/card", "/card/1/start/1", "/card/1/start/1/9", "/card/1/start/9/0", "/card/9/start/1/0",
-        "/card/x/start/1/0", "/card/1/start/1/x", "/card/1/../1/0", "/../../etc/passwd", "/list.py",
+        "x", "card", "card/1/start/1", "card/1/start/1/9", "card/1/start/9/0", "card/9/start/1/0", "/cards",
+        "card/x/start/1/0", "card/1/start/1/x", "card/1/../1/0", "../../etc/passwd", "list.py", "list.html",
     ],
 )  # fmt: skip
 def test_there_is_nothing_else(site: Site, path: str) -> None:
@@ -116,10 +126,32 @@ def test_there_is_nothing_else(site: Site, path: str) -> None:
     assert site.ask(path).status == 404
 
 
+def test_other_users_of_the_machine_get_nothing(site: Site) -> None:
+    """They do not know the key that its addresses have."""
+    key = urlsplit(site.url).path
+    for path in (
+        "/",
+        "/cards",
+        "/x/cards",
+        key[:-2] + "/cards",
+        key.upper() + "cards",
+        key[:-1],
+        "//",
+        "",
+        "/é/",
+    ):
+        assert site.ask_whole(quote(path)).status == 403
+    other = CardServer(RunCards(open_repo(site.repo), "MyFlow", None, None, 1), 0, 5)
+    assert len(key) > 20
+    assert urlsplit(other.url).path != key
+    other.stop()
+    other.serve()
+
+
 def test_nothing_can_be_written(site: Site) -> None:
     """There is nothing that takes it."""
     for method in ("POST", "PUT", "DELETE", "OPTIONS"):
-        assert site.ask("/cards", method).status == 501
+        assert site.ask("cards", method).status == 501
 
 
 @pytest.mark.parametrize(
@@ -132,11 +164,11 @@ def test_nothing_can_be_written(site: Site) -> None:
 def test_other_sites_get_nothing(site: Site, headers: dict[str, str]) -> None:
     """Neither under a name that was made to lead here, nor by a page that asks for what is here."""
     filled = {name: value.format(port=site.port) for name, value in headers.items()}
-    for path in ("/", "/cards", "/card/1/start/1/0"):
+    for path in ("", "cards", "card/1/start/1/0"):
         answer = site.ask(path, **filled)
         assert answer.status == 403
         assert "Notes" not in answer.read().decode()
-    assert site.ask("/cards", Host=f"localhost:{site.port}").status == 200
+    assert site.ask("cards", Host=f"localhost:{site.port}").status == 200
 
 
 def test_a_connection_that_says_nothing_delays_nobody(site: Site) -> None:
@@ -193,7 +225,7 @@ def test_cards_of_strangers_can_do_nothing(repo: GitRepo) -> None:
         found = site.cards()
         assert found["untrusted"].endswith("git runs trust MyFlow/1")
         assert not any(it["trusted"] for it in found["cards"])
-        answer = site.ask(f"/card/{found['cards'][2]['at']}")
+        answer = site.ask(f"card/{found['cards'][2]['at']}")
         policy = answer.getheader("Content-Security-Policy") or ""
         assert policy.startswith("sandbox; default-src 'none'; ")
         assert "script" not in policy
@@ -205,8 +237,8 @@ def test_a_server_ends_when_it_is_interrupted(repo: GitRepo) -> None:
     repo.write("f.py", linear_flow())
     make_run_with_cards(repo)
     flow = background(repo, "f.py", "--quiet", "card", "server", "--port", "0")
-    port = int(flow.wait_for(r"http://127\.0\.0\.1:([0-9]+)/\n")[1])
-    assert Site(repo, port).cards() == {"flow": "F", "run": None, "cards": [], "poll": 5}
+    url = flow.wait_for(r"(http://127\.0\.0\.1:[0-9]+/\S+/)\n")[1]
+    assert Site(repo, url).cards() == {"flow": "F", "run": None, "cards": [], "poll": 5}
     flow.ctrl_c()
     assert flow.wait() == 0
     assert "Traceback" not in flow.text()
