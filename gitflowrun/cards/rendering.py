@@ -143,7 +143,7 @@ def _runtime_data(request: CardRequest) -> dict[str, Any]:
 def _html(card: Any, request: CardRequest, task: Task, *, live: bool) -> str:
     data = _runtime_data(request)
     now = {**data, "mode": "render_runtime"}
-    html = card.render_runtime(task, now) if live else card.render(task)
+    html = _live_page(card, request, task, now) if live else card.render(task)
     if not isinstance(html, str):
         kind = type(html).__name__
         msg = f"the render method of the card {request.type!r} must return text, not {kind}"
@@ -155,6 +155,18 @@ def _html(card: Any, request: CardRequest, task: Task, *, live: bool) -> str:
         msg = f"the card is too large: {format_size(size)} of {format_size(CARD_SIZE)}"
         raise ValueError(msg)
     return html
+
+
+def _live_page(card: Any, request: CardRequest, task: Task, data: Mapping[str, Any]) -> Any:
+    """What the type shows while the task runs; of one that has nothing for that, when it will show something."""
+    try:
+        return card.render_runtime(task, data)
+    except NotImplementedError:
+        from gitflowrun.cards.page.page_html import write_page
+
+        text = f"Cards of the type {request.type} are shown when their task has ended."
+        title = {"type": "title", "text": task.pathspec}
+        return write_page([title, {"type": "text", "text": text}], task.pathspec, live=True)
 
 
 def _token(card: Any, request: CardRequest, task: Task) -> str:

@@ -145,7 +145,7 @@ def test_texts_are_seen(kind: str) -> None:
     assert text in found.components
 
 
-@given(st.recursive(PLAIN, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
+@given(st.recursive(PLAIN, lambda it: st.lists(it) | st.dictionaries(st.text(), it), max_leaves=5))
 def test_json_in_a_script(value: Any) -> None:
     """It says what it is, and can't end the script."""
     text = json_for_script({"v": value})

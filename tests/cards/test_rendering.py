@@ -270,6 +270,14 @@ def test_types_of_others(task: Task) -> None:
     assert json.dumps(made) in page(render_card(request, task))
 
 
+@pytest.mark.usefixtures("_no_types")
+def test_a_type_without_a_page_for_running_tasks(task: Task) -> None:
+    """It says when there will be one; that is no mistake."""
+    register_card_type(Theirs)
+    card = render_card(CardRequest(0, "theirs", data=7), task, live=True)
+    assert "are shown when their task has ended" in shown(page(card))
+
+
 class _Hard(MetaflowCard):
     type = "hard"
     answer: Any = None

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import traceback
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.cards.card_limits import COMPONENT_DEPTH, COMPONENT_MESSAGE
@@ -124,6 +123,8 @@ class CannotBeShown(Exception):
 
 
 def _told(error: BaseException) -> str:
+    import traceback  # hardly any step has a component that fails
+
     if isinstance(error, CannotBeShown):
         return str(error)
     try:
