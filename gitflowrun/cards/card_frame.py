@@ -11,8 +11,12 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+import stat
 import sys
 import tempfile
+import time
+from contextlib import suppress
 from html import escape
 from pathlib import Path
 
@@ -27,6 +31,8 @@ _CONNECTS = re.compile(
 )
 TRUSTED_SANDBOX = "allow-scripts allow-popups allow-popups-to-escape-sandbox allow-downloads"
 _HEIGHT = 600
+_PREFIX = "gitflowrun-card-"
+_PAGE_KEPT = 24 * 3600
 _STYLE = (
     "html,body{margin:0;height:100%}body{display:flex;flex-direction:column;font:14px/1.5 system-ui,sans-serif;"
     "color-scheme:light dark}p{margin:0;padding:.5em 1em;border-bottom:1px solid GrayText}iframe{flex:1;border:0;"
@@ -73,7 +79,7 @@ def untrusted_words(run: str) -> str:
 
 
 def write_page(name: str, html: str) -> Path:
-    """Write a page to a file of a directory that is this user's alone, and return the file.
+    """Write a page to a file of a directory that is this user's alone, and return the file; old ones are removed.
 
     Args:
         name: The name of the file.
@@ -82,12 +88,24 @@ def write_page(name: str, html: str) -> Path:
     Raises:
         OSError: it can't be written.
     """
-    directory = Path(tempfile.mkdtemp(prefix="gitflowrun-card-"))
+    _remove_old_pages()
+    directory = Path(tempfile.mkdtemp(prefix=_PREFIX))
     file = directory / name
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with open(descriptor, "w", encoding="utf-8", errors="replace") as out:  # noqa: PTH123
         out.write(html)
     return file
+
+
+def _remove_old_pages() -> None:
+    """Remove what was written for a browser on a day before, which nobody else does."""
+    with suppress(OSError):
+        for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+            with suppress(OSError):
+                found = path.lstat()
+                is_ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+                if is_ours and found.st_mtime < time.time() - _PAGE_KEPT:
+                    shutil.rmtree(path, ignore_errors=True)
 
 
 def open_in_browser(file: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gitflowrun.cards.card_frame import POLICY, frame, framed_page, harmless
+from gitflowrun.cards.card_frame import POLICY, frame, framed_page, harmless, write_page
 
 
 @pytest.mark.parametrize(
@@ -41,6 +42,24 @@ def test_a_card_cannot_leave_its_frame() -> None:
     ):  # fmt: skip
         assert page.count("</iframe>") == 1
         assert "<script>x" not in page
+
+
+def test_pages_of_a_day_before_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They hold what runs store; a link that looks like one is nobody's directory."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    old, young = (write_page("a.html", text) for text in ("old", "young"))
+    target = tmp_path / "kept"
+    target.mkdir()
+    (tmp_path / "gitflowrun-card-x").symlink_to(target)
+    for path in (old.parent, target):
+        os.utime(path, (0, 0))
+    newest = write_page("a.html", "newest")
+    assert (old.parent.exists(), young.read_text(), newest.read_text()) == (
+        False,
+        "young",
+        "newest",
+    )
+    assert target.exists()
 
 
 _CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
