@@ -11,7 +11,7 @@ from gitflowrun.runs.layout import is_run_ref
 from tests.security.exerciser import Command
 from tests.security.world import World
 
-EVERY = 1400
+EVERY = 2400
 """One of so many variants is looked at."""
 
 

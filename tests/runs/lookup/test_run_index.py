@@ -187,7 +187,7 @@ def open_run(repo: GitRepo, run: RunSummary) -> Any:
     return RunStore(open_repo(repo)).get(run.flow, run.id)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(it, marks=pytest.mark.slow) for it in (1, 2))])
 def test_lists_are_what_they_are_without_an_index(
     repo: GitRepo, monkeypatch: pytest.MonkeyPatch, certain: Callable[[], None], seed: int
 ) -> None:
