@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import sys
+import threading
 from collections import Counter
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.cards.card_files import CardFiles, CardRequest, card_directory
@@ -20,12 +22,15 @@ from gitflowrun.errors import TimeoutException
 from gitflowrun.values import replace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from gitflowrun.cards.current_card import CardComponentCollector, CardComponentManager
     from gitflowrun.names import TaskName
 
+_ONCE_MORE = 1.0  # seconds that further components may take when the time is over
+_DATA = -1  # the place of what refresh() was given, which is no component
+_MESSAGE = 100  # characters of JSON around a message
 _ID = re.compile(r"[a-zA-Z0-9_]+\Z")
 
 
@@ -104,8 +109,12 @@ class RunningCards:
         return True
 
     def finish(self, number: int) -> None:
-        """Leave what a card is made of, for whoever makes it. Nothing of this fails the task."""
-        self.write(self.collector.cards[number])
+        """Leave what a card is made of, for whoever makes it. Nothing of this fails the task.
+
+        Components that take longer than the card may are left out: a step's own limit of time has ended with the step.
+        """
+        with _at_most(self.requests[number].timeout):
+            self.write(self.collector.cards[number])
 
     def write(self, card: CardComponentManager) -> None:
         """Write what a card is made of, or replace it; say so where that can't be."""
@@ -126,11 +135,12 @@ class RunningCards:
     def _fitting(self, request: CardRequest) -> str:
         """A request as JSON; of one that is too large, without the largest things in it."""
         text = request.dump()
-        while len(text) > CARD_SIZE:
-            request, told = _without_largest(request)
-            self.warn(f"Card {request.told}: {told}")
-            text = request.dump()
-        return text
+        if len(text) <= CARD_SIZE:
+            return text
+        request, told = _without_largest(request, len(text) - CARD_SIZE)
+        for words in told:
+            self.warn(f"Card {request.told}: {words}")
+        return request.dump()
 
     def _hidden(self, text: str) -> str:
         """JSON without what must not be seen: where that is a number, it is a text in its place."""
@@ -144,20 +154,59 @@ class RunningCards:
         return hidden
 
 
-def _without_largest(request: CardRequest) -> tuple[CardRequest, str]:
-    """A request with a message in the place of the largest of its components, or without data; what is said of it."""
-    sizes = {place: len(json.dumps(it)) for place, it in enumerate(request.components)}
-    size, place = max([(size, place) for place, size in sizes.items()], default=(0, 0))
-    of_data = len(json.dumps(request.data))
-    if of_data > size:
-        told = f"the data given to refresh(), {of_data:,} bytes, is left out: a card has at most {CARD_SIZE:,}."
-        return replace(request, data=None), told
-    told = f"a component of {size:,} bytes is not shown: a card and its components have at most {CARD_SIZE:,}."
-    components = list(request.components)
-    dropped = components[place]
-    components[place] = {"type": "log", "data": told, "id": f"too_large_{place}"}
-    updatable = {id_: it for id_, it in request.updatable.items() if it is not dropped}
-    return replace(request, components=tuple(components), updatable=updatable), told
+class _TooLate(Exception):
+    """A component takes longer than its card may."""
+
+
+@contextmanager
+def _at_most(seconds: float) -> Iterator[None]:
+    """Interrupt what takes longer, and what then takes longer than a second, as far as code of Python goes."""
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getitimer(signal.ITIMER_REAL)[0]:
+        yield
+        return
+
+    def interrupt(*_: object) -> None:
+        raise _TooLate(f"it takes longer than the {seconds} s that its card may take")
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, seconds, _ONCE_MORE)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL if before is None else before)
+
+
+def _without_largest(request: CardRequest, over: int) -> tuple[CardRequest, list[str]]:
+    """A request with messages in the places of its largest components, or without data, and what is said of them.
+
+    Args:
+        request: The request.
+        over: How many characters of JSON it has too much.
+    """
+    data, components, updatable = request.data, list(request.components), dict(request.updatable)
+    twice = {id(it) for it in updatable.values()}
+    sizes = {place: len(json.dumps(it)) for place, it in enumerate(components)}
+    sizes[_DATA] = len(json.dumps(data))
+    told = []
+    for place in sorted(sizes, key=lambda it: -sizes[it]):
+        if over <= 0:
+            break
+        what = "the data given to refresh()" if place == _DATA else "a component"
+        limit = f"a card has at most {CARD_SIZE:,} with all that is on it"
+        words = f"{what} of {sizes[place]:,} bytes is not shown: {limit}."
+        told.append(words)
+        over += len(words) + _MESSAGE - sizes[place]
+        if place == _DATA:
+            data = None
+            continue
+        if id(components[place]) in twice:
+            over -= sizes[place]
+            updatable = {key: it for key, it in updatable.items() if it is not components[place]}
+        components[place] = {"type": "log", "data": words, "id": f"too_large_{place}"}
+    changed = replace(request, components=tuple(components), updatable=updatable, data=data)
+    return changed, told
 
 
 def _within(value: Any, hide: Callable[[str], str]) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -203,6 +205,19 @@ def test_a_component_that_can_t_be_shown_is_a_message(
     assert "Saying" in message["data"]
 
 
+def test_a_component_that_hangs_is_a_message(tmp_path: Path) -> None:
+    """When the time of its card is over, of which the step's own is no part; a second one has less."""
+    cards = of_step(tmp_path, {"timeout": 0.01})
+    hanging = Saying(Event().wait)
+    cards.collector.extend([hanging, Markdown("after")])
+    before = signal.getsignal(signal.SIGALRM)
+    message, after = left(cards, tmp_path).components
+    assert "it takes longer than the 0.01 s that its card may take" in message["data"]
+    assert after["type"] == "markdown"
+    assert signal.getsignal(signal.SIGALRM) is before
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+
+
 def test_what_ends_the_step_ends_a_refresh(tmp_path: Path) -> None:
     """Its time limit, and whoever interrupts it, are not taken for a mistake of the component's."""
     for error in (TimeoutException("late"), KeyboardInterrupt()):
@@ -267,8 +282,8 @@ def test_a_card_has_a_limit(
     assert found.data is None
     assert len(found.dump()) < 5_000
     said = capsys.readouterr().out
-    assert said.count("is not shown: a card and its components have at most 5,000.") == 2
-    assert "the data given to refresh(), 9,002 bytes, is left out" in said
+    assert said.count("is not shown: a card has at most 5,000 with all that is on it.") == 3
+    assert "the data given to refresh() of 9,002 bytes is not shown" in said
 
 
 def test_secrets_are_not_left(tmp_path: Path) -> None:
