@@ -389,6 +389,17 @@ def test_circles_are_told() -> None:
     assert rendered(Artifact(circle))["type"] == "artifacts"
 
 
+def test_numbers_of_any_length_are_shown() -> None:
+    """Python neither writes nor reads long numbers in decimal, which JSON is: they do not cost the card the rest."""
+    long = 16**5000
+    assert rendered(VegaChart({"n": long}))["spec"]["n"] == hex(long)
+    assert rendered(Table([[long]]))["data"] == [[hex(long)]]
+    for component in (*components_of(long), Table([[[long]]]), Table([[{"n": long}]])):
+        assert rendered(component)
+    assert hex(long) in rendered(JSONViewer([-1, long]))["json_string"]
+    assert render_safely(Theirs({"type": "x", "n": long}))["n"] == hex(long)
+
+
 class Theirs(MetaflowCardComponent):
     """A component that a user has written."""
 
@@ -402,6 +413,18 @@ class Theirs(MetaflowCardComponent):
         return self._value
 
 
+class Nameless(Theirs):
+    """A component that does not say its id."""
+
+    @property
+    def component_id(self) -> str:
+        """Its id."""
+        raise ValueError
+
+    @component_id.setter
+    def component_id(self, value: str) -> None: ...
+
+
 def test_components_of_users() -> None:
     """Text and plain data are taken; what fails, or is no JSON, is told in their place."""
     assert render_safely(Theirs("<b>")) == "<b>"
@@ -409,6 +432,8 @@ def test_components_of_users() -> None:
     assert "ValueError: no" in render_safely(Theirs(ValueError("no")))["data"]
     assert "is no JSON" in render_safely(Theirs(object()))["data"]
     assert render_safely(Theirs(Unshowable()))["type"] == "log"
+    assert render_safely(Nameless("x")) == "x"
+    assert "ValueError" in render_safely(Nameless(ValueError("no")))["data"]
     with pytest.raises(NotImplementedError):
         MetaflowCardComponent().render()
     with pytest.raises(NotImplementedError):
@@ -427,10 +452,9 @@ VALUES = st.recursive(
 )  # fmt: skip
 
 
-@given(VALUES)
-def test_any_value_renders_to_json(value: Any) -> None:
-    """Whatever a component is given, what it renders to is strict JSON."""
-    for component in (
+def components_of(value: Any) -> tuple[MetaflowCardComponent, ...]:
+    """Components that show a value."""
+    return (
         Artifact(value),
         Table([[value]], headers=[value]),
         Table(value),
@@ -440,5 +464,11 @@ def test_any_value_renders_to_json(value: Any) -> None:
         Error(value),
         ProgressBar(value, value, value, value, value),
         Image(value),
-    ):
+    )
+
+
+@given(VALUES)
+def test_any_value_renders_to_json(value: Any) -> None:
+    """Whatever a component is given, what it renders to is strict JSON."""
+    for component in components_of(value):
         assert rendered(component)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.cards.card_limits import COMPONENT_DEPTH, COMPONENT_MESSAGE
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _numbers = itertools.count(1)
+_BITS = 2_000  # 640 digits have more; fewer can't be forbidden (`sys.set_int_max_str_digits`)
 
 
 class MetaflowCardComponent:
@@ -95,7 +97,9 @@ def render_safely(component: Any) -> Any:
 
 def component_id(component: Any) -> str:
     """The id of a component, if it has a usable one; else one that is made."""
-    given = getattr(component, "component_id", None)
+    given = None
+    with suppress(Exception):  # anybody's class
+        given = component.component_id
     return (
         given if isinstance(given, str) else f"{type(component).__name__.lower()}_{next(_numbers)}"
     )
@@ -159,7 +163,15 @@ def _basic(value: Any) -> Any:
         return str.__str__(value)
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
-    return value if value is None or isinstance(value, bool) else int(value)
+    if value is None or isinstance(value, bool):
+        return value
+    number = int(value)
+    return hex(number)[:COMPONENT_MESSAGE] if _is_long(number) else number
+
+
+def _is_long(number: int) -> bool:
+    """Whether Python may refuse to write a number in decimal, or to read it."""
+    return number.bit_length() > _BITS
 
 
 def _key(key: Any) -> str:
@@ -176,7 +188,7 @@ def cell(value: Any) -> Any:
     if kind is float and not math.isfinite(value):
         return str(value)
     if kind in {str, int, float, bool} or value is None:
-        return value
+        return _basic(value)
     if isinstance(value, list | dict | tuple):
         return bounded_repr(value, COMPONENT_MESSAGE)
     if _is_numpy(value) and getattr(value, "ndim", 0) == 0:
