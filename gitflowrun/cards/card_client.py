@@ -33,7 +33,6 @@ class Card:
     """A card of a task.
 
     Attributes:
-        hash: What it is called by: git's id of its bytes.
         type: The name of its type.
         id: The id that the user has given to it; None without one.
         path: Where it lies: a name that `git show` understands, or a file.
@@ -42,10 +41,14 @@ class Card:
     def __init__(self, found: FoundCard) -> None:
         self._found = found
         self._html: str | None = None
-        self.hash = found.hash
         self.type = found.type
         self.id = found.id
         self.path = found.path
+
+    @property
+    def hash(self) -> str:
+        """What it is called by: git's id of its bytes; of a card that changes, of its place. Raises as `get`."""
+        return self._found.hash
 
     @property
     def from_resumed(self) -> bool:

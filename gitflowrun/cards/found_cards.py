@@ -11,6 +11,7 @@ A task that a run has taken over from another one has the cards that it had ther
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from gitflowrun.cards.card_files import (
@@ -175,7 +176,7 @@ class CardFile(FoundCard):
 
     @property
     def hash(self) -> str:
-        """The id that its blob would have."""
+        """The id that its blob would have. Raises as `html`."""
         return str(hash_object(ObjectType.BLOB, self.html().encode()))
 
     @property
@@ -186,13 +187,21 @@ class CardFile(FoundCard):
     def html(self) -> str:
         """It as HTML. Raises as its class says."""
         found = _text(self._file)
-        if found is None:
-            raise UnresolvableDatastoreException(self.task.pathspec, hint=f"{self._file} is gone")
-        return found
+        return self._committed().html() if found is None else found
 
     def data(self) -> str | None:
         """Its data as JSON, if it has any. Raises as `html`."""
-        return _text(self._file.with_name(_beside(self._file.name)))
+        found = _text(self._file.with_name(_beside(self._file.name)))
+        return self._committed().data() if found is None and not self._file.exists() else found
+
+    def _committed(self) -> FoundCard:
+        """The card in the tree of its run: a commit may have taken it there since it was found."""
+        run = self.task.run
+        with suppress(NotFound):
+            task = RunStore(run.repo).get(run.flow, run.id).task(self.task.name)
+            if self._file.name in (blobs := task.cards):
+                return CommittedCard(task, self._file.name, blobs)
+        raise UnresolvableDatastoreException(self.task.pathspec, hint=f"{self._file} is gone")
 
 
 class LiveCard(FoundCard):

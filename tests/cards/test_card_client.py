@@ -168,7 +168,7 @@ def test_tasks_of_other_runs_have_their_cards(
 
 
 def test_cards_of_a_task_that_runs(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those that wait for a commit are there, and those of a task that has not ended as they are now."""
+    """Those that wait for a commit are there, also when it comes; those of a task that goes on as they are now."""
     monkeypatch.chdir(repo.path)
     with start_run(repo) as writer:
         writer.commit([finished_task(writer.identity, "start/1")])
@@ -190,6 +190,15 @@ def test_cards_of_a_task_that_runs(repo: GitRepo, monkeypatch: pytest.MonkeyPatc
         (ready,) = get_cards("MyFlow/1/work/7")
         assert (ready.get(), ready.get_data()) == ("<p>ready</p>", None)
         assert ready.hash == repo.git("hash-object", "--stdin", stdin=b"<p>ready</p>")
+        waiting, lost = get_cards("MyFlow/1/work/7")[0], get_cards("MyFlow/1/work/7")[0]
+        files.remove()
+        with pytest.raises(UnresolvableDatastoreException):
+            lost.get()
+        cards = TaskCards(
+            TaskName("work", "7"), {"0-blank-p.html": b"in git", "0-blank-p.json": b"{}"}
+        )
+        writer.commit([finished_task(writer.identity, "work/7")], cards=[cards])
+        assert (waiting.get_data(), waiting.get()) == ({}, "in git")
 
 
 def test_cards_that_were_created_later(here: GitRepo) -> None:
