@@ -4,6 +4,10 @@ from __future__ import annotations
 
 CARD_SIZE = 64 << 20
 """Bytes of a card, and of what a task leaves for one: servers refuse files of 100 MB."""
+CARD_ID = 80
+"""Characters of the id of a card, which is part of a file's name as well."""
+CARD_NAME = 150
+"""Characters of a type as it is written in such a name, where letters beyond ASCII take six or more."""
 CARD_TYPE = 100
 """Characters of the name of a type of cards, which is part of a file's name."""
 

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.cards.card_files import CardFiles, CardRequest, card_directory
-from gitflowrun.cards.card_limits import CARD_SIZE
+from gitflowrun.cards.card_limits import CARD_ID, CARD_SIZE
 from gitflowrun.errors import TimeoutException
 from gitflowrun.values import replace
 
@@ -59,7 +59,8 @@ class RunningCards:
         shared: int | None = None,
     ) -> None:
         self.written: tuple[str, ...] = ()
-        wrong = [it.id for it in requests if it.id is not None and not _ID.match(it.id)]
+        given = [it.id for it in requests if it.id is not None]
+        wrong = [it for it in given if not _ID.match(it) or len(it) > CARD_ID]
         self.requests = [replace(it, id=None) if it.id in wrong else it for it in requests]
         self._live = live
         self._hide = hide
@@ -85,8 +86,8 @@ class RunningCards:
     def _warn_of_ids(self, wrong: Sequence[str]) -> None:
         for id_ in wrong:
             self.warn(
-                f"A card can't have the id {id_!r}: ids consist of letters, digits and underscores "
-                f"({_ID.pattern[:-2]}). The card is made, and current.card[{id_!r}] does not find it."
+                f"A card can't have the id {id_!r}: ids consist of up to {CARD_ID} letters, digits and "
+                f"underscores. The card is made, and current.card[{id_!r}] does not find it."
             )
         counts = Counter(it.id for it in self.requests if it.id is not None)
         for id_ in (it for it, count in counts.items() if count > 1):
@@ -144,14 +145,12 @@ class RunningCards:
 
     def _hidden(self, text: str) -> str:
         """JSON without what must not be seen: where that is a number, it is a text in its place."""
-        hidden = self._hide(text)
-        if hidden == text:
+        if self._hide(text) == text:
             return text
-        try:
-            json.loads(hidden)
-        except ValueError:
-            return json.dumps(_within(json.loads(text), self._hide))
-        return hidden
+        request = json.loads(text)
+        for name in ("options", "components", "updatable", "data"):
+            request[name] = _within(request[name], self._hide)
+        return json.dumps(request)
 
 
 class _TooLate(Exception):

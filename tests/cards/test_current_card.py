@@ -90,6 +90,7 @@ def test_what_is_appended_is_left_in_order(tmp_path: Path) -> None:
         ([{"id": "u"}, {"type": "blank"}], 1),
         ([{"type": "nosuch", "id": "n"}, {"id": "u"}], 1),
         ([{"id": "bad id"}, {"id": "good"}], 0),
+        ([{"id": "a" * 81}, {"id": "good"}], 0),
         ([{"id": "bad id"}, {}], None),
         ([{"id": "bad id"}], 0),
         ([{"id": "a", "customize": True}, {"id": "a"}], 0),
@@ -296,6 +297,16 @@ def test_secrets_are_not_left(tmp_path: Path) -> None:
     assert first == {"n": "***", "t": "is ***", "***": [True, None]}
     assert second["source"].strip() == "***"
     assert "987654" not in path.read_text()
+
+
+def test_a_secret_that_is_a_word_of_the_file_hides_itself_alone(tmp_path: Path) -> None:
+    """What says how to make the card is as it was."""
+    cards = of_step(tmp_path, {"timeout": 7}, hide=lambda text: text.replace("components", "***"))
+    cards.collector.append(Markdown("two components"))
+    cards.collector.refresh({"components": "x"})
+    found = left(cards, tmp_path)
+    assert (found.timeout, found.data) == (7, {"***": "x"})
+    assert found.components[0]["source"].strip() == "two ***"
 
 
 def test_what_can_t_be_written_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -53,6 +53,8 @@ class CardDecorator(StepDecorator):
         for name, kind in (("type", str), ("id", str | int | None)):
             if not isinstance(given[name], kind):
                 _refuse(graph[step_name], name, given[name], "a text")
+        if not _can_be_in_a_name(given["type"]):
+            _refuse(graph[step_name], "type", given["type"], "a name of a type, which are short")
         try:
             options = _options(given["options"])
         except (TypeError, ValueError, RecursionError):
@@ -95,6 +97,17 @@ class CardDecorator(StepDecorator):
 def requests(decorators: Iterable[StepDecorator], attempt: int) -> list[CardRequest]:
     """What the cards among the decorators of a step are made by, in an attempt of a task."""
     return [it.request(attempt) for it in decorators if isinstance(it, CardDecorator)]
+
+
+def _can_be_in_a_name(kind: str) -> bool:
+    """Whether a type can be part of a file's name."""
+    from gitflowrun.cards.card_files import card_name
+    from gitflowrun.cards.card_limits import CARD_NAME
+
+    try:
+        return bool(kind) and len(card_name(0, kind)) <= CARD_NAME
+    except UnicodeEncodeError:
+        return False
 
 
 def _options(given: Any) -> Any:
