@@ -68,6 +68,7 @@ def _metadata(task: Task) -> list[Part]:
         "Task Finished On": "" if ended is None else _moment(ended),
         "Task Duration": "" if attempt is None else duration(attempt.finished - started),
         "Attempt": task.current_attempt,
+        "Error": attempt.error if attempt else None,
         "Place": ", ".join(reader.record.place_texts),
         "CPU and memory": (
             f"{duration(attempt.cpu)}, {format_size(attempt.max_rss)}"

@@ -33,7 +33,6 @@ from gitflowrun.git.objects import ObjectType, hash_object
 from gitflowrun.git.snapshot import take_snapshot
 from gitflowrun.names import TaskName
 from gitflowrun.runs.create import create_run
-from gitflowrun.runs.records import Attempt
 from gitflowrun.runs.runs import Status
 from gitflowrun.values import replace
 from tests.helpers.repos import make_repo
@@ -89,6 +88,9 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Task]:
             attempt=1,
         )
         writer.commit([first, replace(made, inline={**made.inline, digest(PNG): PNG})])
+        failed = finished_task(run, "end/2", ok=False)
+        attempt = replace(failed.record.attempts[0], error="ValueError: <b>")
+        writer.commit([replace(failed, record=replace(failed.record, attempts=(attempt,)))])
         writer.commit([], status=Status.DONE)
     before, space = metadata(f"local@{repo.path}"), namespace(None)
     yield Task("MyFlow/1/train/1")
@@ -179,6 +181,15 @@ def test_the_other_types(task: Task) -> None:
     assert "<b>boom" not in error_card(task, "<b>boom")
     assert "boom" in error_card(None, "<b>boom")
     assert "No stack trace" in page(render_card(CardRequest(0, "error"), task))
+
+
+def test_a_task_that_has_failed(task: Task) -> None:
+    """Its card says why."""
+    failed = task.parent.parent["end"]["2"]
+    words = shown(page(render_card(CardRequest(0, "default"), failed)))
+    assert "Status failed" in words
+    assert "Error ValueError: <b>" in words
+    assert "Artifacts" not in words
 
 
 def test_customize_takes_nothing_away(task: Task) -> None:
@@ -439,8 +450,3 @@ def test_what_is_bundled_is_licensed() -> None:
         "vega.min.js",
     ]
     assert [it for it in names if it not in told] == []
-
-
-def test_a_failed_attempt_is_an_attempt() -> None:
-    """The helper of this module makes one, or the test of attempts is void."""
-    assert Attempt(0, 0.0, 1.0, ok=False).error is None
