@@ -86,9 +86,17 @@ class Card:
         return found if isinstance(found, dict) else None
 
     @property
-    def is_trusted(self) -> bool:
-        """Whether scripts of it may run: it was made by a run that the user trusts."""
-        return Trust(self._found.task.run.repo).trusts_task(self._found.task)
+    def untrusted(self) -> str | None:
+        """Why scripts of it do not run, and what to do about it; None where the user trusts the run that made it."""
+        task = self._found.task
+        trust = Trust(task.run.repo)
+        try:
+            if trust.trusts_task(task):
+                return None
+            who, how = trust.stranger(task), trust.how_to_trust(task)
+        except CorruptRecord as error:  # who has made it is not known
+            who, how = task.run.pathspec, error.message
+        return f"{who} is not trusted: scripts of its cards do not run, and nothing is loaded from a network; {how}"
 
     def view(self) -> None:
         """Open it in a browser, from a file. Raises as `get`."""
@@ -97,7 +105,8 @@ class Card:
     def open(self) -> tuple[bool, Path]:
         """As `view`; whether there is a browser, and the file. Raises as `get`."""
         html = self.get()
-        page = html if self.is_trusted else framed_page(html, self._found.task.run.pathspec)
+        told = self.untrusted
+        page = html if told is None else framed_page(html, self._found.task.pathspec, told)
         file = write_page(self._found.name, page)
         return open_in_browser(file), file
 
@@ -108,7 +117,7 @@ class Card:
 
     def _repr_html_(self) -> str:
         """It in a frame of its own."""
-        return frame(self.get(), is_trusted=self.is_trusted)
+        return frame(self.get(), is_trusted=self.untrusted is None)
 
 
 class CardContainer(Sequence[Card]):

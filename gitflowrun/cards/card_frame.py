@@ -55,26 +55,19 @@ def harmless(html: str) -> str:
     return f"<!DOCTYPE html>{_TAGS}{_CONNECTS.sub('<no-', html)}"
 
 
-def framed_page(html: str, run: str) -> str:
-    """A page that shows a card of a run that is not trusted, and says that it is not.
+def framed_page(html: str, name: str, told: str) -> str:
+    """A page that shows a card whose run is not trusted, and says that it is not.
 
     Args:
         html: The card.
-        run: The run.
+        name: What the page is called.
+        told: What it says.
     """
     return (
         '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
-        f"{_TAGS}<title>{escape(run)}</title>"
-        f"<style>{_STYLE}</style></head><body><p>{escape(untrusted_words(run))}</p>"
+        f"{_TAGS}<title>{escape(name)}</title>"
+        f"<style>{_STYLE}</style></head><body><p>{escape(told)}</p>"
         f'<iframe sandbox="" srcdoc="{escape(harmless(html))}"></iframe></body></html>'
-    )
-
-
-def untrusted_words(run: str) -> str:
-    """That a run is not trusted, what that means for its cards, and what to do about it."""
-    return (
-        f"{run} is not trusted: scripts of its cards do not run, and nothing is loaded from a network. "
-        f"If you trust whoever made it: git runs trust {run}"
     )
 
 

@@ -76,11 +76,10 @@ def write_html(card: FoundCard, path: Path | None) -> None:
 def open_card(card: FoundCard, say: Callable[[str], None]) -> None:
     """Open a card in a browser; where there is none, print where the file is. Raises as `FoundCard.html`."""
     from gitflowrun.cards.card_client import Card  # who lists cards needs no client
-    from gitflowrun.cards.card_frame import untrusted_words
 
     shown = Card(card)
-    if not shown.is_trusted:
-        say(printable(untrusted_words(card.task.run.pathspec)))
+    if shown.untrusted:
+        say(printable(shown.untrusted))
     opened, file = shown.open()
     if opened:
         say(f"Opened {file}")

@@ -163,7 +163,7 @@ class CardServer:
         if kind == "updates":
             return _json(card.updates() if isinstance(card, LiveCard) else None)
         html = card.html()
-        if Card(card).is_trusted:
+        if Card(card).untrusted is None:
             return _page(html, "frame-ancestors 'self'")
         return _page(harmless(html), f"sandbox; {POLICY}; frame-ancestors 'self'")
 

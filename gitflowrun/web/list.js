@@ -15,7 +15,7 @@ async function asked(path) {
 function load(row) {
   // Scripts of a card whose run is trusted may run, and this page tells it what is new. The others come with a policy
   // of their own, and are kept in a frame without any permission, too.
-  if (row.trusted) frame.removeAttribute("sandbox");
+  if (!row.untrusted) frame.removeAttribute("sandbox");
   else frame.setAttribute("sandbox", "");
   frame.hidden = false;
   frame.src = `card/${row.at}?${encodeURIComponent(row.hash)}-${Date.now()}`;
@@ -77,8 +77,8 @@ async function look() {
     frame.hidden = true;
     shown = null;
   } else if (shown === null || row.at !== shown.at) show(row);
-  else if (row.hash !== shown.hash || row.live !== shown.live || row.trusted !== shown.trusted) show(row);
-  else if (row.live && row.trusted) await update(row);
+  else if (row.hash !== shown.hash || row.live !== shown.live || row.untrusted !== shown.untrusted) show(row);
+  else if (row.live && !row.untrusted) await update(row);
   else if (row.live) load(row);
   return found.poll;
 }

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from gitflowrun.cards.card_client import Card
-from gitflowrun.cards.card_frame import untrusted_words
 from gitflowrun.cards.found_cards import cards_of_run, find_cards
 from gitflowrun.errors import CardNotPresentException, NamespaceMismatch
 from gitflowrun.names import TaskName
@@ -61,9 +60,7 @@ class RunCards:
             "run": run.pathspec,
             "status": run.status.value,
             "more": len(cards) > self._most,
-            "untrusted": None
-            if all(row["trusted"] for row in rows)
-            else untrusted_words(run.pathspec),
+            "untrusted": next((row["untrusted"] for row in rows if row["untrusted"]), None),
             "unreadable": unreadable,
             "cards": rows,
         }
@@ -103,6 +100,6 @@ def _row(card: FoundCard) -> dict[str, Any]:
         "id": card.id,
         "hash": card.hash,
         "live": card.is_live,
-        "trusted": Card(card).is_trusted,
+        "untrusted": Card(card).untrusted,
         "at": f"{where}/{card.number}",
     }

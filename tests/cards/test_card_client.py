@@ -21,13 +21,17 @@ from gitflowrun.errors import (
     UnresolvableDatastoreException,
 )
 from gitflowrun.git.objects import Oid
+from gitflowrun.git.snapshot import take_snapshot
 from gitflowrun.names import TaskName
+from gitflowrun.runs.create import create_run
 from gitflowrun.runs.read import StoredRun
+from gitflowrun.runs.records import RunOrigin
 from gitflowrun.runs.runs import Status
 from gitflowrun.runs.trees import TaskCards
+from gitflowrun.values import replace
 from tests.helpers.cards import NOTES, ask_for, make_run_with_cards, start_task
 from tests.helpers.repos import GitRepo
-from tests.helpers.runs import finished_task, open_repo, start_run, store_of
+from tests.helpers.runs import draft, finished_task, open_repo, start_run, store_of
 
 
 @pytest.fixture
@@ -141,6 +145,7 @@ def test_notebooks_show_cards_in_frames(here: GitRepo) -> None:
         key.unlink()  # as if somebody else had made the run
     strange = get_cards("MyFlow/1/start/1")[0]._repr_html_()
     assert 'sandbox="" ' in strange
+    assert "MyFlow/1 is not trusted" in (get_cards("MyFlow/1/start/1")[0].untrusted or "")
     assert "default-src &#x27;none&#x27;" in strange
 
 
@@ -165,6 +170,21 @@ def test_tasks_of_other_runs_have_their_cards(
     assert [card.get() for card in get_cards("MyFlow/3/start/1")] == [NOTES, "<p>start</p>"]
     with pytest.raises(CardNotPresentException):
         get_cards("MyFlow/3/end/4")
+
+
+def test_cards_that_were_taken_over_from_a_stranger(here: GitRepo) -> None:
+    """They are no more trusted than the run that they are from, which is named."""
+    for key in (here.path / ".git").glob("gitflowrun-key-*"):
+        key.unlink()  # as if somebody else had made the run
+    origin = store_of(here).find("1")
+    opened = open_repo(here)
+    info = replace(draft(), origin=RunOrigin("resume", origin.identity, ()))
+    with create_run(opened, info, take_snapshot(opened)) as writer:
+        writer.adopt(origin, [TaskName("start", "1")])
+        writer.commit([finished_task(writer.identity, "end/9")], status=Status.DONE)
+    told = get_cards("MyFlow/2/start/1")[0].untrusted or ""
+    assert told.startswith("MyFlow/1 is not trusted: ")
+    assert "git runs trust MyFlow/1, and resume it again" in told
 
 
 def test_cards_of_a_task_that_runs(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,17 +28,17 @@ def test_the_policy_comes_before_anything_of_the_card() -> None:
     """What is in front of it would not be subject to it."""
     card = "<!DOCTYPE html><script>x()</script>"
     assert harmless(card).index(POLICY) < harmless(card).index("<script>")
-    for page in (framed_page(card, "F/<1>"), frame(card, is_trusted=False)):
+    for page in (framed_page(card, "F/<1>", "<not>"), frame(card, is_trusted=False)):
         assert 'sandbox=""' in page
         assert "<script" not in page
-    assert "F/&lt;1&gt; is not trusted" in framed_page(card, "F/<1>")
+    assert "<p>&lt;not&gt;</p>" in framed_page(card, "F/<1>", "<not>")
 
 
 def test_a_card_cannot_leave_its_frame() -> None:
     """Nothing in it ends the attribute that it stands in."""
     card = "\"'></iframe><script>x()</script>&quot;>"
     for page in (
-        framed_page(card, "F/1"), frame(card, is_trusted=False), frame(card, is_trusted=True),
+        framed_page(card, "F/1", "not"), frame(card, is_trusted=False), frame(card, is_trusted=True),
     ):  # fmt: skip
         assert page.count("</iframe>") == 1
         assert "<script>x" not in page
@@ -96,7 +96,7 @@ def test_a_browser_reaches_nothing(tmp_path: Path) -> None:
         _open(page)
         assert came
         came.clear()
-        for text in (framed_page(card, "F/1"), frame(card, is_trusted=False)):
+        for text in (framed_page(card, "F/1", "not"), frame(card, is_trusted=False)):
             page.write_text(text)
             _open(page)
         assert came == []

@@ -92,12 +92,14 @@ def test_the_page_and_what_it_lists(site: Site) -> None:
     assert (found["run"], found["status"], found["more"], found["poll"], found["untrusted"]) == (
         "MyFlow/1", "done", False, 5, None,
     )  # fmt: skip
-    rows = [(it["task"], it["type"], it["id"], it["live"], it["trusted"]) for it in found["cards"]]
+    rows = [
+        (it["task"], it["type"], it["id"], it["live"], it["untrusted"]) for it in found["cards"]
+    ]
     assert rows == [
-        ("train/3", "default", "w", False, True),
-        ("train/2", "default", "w", False, True),
-        ("start/1", "blank", "notes", False, True),
-        ("start/1", "default", None, False, True),
+        ("train/3", "default", "w", False, None),
+        ("train/2", "default", "w", False, None),
+        ("start/1", "blank", "notes", False, None),
+        ("start/1", "default", None, False, None),
     ]
 
 
@@ -224,7 +226,7 @@ def test_cards_of_strangers_can_do_nothing(repo: GitRepo) -> None:
     for site in _serving(repo):
         found = site.cards()
         assert found["untrusted"].endswith("git runs trust MyFlow/1")
-        assert not any(it["trusted"] for it in found["cards"])
+        assert all(it["untrusted"] for it in found["cards"])
         answer = site.ask(f"card/{found['cards'][2]['at']}")
         policy = answer.getheader("Content-Security-Policy") or ""
         assert policy.startswith("sandbox; default-src 'none'; ")
