@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from gitflowrun.compat.config_values import config_value
 from gitflowrun.compat.extensions import extensions
-from gitflowrun.compat.metaflow_modules import MODULES, PLACES, is_not_here
+from gitflowrun.compat.known_names import defined_in, known_names
+from gitflowrun.compat.metaflow_modules import MODULES, PLACES
 from gitflowrun.compat.unavailable import unavailable
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class MetaflowFinder:
         if fullname != TOP and not fullname.startswith(f"{TOP}."):
             return None
         below = _below(fullname)
-        if not (below in MODULES or below in _PARENTS or is_not_here(below) or _added(below)):
+        if not (_is_module(below) or _added(below)):
             return None  # nobody else finds it, as the path of a package of ours is empty
         return ModuleSpec(fullname, cast("Loader", self), is_package=True)
 
@@ -52,7 +53,7 @@ class MetaflowFinder:
         """Give a module its names, or put that of an extension in its place."""
         below = _below(module.__name__)
         if (added := _added(below)) and not _ORIGINAL.search(module.__name__):
-            other = sys.modules[module.__name__] = importlib.import_module(added)
+            other = sys.modules[module.__name__] = _imported(added, module.__name__)
             vars(other).setdefault("__path__", [])  # what it has replaced lies below it
             return
 
@@ -71,8 +72,23 @@ class MetaflowFinder:
         vars(module).update(__getattr__=look_up, __dir__=listed, __file__=__file__)
 
 
+def _imported(name: str, metaflows: str) -> ModuleType:
+    """The module that stands for one of Metaflow's."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if not metaflows.startswith(f"{TOP}.{_LIBRARIES}") or error.name != name.partition(".")[0]:
+            raise
+        words = f"No module named {metaflows!r}: gitflowrun brings no {error.name}, which is not installed"
+        raise ModuleNotFoundError(words, name=metaflows) from None
+
+
 def _names(below: str) -> list[str]:
     return [*MODULES.get(below, "").split(), *extensions().names.get(below, ())]
+
+
+def _is_module(below: str) -> bool:
+    return below in MODULES or below in _PARENTS or below in known_names()
 
 
 def _below(module: str) -> str:
@@ -101,12 +117,12 @@ def _found(module: str, below: str, name: str) -> Any:
     if name in more:
         return more[name]
     place = PLACES.get(name)
-    if place and (name in MODULES.get(below, "").split() or child not in MODULES):
+    if place and (name in MODULES.get(below, "").split() or not _is_module(child)):
         where, _, own = place.partition(":")
         return getattr(importlib.import_module(where), own or name)
-    if child in MODULES or child in _PARENTS or _added(child):
+    if _is_module(child) or _added(child):
         return sys.modules.get(f"{module}.{name}") or importlib.import_module(f"{module}.{name}")
-    return _stand_in(module, below, name, child)
+    return _stand_in(module, below, name)
 
 
 def _dunder(module: str, below: str, name: str) -> Any:
@@ -119,12 +135,13 @@ def _dunder(module: str, below: str, name: str) -> Any:
     raise _absent(module, name)
 
 
-def _stand_in(module: str, below: str, name: str, child: str) -> Any:
-    if is_not_here(child):
-        return unavailable(name)
+def _stand_in(module: str, below: str, name: str) -> Any:
     if below == "metaflow_config" and name.isupper():
         return config_value(name)
-    raise _absent(module, name)
+    definer = "plugins.datatools.s3.s3" if name == "S3" else defined_in(name, below)
+    if definer is None:
+        raise _absent(module, name)
+    return unavailable(name, definer)
 
 
 def _absent(module: str, name: str) -> AttributeError:

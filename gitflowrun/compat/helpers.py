@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+CONTROL_TASK_TAG = "control_task"
 UBF_CONTROL = "ubf_control"
 UBF_TASK = "ubf_task"
 
@@ -56,3 +57,10 @@ def get_validate_choice_fn(choices: list[Any]) -> Callable[[str, Any], None]:
             raise ValueError(msg)
 
     return check
+
+
+def _local_multinode_control_task_step_func(
+    _flow: Any, _env_to_use: Any, step_func: Callable[..., Any], _retry_count: int, *_: Any
+) -> Any:
+    """The step of a gang's first node, which starts the others in Metaflow; here they run as tasks already."""
+    return step_func()

@@ -39,6 +39,19 @@ _SECTIONS = (
     "SubTitleComponent TableComponent TextComponent TitleComponent"
 )
 _TYPES = "BlankCard DefaultCard DefaultCardJSON ErrorCard TaskInfoComponent TaskSpecCard"
+_UTIL = (
+    "Path TempDir all_equal bytes_type cached_property compress_list decompress_list dict_to_cli_options "
+    "get_metaflow_root get_object_package_version get_username is_stringish longest_common_prefix "
+    "resolve_identity resolve_identity_as_tuple tar_safe_extract to_bytes to_camelcase to_fileobj "
+    "to_pascalcase to_pod to_unicode unicode_type unquote_bytes url_quote url_unquote walk_without_cycles "
+    "which"
+)
+_TRACING = "get_trace_id init_tracing inject_tracing_vars post_fork traced tracing"
+_LISTS = (
+    "AWS_CLIENT_PROVIDERS AZURE_CLIENT_PROVIDERS CARDS DATACLIENTS DATASTORES DEPLOYER_IMPL_PROVIDERS ENVIRONMENTS "
+    "FLOW_DECORATORS GCP_CLIENT_PROVIDERS LOGGING_SIDECARS METADATA_PROVIDERS MONITOR_SIDECARS SECRETS_PROVIDERS "
+    "SIDECARS STEP_DECORATORS"
+)
 _TOP = (
     f"{_CLIENT} Config ConfigValue DeployedFlow Deployer FlowMutator FlowSpec IncludeFile JSONType JSONTypeClass "
     "NBDeployer NBRunner Parameter Runner StepMutator USER_SKIP_STEP UserStepDecorator batch card catch conda "
@@ -59,6 +72,7 @@ MODULES = {
     "cmd.diff": "",
     "datastore": "",
     "datastore.exceptions": "DataException UnpicklableArtifactException",
+    "debug": "Debug debug",
     "decorators": f"{_OF_DECORATORS} Decorator FlowDecorator StepDecorator step",
     "events": "MetaflowEvent Trigger",
     "exception": _EXCEPTIONS,
@@ -76,7 +90,7 @@ MODULES = {
     "metaflow_version": "get_version",
     "multicore_utils": "MulticoreException parallel_imap_unordered parallel_map",
     "parameters": "JSONType JSONTypeClass Parameter",
-    "plugins": "",
+    "plugins": _LISTS,
     "plugins.cards": "",
     "plugins.cards.card_client": "Card CardContainer get_cards",
     "plugins.cards.card_decorator": "CARD_ID_PATTERN CardDecorator TYPE_CHECK_REGEX",
@@ -101,7 +115,7 @@ MODULES = {
     "plugins.namespaced_events": "namespaced_event_name",
     "plugins.package_sources": "package_sources",
     "plugins.package_suffixes_mutator": "package_suffixes",
-    "plugins.parallel_decorator": "ParallelDecorator",
+    "plugins.parallel_decorator": "ParallelDecorator _local_multinode_control_task_step_func",
     "plugins.parsers": "yaml_parser",
     "plugins.project_decorator": "ProjectDecorator",
     "plugins.pypi": "",
@@ -123,9 +137,12 @@ MODULES = {
     "runner.nbrun": "NBRunner",
     "runner.subprocess_manager": "CommandManager",
     "runtime": "TaskFailed",
+    "sidecar": "MessageTypes",
+    "sidecar.sidecar_messages": "MessageTypes",
     "task": "",
+    "tracing": _TRACING,
     "tuple_util": "ForeachFrame",
-    "unbounded_foreach": "UBF_CONTROL UBF_TASK UnboundedForeachInput",
+    "unbounded_foreach": "CONTROL_TASK_TAG UBF_CONTROL UBF_TASK UnboundedForeachInput",
     "user_configs": "",
     "user_configs.config_parameters": "Config ConfigValue config_expr",
     "user_decorators": "",
@@ -133,6 +150,7 @@ MODULES = {
     "user_decorators.mutable_step": "MutableStep",
     "user_decorators.user_flow_decorator": "FlowMutator",
     "user_decorators.user_step_decorator": "StepMutator USER_SKIP_STEP UserStepDecorator user_step_decorator",
+    "util": _UTIL,
 }
 
 _BELOW = {
@@ -152,7 +170,12 @@ _BELOW = {
         f"{_EXCEPTIONS} {_OF_CARDS} {_OF_DECORATORS} DataException FailureHandledByCatch InvalidNextException LintWarn "
         "MulticoreException PyLintWarn TaskFailed TimeoutException UnpicklableArtifactException"
     ),
-    "gitflowrun.compat.helpers": "UBF_CONTROL UBF_TASK from_conf get_validate_choice_fn",
+    "gitflowrun.compat.helpers": (
+        "CONTROL_TASK_TAG UBF_CONTROL UBF_TASK _local_multinode_control_task_step_func from_conf get_validate_choice_fn"
+    ),
+    "gitflowrun.compat.observing": f"{_TRACING} Debug MessageTypes debug",
+    "gitflowrun.compat.plugin_lists": _LISTS,
+    "gitflowrun.compat.util_functions": _UTIL,
     "gitflowrun.flow.decorators.task_hooks": "MetaDatum",
     "gitflowrun.client.code": "MetaflowCode",
     "gitflowrun.client.task": "MetaflowData",
@@ -184,19 +207,17 @@ _BELOW = {
 PLACES = {name: place for place, names in _BELOW.items() for name in names.split()}
 PLACES["MetaflowObject"] = "gitflowrun.client.base:ClientObject"
 
-_NOT_HERE = (
-    "S3", "plugins.cards.card_cli", "plugins.cards.card_creator", "plugins.cards.card_datastore",
-    "plugins.cards.card_resolver", "plugins.cards.card_server", "plugins.cards.metadata",
-    "plugins.airflow", "plugins.argo", "plugins.aws", "plugins.azure", "plugins.datatools", "plugins.env_escape",
-    "plugins.gcp", "plugins.kubernetes", "integrations", "plugins.metadata_providers",
-    "plugins.datastores", "tracing", "sidecar",
+_OF_CLOUDS = (
+    "plugins.airflow", "plugins.argo", "plugins.aws", "plugins.azure", "plugins.datatools.s3", "plugins.gcp",
+    "plugins.kubernetes", "plugins.metadata_providers.service", "integrations",
 )  # fmt: skip
+_CLOUDS_NAMES = ("airflow_", "argo_", "step_functions_")
 
 
-def is_not_here(name: str) -> bool:
-    """Whether a name below `metaflow` is of what needs a cloud, or serves one, or stores cards as Metaflow does."""
-    return name.startswith(("airflow_", "argo_", "step_functions_")) or any(
-        name == it or name.startswith(f"{it}.") for it in _NOT_HERE
+def is_of_clouds(module: str, name: str) -> bool:
+    """Whether a name of Metaflow's that is defined in a module of it is of what needs a cloud."""
+    return (not module and name.startswith(_CLOUDS_NAMES)) or f"{module}.".startswith(
+        tuple(f"{it}." for it in _OF_CLOUDS)
     )
 
 

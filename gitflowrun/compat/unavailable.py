@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from gitflowrun.compat.metaflow_modules import is_of_clouds
 from gitflowrun.errors import MetaflowException
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _NO_CLOUD = (
     "needs the services of a cloud, which gitflowrun has none of: runs are recorded in the git repository, and tasks "
@@ -23,31 +27,54 @@ class UnavailableName(MetaflowException, AttributeError):
     headline = "Not available"
 
 
-def refuse(name: str) -> NoReturn:
-    """Say of a name why it is not here."""
-    raise UnavailableName(f"{name} {_NO_CARDS if 'card' in name.lower() else _NO_CLOUD}")
+def _why(name: str, module: str) -> str:
+    """Why a name that a module of Metaflow defines is not here."""
+    if is_of_clouds(module, name.partition(".")[0]):
+        return f"{name} {_NO_CLOUD}"
+    if module.startswith("plugins.cards"):
+        return f"{name} {_NO_CARDS}"
+    where = ".".join(filter(None, ("metaflow", module)))
+    return f"gitflowrun has no {name} of {where}: it is of Metaflow's own machinery, which is another one here"
 
 
 class _Unavailable(type):
     """The class of such names; whatever is asked of one but its own name is refused."""
 
-    def __call__(cls, *_: Any, **__: Any) -> NoReturn:
-        refuse(cls.__name__)
+    of: str
+
+    def __call__(cls, *args: Any, **options: Any) -> Any:
+        # A function applied as a decorator while a module is imported: what it is applied to refuses instead.
+        if cls.__name__[:1].islower() and len(args) == 1 and not options and callable(args[0]):
+            return cls._applied(args[0])
+        return cls._refuse()
+
+    def _applied(cls, to: Any) -> Any:
+        if isinstance(to, type):
+            return type(to)(
+                to.__name__, (to,), {"__init__": cls._refuse, "__module__": to.__module__}
+            )
+        refuse: Callable[..., Any] = functools.wraps(to)(lambda *_, **__: cls._refuse())
+        return refuse
 
     def __getattr__(cls, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
-        refuse(f"{cls.__name__}.{name}")
+        raise UnavailableName(_why(f"{cls.__name__}.{name}", cls.of))
 
-    def _refuse(cls, *_: Any) -> NoReturn:
-        refuse(cls.__name__)
+    def _refuse(cls, *_: Any, **__: Any) -> NoReturn:
+        raise UnavailableName(_why(cls.__name__, cls.of))
 
     __iter__ = __len__ = __getitem__ = __contains__ = __enter__ = __exit__ = _refuse
 
 
 @functools.cache
-def unavailable(name: str) -> Any:
-    """What stands for a name: one class, which programs may name in `except` as well."""
+def unavailable(name: str, module: str) -> Any:
+    """What stands for a name that a module of Metaflow defines: one class, also for `except`.
+
+    Args:
+        name: The name.
+        module: The module that defines it, below `metaflow`.
+    """
     if name.endswith(("Exception", "Error")):
         return type(name, (MetaflowException,), {})
-    return _Unavailable(name, (MetaflowException,), {})
+    return _Unavailable(name, (MetaflowException,), {"of": module})
