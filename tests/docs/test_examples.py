@@ -22,13 +22,26 @@ def test_digits_trains_and_the_winner_is_promoted(tmp_path: Path) -> None:
     repo = make_repo(tmp_path / "digits", files=examples)
     done = repo.flow("digits.py", "run", "--grid", '[{"C": 1, "gamma": 0.0001}]')
     assert done.code == 0, done.out + done.err
-    done = repo.flow("digits.py", "run")
+    done = repo.flow("digits.py", "run", "--cache")
     assert done.code == 0, done.out + done.err
     done = repo.python("promote.py")
     assert done.code == 0, done.err
     assert "Digits/2 is in production" in done.out
     assert "accuracy 0.99" in done.out
     assert repo.git("tag", "-l").startswith("runs/Digits/production/2-")
+    repo.write("digits.py", examples["digits.py"].replace("best = max(", "best = min("))
+    done = repo.flow("digits.py", "run", "--cache")
+    assert done.code == 0, done.out + done.err
+    assert re.findall(r"\[3/(\w+)/\d+ \(pid \d+\)\] Task is starting", done.out) == [
+        "choose",
+        "end",
+    ]
+    assert re.findall(r"\[3/(\w+)/\d+\] Taken from Digits/2/\1/", done.out) == [
+        "start",
+        "train",
+        "train",
+        "train",
+    ]
     repo.fsck()
 
 

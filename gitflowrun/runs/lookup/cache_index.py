@@ -24,20 +24,24 @@ if TYPE_CHECKING:
 _TABLES = (
     (
         "CREATE TABLE IF NOT EXISTS tasks"
-        " (number INTEGER PRIMARY KEY, key BLOB NOT NULL, place BLOB NOT NULL, ref TEXT NOT NULL, task TEXT NOT NULL)"
+        " (number INTEGER PRIMARY KEY, key BLOB NOT NULL, place BLOB NOT NULL, parts BLOB NOT NULL, ref TEXT NOT NULL,"
+        " task TEXT NOT NULL)"
     ),
     "CREATE INDEX IF NOT EXISTS by_key ON tasks (key)",
     "CREATE INDEX IF NOT EXISTS by_place ON tasks (place)",
     "CREATE TABLE IF NOT EXISTS waiting (ref TEXT PRIMARY KEY) WITHOUT ROWID",
 )
 
+_SELECT = "SELECT key, place, parts, ref, task FROM tasks"
+
 
 @frozen
 class CachedTask:
-    """A task that may serve: its key and its place in the flow, the ref of its run, and its name there."""
+    """A task that may serve: its key, its place in the flow, the parts of the key, its run's ref, its name there."""
 
     key: bytes
     place: bytes
+    parts: bytes
     ref: str
     task: TaskName
 
@@ -57,32 +61,28 @@ class CacheIndex:
         """Whether there is an index of this user's."""
         return self._file.exists
 
-    def of_key(self, key: bytes) -> list[CachedTask]:
-        """The tasks of a key, the newest first."""
-        return self._select("key", key)
-
-    def of_place(self, place: bytes) -> list[CachedTask]:
-        """The newest tasks of a place, the newest first."""
-        return self._select("place", place)
-
-    def _select(self, column: str, value: bytes) -> list[CachedTask]:
-        found: list[CachedTask] = []
+    def find(self, key: bytes, place: bytes) -> tuple[list[CachedTask], list[CachedTask]]:
+        """The tasks of a key, the newest first; where there are none, those of a place."""
+        found: list[list[CachedTask]] = [[], []]
 
         def select(database: sqlite3.Connection) -> None:
-            query = f"SELECT key, place, ref, task FROM tasks WHERE {column} = ? ORDER BY number DESC LIMIT ?"  # noqa: S608
-            found.extend(map(_checked, database.execute(query, (value, CANDIDATES))))
+            for number, (column, value) in enumerate((("key", key), ("place", place))):
+                if not any(found):
+                    query = f"{_SELECT} WHERE {column} = ? ORDER BY number DESC LIMIT ?"
+                    rows = database.execute(query, (value, CANDIDATES))
+                    found[number] = [*map(_checked, rows)]
 
         self._file.use(select)
-        return found
+        return found[0], found[1]
 
     def add(self, tasks: Iterable[CachedTask]) -> None:
         """Enter tasks; the oldest of very many are dropped."""
-        rows = [(it.key, it.place, it.ref, str(it.task)) for it in tasks]
+        rows = [(it.key, it.place, it.parts, it.ref, str(it.task)) for it in tasks]
 
         def write(database: sqlite3.Connection) -> None:
             _begin(database)
             database.executemany(
-                "INSERT INTO tasks (key, place, ref, task) VALUES (?, ?, ?, ?)", rows
+                "INSERT INTO tasks (key, place, parts, ref, task) VALUES (?, ?, ?, ?, ?)", rows
             )
             oldest = "SELECT max(number) - ? FROM tasks"
             database.execute(f"DELETE FROM tasks WHERE number <= ({oldest})", (INDEXED_TASKS,))  # noqa: S608
@@ -139,9 +139,9 @@ def _begin(database: sqlite3.Connection) -> None:
 def _checked(row: tuple[object, ...]) -> CachedTask:
     # SQLite returns numbers and text as well, if that is what it finds.
     match row:
-        case (bytes(key), bytes(place), str(ref), str(task)):
+        case (bytes(key), bytes(place), bytes(parts), str(ref), str(task)):
             try:
-                return CachedTask(key, place, ref, TaskName.parse(task))
+                return CachedTask(key, place, parts, ref, TaskName.parse(task))
             except GitflowrunError as error:
                 raise DamagedFile from error
     raise DamagedFile

@@ -6,8 +6,8 @@ YOUNG_FILE = 256 << 20
 """Bytes of a file that a task opens and that may have changed since the snapshot: of a larger one nobody looks."""
 CANDIDATES = 4
 """Earlier tasks of the same key that are looked at for one that can be had: the newest."""
-INDEXED_TASKS = 1_000_000
-"""Tasks that the index of the step cache knows: the newest, about 100 MB."""
+INDEXED_TASKS = 500_000
+"""Tasks that the index of the step cache knows: the newest, about 150 MB."""
 RUNS_READ = 50
 """Runs whose tasks are entered where there is no index yet, or that a fetch has brought: the newest."""
 ENTERED = 2.0

@@ -80,6 +80,18 @@ def step_parts(start: StartRun, step: str) -> dict[str, bytes]:
     }
 
 
+def joined(parts: Mapping[str, bytes]) -> bytes:
+    """The parts of a key in one."""
+    return b"".join(parts.get(name, b"")[:_SIZE].ljust(_SIZE, b"\0") for name in PARTS)
+
+
+def differing(parts: Mapping[str, bytes], other: bytes) -> tuple[str, ...]:
+    """The names of those parts that differ from others, which are joined."""
+    ours = joined(parts)
+    places = ((name, slice(at * _SIZE, (at + 1) * _SIZE)) for at, name in enumerate(PARTS))
+    return tuple(name for name, place in places if ours[place] != other[place])
+
+
 def key_of(
     flow: str,
     step: str,
@@ -88,12 +100,20 @@ def key_of(
     parts: Mapping[str, bytes],
 ) -> bytes:
     """The key of a task."""
-    levels = [[it.step, it.var, it.num_splits, it.index] for it in frames]
-    return part([flow, step, levels, list(iterations), [parts.get(name) for name in PARTS]])
+    levels = (f"{it.step}\0{it.var}\0{it.num_splits}\0{it.index}" for it in frames)
+    return _place(joined(parts), flow, step, levels, iterations)
 
 
 def place_of(
     flow: str, step: str, frames: Sequence[ForeachLevel], iterations: Sequence[int]
 ) -> bytes:
     """Where a task is in a flow, by which earlier ones are found to be compared with it."""
-    return part([flow, step, [it.index for it in frames], list(iterations)])
+    return _place(b"", flow, step, (str(it.index) for it in frames), iterations)
+
+
+def _place(
+    head: bytes, flow: str, step: str, levels: Iterable[str], iterations: Iterable[int]
+) -> bytes:
+    """The digest of a place. No name has a NUL in it, and `part` takes three times as long."""
+    texts = "\0\0".join([flow, step, *levels, "", *map(str, iterations)])
+    return digest(head + texts.encode(errors="replace"))[:_SIZE]

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from gitflowrun.errors import GitflowrunError
 from gitflowrun.runs.lookup.cache_limits import NAMES_TOLD
-from gitflowrun.runtime.scheduler.cache_key import PARTS
 from gitflowrun.runtime.scheduler.resume import parameters_task
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
 def why_not(
     task: StoredTask,
-    parts: Mapping[str, bytes],
+    parts: Sequence[str],
     start: StartRun,
     parameters: TaskRecord,
     inputs: Sequence[TaskRecord],
@@ -32,19 +31,23 @@ def why_not(
 
     Args:
         task: The earlier task.
-        parts: The parts of the key of the other one.
+        parts: The names of the parts of the key that differ, the first one of which is told.
         start: What the launcher process said of its run.
         parameters: The `_parameters` task of its run.
         inputs: The tasks that it follows, or the first of very many.
         info: The INFO of its run.
     """
-    before = task.record.reuse.parts if task.record.reuse is not None else {}
-    changed = next((name for name in PARTS if before.get(name) != parts.get(name)), None)
+    changed = next(iter(parts), "")
     since = f"changed since {task.run.pathspec}"
     if changed == "inputs":
         return f"{_inputs(task, inputs)} {since}"
     if changed == "parameters":
         names = _differing(parameters_task(task.run).record.artifacts, parameters.artifacts)
+        secrets = task.run.info.secrets, info.secrets
+        changed_ones = [
+            it for it in {**secrets[0], **secrets[1]} if len({s.get(it) for s in secrets}) > 1
+        ]
+        names = [*dict.fromkeys([*names, *changed_ones])]
         return f"{_counted('parameter', names) if names else 'a parameter'} {since}"
     if changed == "environment":
         return f"{_environment(task.run.info, info)} {since}"
@@ -55,7 +58,7 @@ def why_not(
         "step": f"code of step {task.name.step}",
         "options": "its decorators, or what they were given,",
     }
-    return f"{others.get(changed or '', 'its place in the flow')} {since}"
+    return f"{others.get(changed, 'its place in the flow')} {since}"
 
 
 def _inputs(task: StoredTask, inputs: Sequence[TaskRecord]) -> str:

@@ -30,7 +30,7 @@ from gitflowrun import msgpack
 from gitflowrun.errors import CorruptRecord, GitflowrunError, InvalidPathspec, NotFound
 from gitflowrun.failpoints import reached
 from gitflowrun.git.objects import ObjectType, tree_oids
-from gitflowrun.limits import RECORD_SIZE
+from gitflowrun.limits import ERROR_TEXT, RECORD_SIZE
 from gitflowrun.names import PARAMETERS_STEP
 from gitflowrun.runs import layout
 from gitflowrun.runs.lookup.cache_index import CachedTask, CacheIndex
@@ -49,7 +49,7 @@ from gitflowrun.runtime.scheduler.snapshot_files import SnapshotFiles, changed_s
 from gitflowrun.values import replace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from gitflowrun.artifacts.reference import ArtifactRef
     from gitflowrun.git.objects import Oid
@@ -60,8 +60,6 @@ if TYPE_CHECKING:
     from gitflowrun.runtime.ipc.messages import Parent, Result, StartRun
     from gitflowrun.runtime.scheduler.attempt import Job
     from gitflowrun.runtime.scheduler.plan import PlannedTask
-
-_NONE_TYPES = frozenset({"NoneType", "builtins.NoneType"})
 
 
 class _Refused(Exception):
@@ -111,6 +109,7 @@ class StepCache:
         self._unpublished: dict[Oid, TaskRecord] = {}
         self._runs: dict[tuple[str, Oid], tuple[StoredRun, ReuseCheck]] = {}
         self._new: list[CachedTask] = []
+        self._told: tuple[object, str] = None, ""
         self._enter_others()
 
     # ---- the tasks of this run ----
@@ -144,7 +143,7 @@ class StepCache:
             unfit = "its code was changed when the run had begun"
         elif result.not_kept:
             unfit = "not all of its artifacts were stored"
-        elif _has_caught(result.artifacts):
+        elif CAUGHT in result.artifacts and result.artifacts[CAUGHT].producer == job.name:
             unfit = "@catch has caught an exception"
         files, others, changed = self._files.sorted_out(result.read, self._start.step_files)
         if unfit or changed:
@@ -166,7 +165,9 @@ class StepCache:
             return None
         why = ""
         place = planned.step, planned.frames, planned.iterations
-        for found in self._index.of_key(cache_key.key_of(self._start.flow, *place, parts)):
+        key = cache_key.key_of(self._start.flow, *place, parts)
+        same, near = self._index.find(key, cache_key.place_of(self._start.flow, *place))
+        for found in same:
             try:
                 taken = self._take(job, found, parts)
                 reached("step_cache.found")
@@ -180,7 +181,8 @@ class StepCache:
                 why = why or f"{found.ref} can't be read: {error.strerror or error}"
             else:
                 return taken
-        job.reuse = Reuse(parts, why=why or self._explain(planned, parts))
+        why = why or self._explain(planned, parts, near)
+        job.reuse = Reuse(parts, why=why[:ERROR_TEXT])
         return None
 
     def _unfit(self, planned: PlannedTask) -> str:
@@ -326,27 +328,28 @@ class StepCache:
             reuse=replace(reuse, parts=parts, why="", run=run, task=name),
         )
 
-    def _explain(self, planned: PlannedTask, parts: Mapping[str, bytes]) -> str:
+    def _explain(
+        self, planned: PlannedTask, parts: Mapping[str, bytes], near: Sequence[CachedTask]
+    ) -> str:
         """Why there is no earlier task of a key: what differs from the nearest one in the same place."""
-        place = planned.step, planned.frames, planned.iterations
-        nearest: tuple[int, StoredTask] | None = None
         stranger = ""
-        for found in self._index.of_place(cache_key.place_of(self._start.flow, *place)):
+        rows = [(cache_key.differing(parts, found.parts), found) for found in near]
+        for changed, found in sorted(rows, key=lambda row: len(row[0])):
+            # The tasks of a foreach follow the same one: what is told of one of them is told of all.
+            about = found.ref, planned.step, changed[:1], [it.record for it in planned.parents]
+            if self._told[0] == about:
+                return self._told[1]
             with suppress(GitflowrunError):
                 run = self._origin(found.ref)[0]
                 if not self._trust.executors(run):
                     stranger = stranger or f"{run.pathspec} is not trusted"
                     continue
-                task = run.task(found.task)
-                before = task.record.reuse.parts if task.record.reuse is not None else {}
-                count = sum(before.get(name) != digest for name, digest in parts.items())
-                if nearest is None or count < nearest[0]:
-                    nearest = count, task
-        if nearest is None:
-            return stranger or "no earlier run has done it with the cache on"
-        inputs = [self._record(parent) for parent in planned.parents[:RECORDS_KEPT]]
-        info = self._writer.info
-        return why_not(nearest[1], parts, self._start, self._parameters, inputs, info)
+                inputs = [self._record(parent) for parent in planned.parents[:RECORDS_KEPT]]
+                words = self._start, self._parameters, inputs, self._writer.info
+                why = why_not(run.task(found.task), changed, *words)
+                self._told = about, why
+                return why
+        return stranger or "no earlier run has done it with the cache on"
 
     # ---- what others have done ----
 
@@ -378,7 +381,8 @@ class StepCache:
     def _row(self, record: TaskRecord, reuse: Reuse, ref: str) -> CachedTask:
         place = record.name.step, record.frames, record.iterations
         at = cache_key.place_of(self._start.flow, *place)
-        return CachedTask(self._key(record, reuse), at, ref, record.name)
+        parts = cache_key.joined(reuse.parts)
+        return CachedTask(self._key(record, reuse), at, parts, ref, record.name)
 
     def _tasks_of(self, ref: str, until: float) -> list[CachedTask]:
         """The tasks of a run that may serve, as far as time allows. Whether they do is looked at when one would."""
@@ -398,9 +402,3 @@ class StepCache:
                             continue
                         found.append(self._row(record, record.reuse, ref))
         return found
-
-
-def _has_caught(artifacts: Mapping[str, ArtifactRef]) -> bool:
-    """Whether the step of a task has raised what `@catch` has caught."""
-    caught = artifacts.get(CAUGHT)
-    return caught is not None and caught.type not in _NONE_TYPES

@@ -234,7 +234,7 @@ class TaskRunner:
                 largest = max(values, key=lambda name: values[name].size)
                 what = f"the artifacts, of which {largest!r} is the largest,"
                 raise _too_little_memory(what, launch) from none_left
-        read, unfit = self._read.end() if self._read is not None else ({}, "")
+        read, unfit = self._what_was_read()
         inherited = {name: ref for name, ref in outcome.inherited.items() if name not in values}
         error = outcome.error or (errors[0] if errors else None)
         return Result(
@@ -271,6 +271,18 @@ class TaskRunner:
             hide=self._secrets.text,
             shared=context.shared,
         )
+
+    def _what_was_read(self) -> tuple[dict[str, str], str]:
+        """What the step cache is told: which files the task has loaded and opened, or why nobody can have it."""
+        if self._read is None:
+            return {}, ""
+        read, unfit = self._read.end()
+        if (
+            any(self._secrets.text(path) != path for path in read)
+            or self._secrets.text(unfit) != unfit
+        ):
+            return {}, "it opens a file whose name holds a secret"
+        return read, unfit
 
     def _facts_of(self, launch: Launch, cards: RunningCards | None) -> dict[str, Any]:
         """What `current` says of a task, but for its names."""
