@@ -40,7 +40,7 @@ SAMPLES = {
     "log": ["log", "log --stat", "log -p"],
     "show RUN": ["show 1", "show 2", "show 4"],
     "show RUN/STEP": ["show 4/work"],
-    "show RUN/STEP/TASK": ["show 4/work/5", "show 1/end/3"],
+    "show RUN/STEP/TASK": ["show 4/work/5", "show 1/end/3", "show 5/start/1"],
     "show RUN/STEP/TASK/ARTIFACT": ["show 1/shout/2/greeting"],
     "show ADDRESS ADDRESS": ["show 1 2", "show 1/start 1/start/1 1/start/1/greeting"],
     "show RUN..RUN": ["show 1..2", "show 1..1"],
@@ -147,6 +147,7 @@ def documents(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
         "hello.py run --name Ada --tag first",
         "each.py run --n 2",
         "each.py run",
+        "hello.py run --cache",
     ):
         if "--name" in words:
             repo.write("hello.py", FLOWS["hello.py"] + "\n# changed\n")
