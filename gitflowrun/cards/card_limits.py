@@ -11,6 +11,9 @@ CARD_NAME = 150
 CARD_TYPE = 100
 """Characters of the name of a type of cards, which is part of a file's name."""
 
+CARD_SECONDS = 1_000_000
+"""Seconds that a card may take at most, whatever its decorator says: what waits for it takes no more."""
+
 COMPONENT_DEPTH = 60
 """Levels of what a component renders to, charts' specifications included."""
 COMPONENT_MESSAGE = 20_000

@@ -62,7 +62,7 @@ def render_card(request: CardRequest, task: Task, *, live: bool = False) -> Rend
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001  (any class, and what ends programs, of which it is none)
-        told = _last_line(error)
+        told = _words(error)
         text = f"{_introduction(request)}\nStack trace :  {_traceback(error)}"
         return _error_card(request, task, text, told)
     return RenderedCard(html, _data(card, request, task))
@@ -223,11 +223,14 @@ def _named(request: CardRequest) -> str:
     return f"the card of the type {request.type!r}{which}"
 
 
-def _last_line(error: BaseException) -> str:
+def _words(error: BaseException) -> str:
+    """What an exception is and says, which becomes one line."""
     try:
-        return "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
-    except Exception:  # noqa: BLE001  (its `__str__`)
-        return type(error).__name__
+        said = str(error)
+    except Exception:  # noqa: BLE001  (anybody's class)
+        said = ""
+    name = type(error).__qualname__
+    return f"{name}: {said}" if said else name
 
 
 def _traceback(error: BaseException) -> str:

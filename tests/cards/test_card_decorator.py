@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gitflowrun.cards.card_files import CardRequest, read_request
+from gitflowrun.cards.card_limits import CARD_SECONDS
 from gitflowrun.cards.manager import RunningCards
 from gitflowrun.errors import DecoratorError
 from gitflowrun.flow import FlowSpec, step
@@ -113,6 +114,23 @@ def test_what_no_card_can_be_made_with_is_refused(given: dict[str, Any], told: s
     assert "@card of step 'start': " in said
     assert told in said
     assert caught.value.line_no
+
+
+def test_any_time_may_be_given(tmp_path: Path) -> None:
+    """A card of which somebody wants that it takes as long as it likes has days, which timers can count."""
+
+    class Patient(FlowSpec):
+        @card(timeout=1e15)
+        @step
+        def start(self) -> None:
+            self.next(self.end)
+
+        @step
+        def end(self) -> None:
+            """Nothing."""
+
+    (found,) = ran(Patient, tmp_path)
+    assert found.timeout == CARD_SECONDS
 
 
 def test_a_command_line_gives_options_as_text(tmp_path: Path) -> None:

@@ -23,7 +23,18 @@ def hang():
     open("hanging", "w").close()
     time.sleep(60)
 
+def leave():
+    if not os.fork():
+        os.setsid()
+        with open("left", "a") as out:
+            print(os.getpid(), file=out)
+        time.sleep(60)
+        os._exit(0)
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(60)
+
 DEEDS = {
+    "leave": leave,
     "nothing": lambda: None,
     "hang": hang,
     "crash": lambda: os.kill(os.getpid(), signal.SIGSEGV),
@@ -161,6 +172,18 @@ def test_a_renderer_that_is_killed_is_replaced(repo: GitRepo) -> None:
     assert "longer than 4 s" in page(repo, "start/1/1-own-slow.html")
     assert "their cards are being rendered" in run.text()
     assert not _renderers(repo)
+
+
+def test_what_cards_leave_behind_keeps_no_run(repo: GitRepo) -> None:
+    """The end of a renderer is seen, whatever processes its cards have made that live on."""
+    repo.write("f.py", flow(own("leave", "daemon")))
+    done = repo.flow("f.py", "run")
+    left = [int(it) for it in (repo.path / "left").read_text().split()]
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)  # it is there: the run has not waited for it
+    assert left
+    assert done.code == 0
+    assert "the process that renders them was killed" in done.err
 
 
 def _renderers(repo: GitRepo) -> list[int]:

@@ -65,6 +65,7 @@ class CardDecorator(StepDecorator):
     def request(self, attempt: int) -> CardRequest:
         """What says of the card how to make it, in an attempt of a task, without what the task shows."""
         from gitflowrun.cards.card_files import CardRequest
+        from gitflowrun.cards.card_limits import CARD_SECONDS
 
         given = self.attributes
         return CardRequest(
@@ -72,7 +73,7 @@ class CardDecorator(StepDecorator):
             given["type"],
             None if given["id"] is None else str(given["id"]),
             _options(given["options"]),
-            max(1, math.ceil(float(given["timeout"]))),
+            min(max(1, math.ceil(float(given["timeout"]))), CARD_SECONDS),
             bool(given["save_errors"]),
             bool(given["customize"]),
             float(given["refresh_interval"]),

@@ -100,6 +100,7 @@ class CardRenderer:
         self._children: dict[int, _Child] = {}
         self._is_over = False
         self._is_warm = False
+        self._channel = channel
         channel.set_blocking(False)
         self._death_signal = process.ParentDeathSignal()
         self._scheduler = Connection(self._loop, channel, self._take, self._end)
@@ -207,6 +208,9 @@ class CardRenderer:
             for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, signal.SIG_DFL)
             os.setsid()
+            os.close(
+                self._channel.fileno()
+            )  # the scheduler waits for its end, and cards may leave daemons behind
             gc.enable()
             null = os.open(os.devnull, os.O_RDWR)
             for fd in range(3):
