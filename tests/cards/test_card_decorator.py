@@ -120,7 +120,7 @@ def test_any_time_may_be_given(tmp_path: Path) -> None:
     """A card of which somebody wants that it takes as long as it likes has days, which timers can count."""
 
     class Patient(FlowSpec):
-        @card(timeout=1e15)
+        @card(timeout=1e15)  # type: ignore[untyped-decorator]
         @step
         def start(self) -> None:
             self.next(self.end)

@@ -13,6 +13,7 @@ import pytest
 from tests.helpers.flows import background, eventually
 from tests.helpers.repos import GitRepo, Output, make_repo
 
+PIN = "quite secret"
 FLOW = """
 import os, signal, sys, time
 from gitflowrun import FlowSpec, Parameter, card, current, retry, step
@@ -40,6 +41,8 @@ DEEDS = {
     "crash": lambda: os.kill(os.getpid(), signal.SIGSEGV),
     "exit": lambda: os._exit(3),
     "raise": lambda: 1 / 0,
+    "read": lambda: dict(os.environ),
+    "tell": lambda: sys.exit(os.environ["METAFLOW_RUN_PIN"]),
 }
 
 class Own(MetaflowCard):
@@ -49,13 +52,14 @@ class Own(MetaflowCard):
     def render(self, task):
         print("printed by a card")
         print("printed by a card", file=sys.stderr)
-        DEEDS[self.deed]()
-        return f"<p>{task.pathspec} x={task.data.x} {os.getpid()}"
+        done = DEEDS[self.deed]()
+        return f"<p>{task.pathspec} x={task.data.x} {os.getpid()} {done}"
 
 register_card_type(Own)
 
 class F(FlowSpec):
     fails = Parameter("fails", default=False)
+    pin = Parameter("pin", default="none", secret=True)
 %s
     @retry(times=1)
     @step
@@ -99,10 +103,10 @@ def bad(tmp_path_factory: pytest.TempPathFactory) -> tuple[GitRepo, Output]:
     """A run with cards that do what cards must not, in the order of their numbers from below."""
     made = make_repo(tmp_path_factory.mktemp("bad") / "repo")
     made.write("f.py", flow(
-        own("raise", "silent", ", save_errors=False"), own("exit", "left"), own("crash", "broken"),
+        own("tell", "told"), own("read", "it"), own("raise", "silent", ", save_errors=False"), own("exit", "left"), own("crash", "broken"),
         own("hang", "slow", ", timeout=1"), own("nothing", "good"), "type='nosuch'", "",
     ))  # fmt: skip
-    return made, made.flow("f.py", "run")
+    return made, made.flow("f.py", "run", env={"METAFLOW_RUN_PIN": PIN})
 
 
 def test_a_bad_card_costs_itself_alone(bad: tuple[GitRepo, Output]) -> None:
@@ -111,7 +115,7 @@ def test_a_bad_card_costs_itself_alone(bad: tuple[GitRepo, Output]) -> None:
     assert (done.code, "Done!" in done.out) == (0, True), done
     assert [it.removeprefix("cards/start/1/") for it in names(repo) if it.endswith(".html")] == [
         "0-default.html", "1-nosuch.html", "2-own-good.html", "3-own-slow.html", "4-own-broken.html",
-        "5-own-left.html",
+        "5-own-left.html", "7-own-it.html", "8-own-told.html",
     ]  # fmt: skip
     assert page(repo, "start/1/2-own-good.html").startswith("<p>F/1/start/1 x=1 ")
     assert "rendering took longer than 1 s" in page(repo, "start/1/3-own-slow.html")
@@ -119,9 +123,17 @@ def test_a_bad_card_costs_itself_alone(bad: tuple[GitRepo, Output]) -> None:
     assert "exit status 3" in page(repo, "start/1/5-own-left.html")
     assert "nosuch" in page(repo, "start/1/1-nosuch.html")
     told = [line for line in done.err.splitlines() if line.startswith("Task start/1: ")]
-    assert len(told) == 5, done.err
+    assert len(told) == 6, done.err
     assert any("ZeroDivisionError" in line for line in told)
     assert "Traceback" not in done.err + done.out
+
+
+def test_what_cards_find_of_secrets_is_hidden(bad: tuple[GitRepo, Output]) -> None:
+    """In what a type of the flow returns, and in what it raises."""
+    repo, done = bad
+    assert "'METAFLOW_RUN_PIN': '***'" in page(repo, "start/1/7-own-it.html")
+    assert "SystemExit: ***" in page(repo, "start/1/8-own-told.html")
+    assert "SystemExit: ***" in done.err
 
 
 def test_what_cards_print_is_nobodys(bad: tuple[GitRepo, Output]) -> None:

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from gitflowrun.cards.card_files import CardFiles, CardRequest, read_request
+from gitflowrun.cards.card_types import BUILT_IN
 from gitflowrun.errors import GitflowrunError
 from gitflowrun.failpoints import reached
 from gitflowrun.git.repository import Repository
@@ -39,6 +40,7 @@ from gitflowrun.runtime.ipc.messages import (
     RunContext,
 )
 from gitflowrun.runtime.worker.task_process import set_environment
+from gitflowrun.runtime.worker.task_secrets import Secrets
 from gitflowrun.values import field, mutable
 
 if TYPE_CHECKING:
@@ -221,6 +223,7 @@ class CardRenderer:
         except BaseException as error:  # noqa: BLE001  (only the end of the process follows)
             with contextlib.suppress(OSError):
                 text = "".join(traceback.format_exception_only(error)).strip()
+                text = self._hidden(request, text)
                 os.write(says, text.encode(errors="replace")[:ERROR_TEXT])
         finally:
             os._exit(code)
@@ -236,9 +239,16 @@ class CardRenderer:
         made = render_card(request, task)
         for suffix, text in (("html", made.html), ("json", made.data)):
             if text is not None:
-                pending.files.write_card(request, suffix, text)
+                pending.files.write_card(request, suffix, self._hidden(request, text))
         reached("card.rendered")
-        return made.error or ""
+        return self._hidden(request, made.error or "")
+
+    def _hidden(self, request: CardRequest, text: str) -> str:
+        """What a type has made, without secrets: code of a flow finds those of the command line in its environment.
+
+        Our own types find none, and a secret that is a common word would take their pages apart.
+        """
+        return text if request.type in BUILT_IN else Secrets(self._context.secrets).text(text)
 
     def _task(self, message: RenderCards) -> Task:
         from gitflowrun.client.repository import Source
