@@ -103,7 +103,8 @@ def bad(tmp_path_factory: pytest.TempPathFactory) -> tuple[GitRepo, Output]:
     """A run with cards that do what cards must not, in the order of their numbers from below."""
     made = make_repo(tmp_path_factory.mktemp("bad") / "repo")
     made.write("f.py", flow(
-        own("tell", "told"), own("read", "it"), own("raise", "silent", ", save_errors=False"), own("exit", "left"), own("crash", "broken"),
+        own("tell", "told"), own("read", "it"),
+        own("raise", "silent", ", save_errors=False"), own("exit", "left"), own("crash", "broken"),
         own("hang", "slow", ", timeout=1"), own("nothing", "good"), "type='nosuch'", "",
     ))  # fmt: skip
     return made, made.flow("f.py", "run", env={"METAFLOW_RUN_PIN": PIN})
