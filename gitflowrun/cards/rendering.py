@@ -6,6 +6,7 @@ and never raised. What stops a card that takes too long, and what it prints, is 
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import json
 import time
@@ -131,7 +132,8 @@ def _accepted(kind: Any, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _runtime_data(request: CardRequest) -> dict[str, Any]:
     """What types are given while the task runs, by Metaflow's names."""
-    ids = ",".join(request.updatable)
+    # A part of pages as it is: what users call their components is not to be in there.
+    ids = hashlib.sha256(json.dumps(list(request.updatable)).encode()).hexdigest()[:16]
     return {
         "user": request.data,
         "components": dict(request.updatable),

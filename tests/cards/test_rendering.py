@@ -239,6 +239,28 @@ def test_updates_of_an_open_page(task: Task) -> None:
     assert render_updates(CardRequest(0, "nope"), task) is None
 
 
+def test_an_open_page_knows_when_it_is_out_of_date(task: Task) -> None:
+    """Its token changes with its components and at the end, and has nothing in it that users have written."""
+    going_on = task.parent.parent["end"][
+        "2"
+    ]  # no task that has failed is finished, in Metaflow's sense
+    tokens = []
+    for name in ('a"><b>', "b"):
+        part = {"type": "markdown", "source": "x", "id": name}
+        request = CardRequest(0, "blank", components=(part,), updatable={name: part})
+        found = re.search(
+            '<html lang="en" data-reload-token="([a-z0-9-]+)">',
+            page(render_card(request, going_on, live=True)),
+        )
+        updates = render_updates(request, going_on)
+        assert found is not None
+        assert updates is not None
+        assert updates["reload_token"] == found[1]
+        tokens += [found[1], updates["reload_token"]]
+    assert len(set(tokens)) == 2
+    assert 'data-reload-token="final"' in page(render_card(request, task))
+
+
 class Theirs(MetaflowCard):
     """A type of cards that says what it was made with."""
 
