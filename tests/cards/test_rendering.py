@@ -28,6 +28,7 @@ from gitflowrun.cards.card_files import CardRequest
 from gitflowrun.cards.card_types import card_type_names, register_card_type
 from gitflowrun.cards.rendering import RenderedCard, error_card, render_card, render_updates
 from gitflowrun.client import Task, metadata, namespace
+from gitflowrun.client import repository as repository_module
 from gitflowrun.errors import CardClassFoundException, CardError
 from gitflowrun.git.objects import ObjectType, hash_object
 from gitflowrun.git.snapshot import take_snapshot
@@ -58,7 +59,7 @@ PNG = b"\x89PNG\r\n\x1a\n" + bytes(9)
 
 
 @pytest.fixture(scope="module")
-def task(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Task]:
+def task(tmp_path_factory: pytest.TempPathFactory) -> Task:
     """A task of a run with parameters, code, a graph and two attempts."""
     repo = make_repo(tmp_path_factory.mktemp("cards") / "a repo")
     (repo.path / "flow.py").write_text(CODE)
@@ -92,10 +93,12 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Task]:
         attempt = replace(failed.record.attempts[0], error="ValueError: <b>")
         writer.commit([replace(failed, record=replace(failed.record, attempts=(attempt,)))])
         writer.commit([], status=Status.DONE)
-    before, space = metadata(f"local@{repo.path}"), namespace(None)
-    yield Task("MyFlow/1/train/1")
-    metadata(before)
-    namespace(space)
+    metadata(f"local@{repo.path}")
+    namespace(None)
+    made_task = Task("MyFlow/1/train/1")
+    repository_module._chosen.clear()  # it knows its own; the tests of other modules have others
+    repository_module._namespace.clear()
+    return made_task
 
 
 @pytest.fixture
