@@ -42,21 +42,23 @@ def test_a_flow_file_imports_little(repo: GitRepo) -> None:
 
 
 def test_a_flow_file_may_import_from_the_flow_package(repo: GitRepo) -> None:
-    """A program that never names the facade is a flow's program all the same."""
+    """A program that never names the facade is a flow's program all the same, and loads no cards without any."""
     flow = """
 from gitflowrun.flow import FlowSpec, step
 class Direct(FlowSpec):
     @step
     def start(self): self.next(self.end)
     @step
-    def end(self): Direct(); print("object made")
+    def end(self):
+        import sys
+        Direct(); print("object made", [it for it in sys.modules if it.startswith("gitflowrun.cards")])
 if __name__ == "__main__":
     Direct()
 """
     repo.write("direct.py", flow)
     done = repo.flow("direct.py", "run")
     assert done.code == 0, done.err
-    assert done.out.count("object made") == 1
+    assert done.out.count("object made []") == 1
 
 
 @pytest.mark.parametrize(
