@@ -67,13 +67,9 @@ class ComponentStore:
                 f"{shown} is not shown: what is appended to a card is a component, such as Markdown or Artifact."
             )
             return
-        if id is not None:
-            with suppress(AttributeError, TypeError):
-                component.component_id = id
-        name = component_id(component)
-        if component.component_id is None:
-            with suppress(AttributeError, TypeError):
-                component.component_id = name
+        name = component_id(component) if id is None else str(id)
+        with suppress(AttributeError, TypeError):  # of a class that has its own ids
+            component.component_id = name
         if self._components.get(name, component) is not component:
             self._warn(
                 f"A second component {name!r} is not shown: this card has one of that id, "
@@ -98,6 +94,10 @@ class ComponentStore:
     def values(self) -> list[Any]:
         """The components."""
         return list(self._components.values())
+
+    def items(self) -> list[tuple[str, Any]]:
+        """The ids with the components."""
+        return list(self._components.items())
 
     def __getitem__(self, id: str) -> Any:  # noqa: A002
         """The component of an id; one that does nothing where there is none."""

@@ -110,16 +110,14 @@ class CardComponentManager:
 
     def request(self) -> CardRequest:
         """All that the card is made of, as it is now."""
-        shown = [(it, render_safely(it)) for it in self.components]
+        shown = [(name, it, render_safely(it)) for name, it in self.components.items()]
         notes = [
             log(f"@card WARNING\n\n{text}", f"warning_{at}") for at, text in enumerate(self._notes)
         ]
         updatable = {
-            it.component_id: data
-            for it, data in shown
-            if getattr(it, "REALTIME_UPDATABLE", False) and it.component_id is not None
+            name: data for name, it, data in shown if getattr(it, "REALTIME_UPDATABLE", False)
         }
-        components = (*(data for _, data in shown), *notes)
+        components = (*(data for *_, data in shown), *notes)
         return replace(self._request, components=components, updatable=updatable, data=self.data)
 
     def _takes_components(self) -> bool:

@@ -206,6 +206,41 @@ def test_a_component_that_can_t_be_shown_is_a_message(
     assert "Saying" in message["data"]
 
 
+class Odd(Saying):
+    """A component that has its own id, and fails where it is asked whether it can be updated."""
+
+    component_id = property(lambda _: "own")
+
+    @property
+    def REALTIME_UPDATABLE(self) -> bool:  # type: ignore[override]  # noqa: N802  (Metaflow's name)
+        """Nobody knows."""
+        raise ValueError(self.component_id)
+
+
+def test_a_component_may_be_odd(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is found by the id that it was given; what can't be made of a card is told, and was as it was before."""
+    cards = of_step(tmp_path)
+    odd = Odd(dict)
+    cards.collector.append(odd, id="given")
+    assert cards.collector.components["given"] is odd
+    cards.finish(0)
+    assert cards.written == ()
+    said = "[@card WARNING] Card 0-default can't be written: ValueError: own."
+    assert said in capsys.readouterr().out
+
+
+def test_the_timers_of_a_step_are_its_own(tmp_path: Path) -> None:
+    """One that it has left behind goes on, and no other is set beside it."""
+    cards = of_step(tmp_path, {"timeout": 0.001})
+    cards.collector.append(Saying(lambda: str(signal.getitimer(signal.ITIMER_REAL)[0] > 50)))
+    signal.setitimer(signal.ITIMER_REAL, 100)
+    try:
+        assert left(cards, tmp_path).components == ("True",)
+        assert signal.getitimer(signal.ITIMER_REAL)[0] > 50
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
 def test_a_component_that_hangs_is_a_message(tmp_path: Path) -> None:
     """When the time of its card is over, of which the step's own is no part; a second one has less."""
     cards = of_step(tmp_path, {"timeout": 0.01})
