@@ -28,6 +28,7 @@ _REPRS_OF_ITEMS = {list.__repr__, tuple.__repr__, set.__repr__, frozenset.__repr
 _REPRS_OF_PAIRS = {
     it.__repr__ for it in (dict, OrderedDict, defaultdict, Counter, MappingProxyType)
 }
+_LONGEST = 1e9  # seconds: timers of the system take some centuries
 _DIGIT = 3  # bits of a decimal digit, and a little more
 
 
@@ -68,6 +69,7 @@ def within(seconds: float) -> Iterator[None]:
         yield
         return
     before = signal.signal(signal.SIGALRM, _time_is_up)
+    seconds = min(seconds, _LONGEST)
     signal.setitimer(signal.ITIMER_REAL, seconds, seconds)  # again, should somebody catch it
     try:
         yield

@@ -6,6 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.cards.card_files import CardRequest, card_name
+from gitflowrun.cards.card_limits import CARD_NAME
 from gitflowrun.cards.created_cards import created_files
 from gitflowrun.cards.found_cards import CardFile, client_task, find_cards
 from gitflowrun.cards.rendering import render_card
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     from gitflowrun.cards.found_cards import FoundCard
     from gitflowrun.runs.read import StoredTask
+
+_SHOWN = 80  # characters of what is too long
 
 
 def create_card(
@@ -46,6 +49,8 @@ def create_card(
         raise CardError(
             f"{task.pathspec} has not ended", hint="`card view` shows the cards that it has already"
         )
+    if len(card_name(0, type)) > CARD_NAME:
+        raise CardError(f"{type[:_SHOWN]!r}… is not the name of a type of cards: those are short")
     number = _number(find_cards(task), type, id)
     request = CardRequest(
         number, type, id, options or {}, save_errors=save_errors, attempt=task.number

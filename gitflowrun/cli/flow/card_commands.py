@@ -168,9 +168,12 @@ def create(
 ) -> None:
     """Create a card of a task that is done. It is kept in this clone alone: a run that has ended does not change."""
     from gitflowrun.cards.card_creation import create_card
+    from gitflowrun.cards.card_limits import CARD_ID
 
-    if id_ is not None and not _ID.match(id_):
-        flow.say(f"--id {printable(id_)!r} is left out: ids are of letters, digits and underscores")
+    if id_ is not None and not (_ID.match(id_) and len(id_) <= CARD_ID):
+        flow.say(
+            f"--id {printable(id_)!r} is left out: ids are of up to {CARD_ID} letters, digits and underscores"
+        )
         id_ = None
     task = task_at(flow, pathspec)
     flow.say(f"Creating a card of type {printable(type_)} of {task.pathspec}")

@@ -247,6 +247,12 @@ def test_a_card_that_cannot_be_created(card: Card) -> None:
     done = card("create", "end", "--type", "nosuch")
     assert (done.code, "there is no type of cards 'nosuch'" in done.err) == (1, True)
     assert card("list", "end").code == 1
+    done = card("create", "end", "--type", "n" * 300, "--render-error-card")
+    assert (done.code, "is not the name of a type" in done.err) == (1, True)
+    done = card("create", "end", "--type", "nosuch", "--timeout", str(10**20))
+    assert (done.code, "there is no type of cards 'nosuch'" in done.err) == (1, True)
+    done = card("create", "end", "--id", "i" * 300, "--type", "nosuch", quiet=False)
+    assert (done.code, "is left out" in done.err) == (1, True)
     done = card(
         "create", "end", "--id", "a b", "--type", "nosuch", "--render-error-card", quiet=False
     )
