@@ -175,6 +175,10 @@ CHANGES: dict[str, tuple[Callable[[GitRepo], object], tuple[str, ...], list[str]
     "a parameter": (
         lambda _: None, ("--n", "2"), [], ["parameter n changed since F/1"] * 5,
     ),
+    "decorators": (
+        lambda _: None, ("--with", "retry"), [],
+        ["its decorators, or what they were given, changed since F/1"] * 5,
+    ),
     "a file that nothing reads": (
         lambda repo: repo.write("README", "others\n"), (), [*STEPS], [],
     ),
