@@ -12,11 +12,22 @@ from tests.helpers.repos import GitRepo, Output, make_repo
 PIN = {"METAFLOW_RUN_PIN": "424242424"}
 FLOW = """
 from gitflowrun import FlowSpec, Parameter, StepMutator, card, catch, current, parallel, retry, step
+from gitflowrun.decorators import StepDecorator, make_step_decorator
+from gitflowrun.flow.decorators.card import CardDecorator
 from gitflowrun.cards import Markdown, MetaflowCardComponent, ProgressBar
 
 class Theirs(MetaflowCardComponent):
     def render(self):
         return {"type": "text", "text": f"{current.pathspec} {current.card.get('blank')[0].id}"}
+
+class Own(CardDecorator):
+    name = "own"
+
+class Other(StepDecorator):
+    name = "card_of_others"
+    defaults = {"type": None}
+
+own, other = map(make_step_decorator, (Own, Other))
 
 class WithCard(StepMutator):
     def mutate(self, step):
@@ -54,8 +65,11 @@ class F(FlowSpec):
         current.card["added"].append(ProgressBar(max=3))
         self.next(self.split)
 
+    @own(id="own", type="blank")
+    @other
     @step
     def split(self):
+        current.card["own"].append(Markdown("by a class that derives from it"))
         self.next(self.gang, num_parallel=2)
 
     @parallel
@@ -119,7 +133,8 @@ def test_each_task_has_the_cards_of_its_step(ran: tuple[GitRepo, Output]) -> Non
         "join/4/0-default-extra.html",
         "join/4/1-default-added.html",
         "meet/7/0-default-extra.html",
-        "split/5/0-default-extra.html",
+        "split/5/0-blank-own.html",
+        "split/5/1-default-extra.html",
         "start/1/0-blank-side.html",
         "start/1/1-default.html",
         "start/1/2-default-extra.html",
@@ -140,6 +155,7 @@ def test_each_card_has_what_its_task_has_put_on_it(ran: tuple[GitRepo, Output]) 
         ["node 0"],
         ["node 1"],
     ]
+    assert sources(repo, "split/5/0-blank-own") == ["by a class that derives from it"]
     (bar,) = shown(repo, "join/4/1-default-added")["data"].values()
     assert (bar["type"], bar["max"]) == ("progressBar", 3)
 

@@ -37,6 +37,7 @@ class CardDecorator(StepDecorator):
     """
 
     name = "card"
+    is_card = True
     allow_multiple = True
     defaults: ClassVar[Mapping[str, Any]] = {
         "type": "default", "options": {}, "scope": "task", "rank": None, "timeout": 45, "id": None,
@@ -46,7 +47,7 @@ class CardDecorator(StepDecorator):
     def step_init(self, flow: Any, graph: Any, step_name: str, decorators: Any, *_: Any) -> None:
         """Refuse what no card can be made with, and note which card of the step this is."""
         given = self.attributes
-        self._number = [it for it in decorators if it.name == self.name].index(self)
+        self._number = [it for it in decorators if isinstance(it, CardDecorator)].index(self)
         for name in ("timeout", "refresh_interval"):
             if amount_of(given[name]) is None:
                 _refuse(graph[step_name], name, given[name], "a number of seconds")

@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from gitflowrun.artifacts.reference import ArtifactRef
     from gitflowrun.cards.manager import RunningCards
     from gitflowrun.flow import FlowSpec
+    from gitflowrun.flow.decorators.base import StepDecorator
     from gitflowrun.git.objects import Oid
     from gitflowrun.runtime.worker.read_files import ReadFiles
 
@@ -129,7 +130,7 @@ class TaskRunner:
                 it.attributes["type"]
                 for step in attached(flow_cls).steps.values()
                 for it in step
-                if it.name == "card"
+                if _is_card(it)
             }
             if kinds:  # their modules are loaded once, not in each fork
                 from gitflowrun.cards import card_types, current_card  # noqa: F401
@@ -258,7 +259,7 @@ class TaskRunner:
     def _cards(self, launch: Launch) -> RunningCards | None:
         """The cards of a task; None where its step has none."""
         decorators = attached(self._flow_cls).of_step(launch.task.step)
-        if all(it.name != "card" for it in decorators):
+        if not any(map(_is_card, decorators)):
             return None
         from gitflowrun.cards.manager import RunningCards  # few steps have any
         from gitflowrun.flow.decorators.card import requests
@@ -436,6 +437,11 @@ class TaskRunner:
 
         with closing(CatFile(Git(Path(self.context.git_dir), None, programs=True))) as git:
             return git.read(oid, limit)
+
+
+def _is_card(decorator: StepDecorator) -> bool:
+    """Whether it is `@card`, or a class of somebody's that derives from it; few flows load its module."""
+    return getattr(decorator, "is_card", False) is True
 
 
 def _kept(outcome: StepOutcome) -> tuple[StepOutcome, tuple[str, ...]]:
