@@ -211,8 +211,11 @@ def test_files_that_a_step_opens_count(repo: GitRepo, tmp_path: Path) -> None:
         "self.table = open('data/table.csv').read() + pathlib.Path(sys.argv[0]).with_name('data').joinpath("
         f"'ignored.csv').read_text() + open({str(outside)!r}).read(); self.found = os.listdir('data')"
     )
-    head = "EARLY = json.loads(pathlib.Path(__file__).with_name('early.json').read_text())"
-    repo.write("early.json", "1")
+    head = (
+        "try:\n    import extras\nexcept ImportError:\n    extras = None\n"
+        "EARLY = json.loads(pathlib.Path(__file__).with_name('.early.json').read_text())"
+    )
+    repo.write(".early.json", "1")
     repo.write("f.py", flow(split=split, head=head))
     run(repo)
     for path, text, why in (
@@ -221,7 +224,8 @@ def test_files_that_a_step_opens_count(repo: GitRepo, tmp_path: Path) -> None:
         ("data/new.csv", "", "data/"),
         (ignored, "10", str(repo.path / ignored)),
         (str(outside), "10", str(outside)),
-        ("early.json", "2", "early.json"),
+        (".early.json", "2", ".early.json"),
+        ("extras.py", "", "code of extras.py"),
     ):
         (repo.path / path).write_text(text)
         run(repo)
@@ -230,7 +234,7 @@ def test_files_that_a_step_opens_count(repo: GitRepo, tmp_path: Path) -> None:
             continue
         (reason,) = executed(repo)["split"]
         assert reason.startswith(f"{why} changed since F/"), (path, reason)
-        assert ("start" in taken(repo)) is (path != "early.json")
+        assert ("start" in taken(repo)) is (path not in {".early.json", "extras.py"})
 
 
 def test_a_package_of_another_version_counts(repo: GitRepo, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from gitflowrun.git.objects import Oid, TreeEntry
     from gitflowrun.git.odb import ObjectStore
 
+_MODULE = ".py"
 _TOO_LARGE = 4 << 20  # of a module that is searched
 
 
@@ -140,20 +142,23 @@ class SnapshotFiles:
     def _mentioned_in(
         self, other: Oid, changes: frozenset[str], files: tuple[str, ...], code: Sequence[bytes]
     ) -> frozenset[str]:
-        """The changed files whose names stand in the code of a step or in the modules that it has loaded."""
-        names = {path: os.fsencode(path.rpartition("/")[2]) for path in changes}
-        names = {path: name for path, name in names.items() if not name.endswith(b".py")}
-        own = {path for path, name in names.items() if any(name in text for text in code)}
+        """The changed files whose names stand in the code of a step or in the modules that it has loaded.
+
+        A module counts if it is new or gone: another one of its name may have been loaded, or none.
+        """
+        names = {
+            path: re.compile(rb"(?<!\w)%s(?!\w)" % re.escape(os.fsencode(_called(path))))
+            for path in changes
+            if not path.endswith(_MODULE) or path in self._names[other]
+        }
+        own = {path for path, name in names.items() if any(map(name.search, code))}
         key = other, files
         if key not in self._mentioned:
-            texts = [text for file in files if file.endswith(".py") and (text := self._text(file))]
-            if len(names) > MENTIONS_SEARCHED and texts:
-                found = set(names)
-            else:
-                found = {
-                    path for path, name in names.items() if any(name in text for text in texts)
-                }
-            self._mentioned[key] = frozenset(found)
+            texts = [self._text(file) for file in files if file.endswith(_MODULE)]
+            is_all = len(names) > MENTIONS_SEARCHED and bool(texts)
+            self._mentioned[key] = frozenset(
+                path for path, name in names.items() if is_all or any(map(name.search, texts))
+            )
         return self._mentioned[key] | own
 
     def _text(self, file: str) -> bytes:
@@ -161,6 +166,14 @@ class SnapshotFiles:
         with suppress(GitflowrunError):
             return self._objects.blob(oid, min(_TOO_LARGE, TREE_SIZE)) if oid else b""
         return b""
+
+
+def _called(path: str) -> str:
+    """What code calls a file: a module without its suffix, a package by its directory."""
+    folder, _, name = path.rpartition("/")
+    if name == "__init__.py":
+        return folder.rpartition("/")[2] or name
+    return name.removesuffix(_MODULE)
 
 
 def changed_since(others: Mapping[str, str]) -> str | None:
