@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.errors import DecoratorError, InvalidDecoratorAttribute
+from gitflowrun.flow.decorators.attached import attach_to_step
 from gitflowrun.flow.decorators.base import Decorator, FlowDecorator, StepDecorator
 from gitflowrun.flow.decorators.declare import FlowDeclaration, StepDeclaration
 from gitflowrun.flow.decorators.task_hooks import MetaDatum
@@ -23,7 +24,7 @@ from gitflowrun.flow.user_decorators.mutable_flow import MutableFlow
 from gitflowrun.flow.user_decorators.mutable_step import MutableStep
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 __all__ = [
     "BadFlowDecoratorException",
@@ -71,6 +72,11 @@ def make_flow_decorator(kind: type[FlowDecorator]) -> FlowDeclaration:
         DecoratorError: it is no such class, or has no name.
     """
     return FlowDeclaration(_checked(kind, FlowDecorator))
+
+
+def _attach_decorators_to_step(step: Any, decospecs: Iterable[str]) -> None:
+    """Give more decorators, described as text, to a step; in the `step_init` of one."""
+    attach_to_step(step.name, decospecs)
 
 
 def _base_step_decorator(kind: type[StepDecorator], *args: Any, **attributes: Any) -> Any:

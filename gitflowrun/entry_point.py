@@ -24,6 +24,14 @@ through: tuple[str, ...] = ()
 """What stands between the interpreter and a flow's file where another program executes it."""
 
 
+def _none() -> str:
+    return ""
+
+
+default_decospecs: Callable[[], str] = _none
+"""The decorators of all steps where no variable names any, as text with spaces between: extension packages'."""
+
+
 def _current_directory() -> str | None:
     try:
         return os.getcwd()  # noqa: PTH109  (pathlib is an import)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 
 from gitflowrun import entry_point
 from gitflowrun.cards import card_types
-from gitflowrun.compat.extensions import register_cards
+from gitflowrun.compat.extensions import decospecs, register_cards
 from gitflowrun.compat.finder import TOP, MetaflowFinder
 from gitflowrun.compat.metaflow_modules import class_named
 from gitflowrun.errors import UsageError
@@ -47,6 +47,7 @@ def install() -> None:
     sys.meta_path.insert(0, cast("MetaPathFinder", MetaflowFinder()))
     failure.class_names = class_named
     card_types.sources.append(register_cards)
+    entry_point.default_decospecs = decospecs
     entry_point.through = ("-m", "gitflowrun")
     _hand_on()
     if other is not None:  # it gives way to ours

@@ -3,7 +3,7 @@
 A directory `config`, `exceptions`, `toplevel` or `plugins` there says in `mfextinit_*.py`, or in its `__init__.py`,
 what it adds, as Metaflow 2.19 reads it:
 
-- config: names in capitals are values of `metaflow.metaflow_config`;
+- config: names are values of `metaflow.metaflow_config`; `TOGGLE_DECOSPECS` names decorators of all steps;
 - exceptions: names of `metaflow.exception`;
 - toplevel: the module beside it that `toplevel` names has names of `metaflow`, the one that `module_overrides` names
   has promoted modules;
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 _TOP = "metaflow_extensions"
 _KINDS = ("config", "exceptions", "toplevel", "plugins")
 _INIT = re.compile(r"(mfextinit_[A-Za-z0-9_-]+|__init__)\.py")
+_TOGGLED = "TOGGLE_DECOSPECS"
 _PROMOTED = "__mf_promote_submodules__"
 
 
@@ -100,6 +101,12 @@ def _listed(place: str) -> list[str]:
         return []
 
 
+def decospecs() -> str:
+    """The decorators that extension packages have for all steps, as `DEFAULT_DECOSPECS` or `TOGGLE_DECOSPECS`."""
+    values = extensions().names["metaflow_config"]
+    return str(values.get("DEFAULT_DECOSPECS") or " ".join(values.get(_TOGGLED, ())))
+
+
 def register_cards() -> None:
     """Register the types of cards that extension packages have. Warns of what can't be imported."""
     from gitflowrun.cards.card_types import register_card_type
@@ -132,7 +139,9 @@ def _card_modules() -> Iterator[str]:
 def _add(found: Extensions, organisation: str, kind: str, module: ModuleType) -> None:
     _promote(found, organisation, "" if kind == "toplevel" else f"{kind}.", module)
     if kind == "config":
-        found.names["metaflow_config"] |= {it: at for it, at in _public(module) if it.isupper()}
+        values, more = found.names["metaflow_config"], dict(_public(module))
+        toggled = [*values.get(_TOGGLED, ()), *more.get(_TOGGLED, ())]
+        values |= {**more, _TOGGLED: toggled} if toggled else more
     elif kind == "plugins":
         for name, place, make in _decorators(module):
             with _left_out(f"{module.__name__}: {name}"):

@@ -8,9 +8,10 @@ import sys
 from importlib.machinery import ModuleSpec
 from typing import TYPE_CHECKING, Any, cast
 
-from gitflowrun.compat.config_values import config_value
+from gitflowrun.compat.config_values import config_names, config_value
 from gitflowrun.compat.extensions import extensions
-from gitflowrun.compat.known_names import defined_in, known_names
+from gitflowrun.compat.helpers import VERSION
+from gitflowrun.compat.known_names import defined_in, known_names, python_name
 from gitflowrun.compat.metaflow_modules import MODULES, PLACES
 from gitflowrun.compat.unavailable import unavailable
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 TOP = "metaflow"
+_CONFIG = "metaflow_config"
 _LIBRARIES = "_vendor."
 _ORIGINAL = re.compile(r"\._orig(?=\.|$)")
 _PARENTS = {name.rpartition(".")[0] for name in MODULES}
@@ -84,7 +86,8 @@ def _imported(name: str, metaflows: str) -> ModuleType:
 
 
 def _names(below: str) -> list[str]:
-    return [*MODULES.get(below, "").split(), *extensions().names.get(below, ())]
+    of_config = config_names() if below == _CONFIG else ()
+    return [*MODULES.get(below, "").split(), *of_config, *extensions().names.get(below, ())]
 
 
 def _is_module(below: str) -> bool:
@@ -129,18 +132,20 @@ def _dunder(module: str, below: str, name: str) -> Any:
     if name == "__all__":
         return _names(below)
     if name == "__version__" and not below:
-        from gitflowrun.version import get_version
-
-        return get_version()
+        return VERSION
     raise _absent(module, name)
 
 
 def _stand_in(module: str, below: str, name: str) -> Any:
-    if below == "metaflow_config" and name.isupper():
-        return config_value(name)
+    if name in config_names():  # other modules import them
+        more = extensions().names[_CONFIG]
+        return more[name] if name in more else config_value(name)
     definer = "plugins.datatools.s3.s3" if name == "S3" else defined_in(name, below)
     if definer is None:
-        raise _absent(module, name)
+        of_python = None if below in MODULES else python_name(name)
+        if of_python is None:
+            raise _absent(module, name)
+        return of_python
     return unavailable(name, definer)
 
 

@@ -11,6 +11,20 @@ if TYPE_CHECKING:
 CONTROL_TASK_TAG = "control_task"
 UBF_CONTROL = "ubf_control"
 UBF_TASK = "ubf_task"
+VERSION = "2.19.39"
+"""The version of Metaflow whose names and words these are, which programs compare."""
+INTERNAL_ARTIFACTS_SET = {
+    "_control_mapper_tasks",
+    "_control_task_is_mapper_zero",
+    "_foreach_values",
+    "_parallel_ubf_iter",
+    "_unbounded_foreach",
+}
+
+
+def get_version(public: bool = False) -> str:  # noqa: ARG001  (Metaflow's argument)
+    """The version of Metaflow whose language flows are written in."""
+    return VERSION
 
 
 def from_conf(

@@ -19,6 +19,7 @@ _OF_DECORATORS = (
     "BadFlowDecoratorException BadStepDecoratorException DuplicateFlowDecoratorException "
     "DuplicateStepDecoratorException UnknownFlowDecoratorException UnknownStepDecoratorException"
 )
+_MAKERS = "_attach_decorators_to_step _base_flow_decorator _base_step_decorator"
 _CLIENT = (
     "DataArtifact Flow Metaflow Run Step Task default_metadata default_namespace get_metadata get_namespace "
     "inspect_spin metadata namespace"
@@ -73,10 +74,10 @@ MODULES = {
     "datastore": "",
     "datastore.exceptions": "DataException UnpicklableArtifactException",
     "debug": "Debug debug",
-    "decorators": f"{_OF_DECORATORS} Decorator FlowDecorator StepDecorator step",
+    "decorators": f"{_OF_DECORATORS} {_MAKERS} Decorator FlowDecorator StepDecorator step",
     "events": "MetaflowEvent Trigger",
     "exception": _EXCEPTIONS,
-    "flowspec": "FlowSpec InvalidNextException",
+    "flowspec": "FlowSpec INTERNAL_ARTIFACTS_SET InvalidNextException",
     "graph": "FlowGraph",
     "includefile": "IncludeFile",
     "lint": "LintWarn",
@@ -154,7 +155,7 @@ MODULES = {
 }
 
 _BELOW = {
-    "gitflowrun": f"{_TOP} get_version",
+    "gitflowrun": _TOP,
     "gitflowrun.cards": _CARDS,
     "gitflowrun.cards.built_in_types": "DefaultCardJSON TaskInfoComponent TaskSpecCard",
     "gitflowrun.cards.card_client": "Card CardContainer",
@@ -171,12 +172,14 @@ _BELOW = {
         "MulticoreException PyLintWarn TaskFailed TimeoutException UnpicklableArtifactException"
     ),
     "gitflowrun.compat.helpers": (
-        "CONTROL_TASK_TAG UBF_CONTROL UBF_TASK _local_multinode_control_task_step_func from_conf get_validate_choice_fn"
+        "CONTROL_TASK_TAG INTERNAL_ARTIFACTS_SET UBF_CONTROL UBF_TASK _local_multinode_control_task_step_func "
+        "from_conf get_validate_choice_fn get_version"
     ),
     "gitflowrun.compat.observing": f"{_TRACING} Debug MessageTypes debug",
     "gitflowrun.compat.plugin_lists": _LISTS,
     "gitflowrun.compat.util_functions": _UTIL,
     "gitflowrun.flow.decorators.task_hooks": "MetaDatum",
+    "gitflowrun.decorators": _MAKERS,
     "gitflowrun.client.code": "MetaflowCode",
     "gitflowrun.client.task": "MetaflowData",
     "gitflowrun.client.metaflow_names": "ForeachFrame Metadata",
@@ -206,19 +209,6 @@ _BELOW = {
 }
 PLACES = {name: place for place, names in _BELOW.items() for name in names.split()}
 PLACES["MetaflowObject"] = "gitflowrun.client.base:ClientObject"
-
-_OF_CLOUDS = (
-    "plugins.airflow", "plugins.argo", "plugins.aws", "plugins.azure", "plugins.datatools.s3", "plugins.gcp",
-    "plugins.kubernetes", "plugins.metadata_providers.service", "integrations",
-)  # fmt: skip
-_CLOUDS_NAMES = ("airflow_", "argo_", "step_functions_")
-
-
-def is_of_clouds(module: str, name: str) -> bool:
-    """Whether a name of Metaflow's that is defined in a module of it is of what needs a cloud."""
-    return (not module and name.startswith(_CLOUDS_NAMES)) or f"{module}.".startswith(
-        tuple(f"{it}." for it in _OF_CLOUDS)
-    )
 
 
 def class_named(cls: type) -> str:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from gitflowrun.compat.metaflow_modules import is_of_clouds
-from gitflowrun.errors import MetaflowException
+from gitflowrun.errors import FlowError, MetaflowException
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,15 +20,29 @@ _NO_CARDS = (
 )
 
 
-class UnavailableName(MetaflowException, AttributeError):
+class UnavailableName(FlowError, AttributeError):
     """A name of Metaflow's was used that is not here."""
 
     headline = "Not available"
 
 
+_OF_CLOUDS = (
+    "plugins.airflow", "plugins.argo", "plugins.aws", "plugins.azure", "plugins.datatools.s3", "plugins.gcp",
+    "plugins.kubernetes", "plugins.metadata_providers.service", "integrations",
+)  # fmt: skip
+_CLOUDS_NAMES = ("airflow_", "argo_", "step_functions_")
+
+
+def _is_of_clouds(module: str, name: str) -> bool:
+    """Whether a name of Metaflow's that is defined in a module of it is of what needs a cloud."""
+    return (not module and name.startswith(_CLOUDS_NAMES)) or f"{module}.".startswith(
+        tuple(f"{it}." for it in _OF_CLOUDS)
+    )
+
+
 def _why(name: str, module: str) -> str:
     """Why a name that a module of Metaflow defines is not here."""
-    if is_of_clouds(module, name.partition(".")[0]):
+    if _is_of_clouds(module, name.partition(".")[0]):
         return f"{name} {_NO_CLOUD}"
     if module.startswith("plugins.cards"):
         return f"{name} {_NO_CARDS}"

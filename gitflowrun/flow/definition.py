@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 from gitflowrun.errors import DecoratorError, MetaflowException
 from gitflowrun.flow.current import task_facts
-from gitflowrun.flow.decorators.attached import attached
+from gitflowrun.flow.decorators.attached import attached, being_initialised
+from gitflowrun.flow.decorators.base import AbsentPart
 from gitflowrun.flow.failure import message_of, users_line_of
 from gitflowrun.flow.graph import FlowGraph
 from gitflowrun.flow.members import initial_attributes, uses_configs
 from gitflowrun.flow.steps import steps_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from gitflowrun.flow.decorators.base import Decorator
+    from gitflowrun.flow.decorators.attached import AttachedDecorators
+    from gitflowrun.flow.decorators.base import Decorator, StepDecorator
 
 
 def _silent(*_words: object, **_options: object) -> None:
@@ -160,17 +162,44 @@ def try_decorators(flow_cls: type[Any]) -> None:
 
 
 def _initialise(flow_cls: Any, options: dict[str, Any], log: Callable[..., None]) -> None:
-    found, graph = attached(flow_cls), FlowGraph.of(flow_cls)
+    found = attached(flow_cls)
     flow = flow_cls.__new__(flow_cls)
     vars(flow).update(initial_attributes(flow_cls))
+    parts = AbsentPart("environment"), AbsentPart("datastore", flow_name=flow_cls.__name__)
     flow_decorators = [it for it in found.flow if it not in found.initialised]
-    of_steps = [
+    of_steps = _not_initialised(found)
+    _prepare(flow_cls, [*flow_decorators, *(it for _, it, _ in of_steps)])
+    # By the names that they were declared by, and by those of click.
+    declared = [name for made in flow_decorators for name in made.options if "-" in name]
+    options.update({it: options[at] for it in declared if (at := it.replace("-", "_")) in options})
+    graph, provider = FlowGraph.of(flow_cls), AbsentPart("metadata provider")
+    for it in flow_decorators:
+        _call(it, "flow_init", flow, graph, *parts, provider, log, log, options)
+    found.initialised += flow_decorators
+    while of_steps:
+        found.initialised += [made for _, made, _ in of_steps]
+        with being_initialised(found):
+            for step, made, decorators in of_steps:
+                _call(made, "step_init", flow, graph, step, decorators, *parts, log)
+        for step, made, _ in of_steps:
+            _call(made, "package_init", flow, step, parts[0])
+        of_steps = _not_initialised(found)  # those that these have attached
+        _prepare(flow_cls, [it for _, it, _ in of_steps])
+
+
+def _not_initialised(
+    found: AttachedDecorators,
+) -> list[tuple[str, StepDecorator, list[StepDecorator]]]:
+    return [
         (step, it, decorators)
         for step, decorators in found.steps.items()
         for it in decorators
         if it not in found.initialised
     ]
-    every = [*flow_decorators, *(it for _, it, _ in of_steps)]
+
+
+def _prepare(flow_cls: Any, every: Sequence[Decorator]) -> None:
+    """Evaluate what decorators have of configs, and call their `init`."""
     if any(decorator.pending for decorator in every):
         from gitflowrun.flow.config.known import visible_configs
 
@@ -179,16 +208,6 @@ def _initialise(flow_cls: Any, options: dict[str, Any], log: Callable[..., None]
             decorator.evaluate(configs)
     for decorator in every:
         _call(decorator, "init")
-    # By the names that they were declared by, and by those of click.
-    declared = [name for made in flow_decorators for name in made.options if "-" in name]
-    options.update({it: options[at] for it in declared if (at := it.replace("-", "_")) in options})
-    for it in flow_decorators:
-        _call(it, "flow_init", flow, graph, None, None, None, log, log, options)
-    for step, made, decorators in of_steps:
-        _call(made, "step_init", flow, graph, step, decorators, None, None, log)
-    for step, made, _ in of_steps:
-        _call(made, "package_init", flow, step, None)
-    found.initialised += [*flow_decorators, *(made for _, made, _ in of_steps)]
 
 
 def _call(decorator: Decorator, hook: str, *arguments: Any) -> None:

@@ -258,6 +258,7 @@ def _hooked_attempt(
             hooks.before(*arguments)
             with _own_timers():
                 returned = hooks.around(_step_function(flow, state))(*arguments)
+            hooks.take_transition()
             _check_end(state, graph, returned)
             hooks.after()
         except BaseException as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import FlowError, GitflowrunError, MetaflowException
@@ -86,9 +87,25 @@ def explained(error: BaseException) -> str:
         last = trace.stack[-1] if trace.stack else None
         where = f"  raised in {last.filename}, line {last.lineno}, in {last.name}\n" if last else ""
         return f"{error.headline}: {error}\n{where}"
-    text = "".join(trace.format())
+    text = _renamed("".join(trace.format()), error)
     if isinstance(error, SystemExit):
         text += f"the step called sys.exit({error.code!r}): return from it instead\n"
+    return text
+
+
+def _renamed(text: str, error: BaseException) -> str:
+    """A traceback with the names for classes that `class_names` gives."""
+    links: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while links:
+        link = links.pop()
+        if link is None or id(link) in seen:
+            continue
+        seen.add(id(link))
+        own, told = _own_name(type(link)), class_of(link)
+        if own != told:
+            text = re.sub(rf"^{re.escape(own)}(?=:|$)", told, text, flags=re.MULTILINE)
+        links += (link.__cause__, link.__context__)
     return text
 
 

@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Any
 from gitflowrun import entry_point
 from gitflowrun.errors import FlowError
 from gitflowrun.flow.current import current
-from gitflowrun.flow.members import Overridable, class_attribute, inherited, keep_initial_attributes
+from gitflowrun.flow.members import (
+    Overridable,
+    class_attribute,
+    inherited,
+    keep_initial_attributes,
+    parameters_of,
+)
 from gitflowrun.flow.steps import steps_of
 from gitflowrun.flow.task_state import (
     TASK_SLOT,
@@ -29,7 +35,9 @@ from gitflowrun.utilities.external_command import run_command
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from gitflowrun.flow.decorators.base import FlowDecorator
     from gitflowrun.flow.graph import FlowGraph
+    from gitflowrun.flow.parameter import Parameter
 
 
 class _ClassFact(Overridable):
@@ -106,6 +114,19 @@ def _said(state: TaskState) -> tuple[list[str], str | None] | None:
     return None if said is None else (list(said.targets), said.foreach)
 
 
+def _parameters(flow_cls: type) -> Iterator[tuple[str, Parameter]]:
+    return iter(parameters_of(flow_cls).items())
+
+
+def _decorators_by_name(flow_cls: type) -> dict[str, list[FlowDecorator]]:
+    from gitflowrun.flow.decorators.attached import attached
+
+    found: dict[str, list[FlowDecorator]] = {}
+    for it in attached(flow_cls).flow:
+        found.setdefault(it.name, []).append(it)
+    return found
+
+
 class FlowSpec(TaskHolder):
     """A flow: derive from it, mark methods with `@step`, end each with `self.next(...)`.
 
@@ -126,6 +147,8 @@ class FlowSpec(TaskHolder):
     _steps = _ClassFact(lambda owner: list(steps_of(owner).values()))
     _graph = _ClassFact(_graph)
     _graph_info = _ClassFact(lambda owner: _graph(owner).to_map())
+    _flow_decorators = _ClassFact(_decorators_by_name)
+    _get_parameters = _ClassFact(lambda owner: lambda: _parameters(owner))
     _current_step = _TaskFact(lambda state: state.step)
     _foreach_stack = _ForeachStack()
     _iteration_stack = _TaskFact(lambda state: list(state.iterations), ())
@@ -262,6 +285,8 @@ class FlowSpec(TaskHolder):
 
 def _absent(flow_cls: type, name: str, state: TaskState | None) -> str:
     text = f"flow {flow_cls.__name__!r} has no attribute {name!r}"
+    if name == "_datastore":
+        return f"{text}: gitflowrun has no datastore, artifacts are objects of the git repository"
     if state is None or state.step is None:
         return text
     text += f" in step {state.step!r}"

@@ -111,6 +111,19 @@ class Parameter:
         self.separator = separator
         self.options = options
 
+    @property
+    def kwargs(self) -> dict[str, Any]:
+        """What it was declared with, by the names of the arguments; programs that compile flows read it."""
+        return {
+            "default": self.default,
+            "type": self.type,
+            "help": self.help,
+            "required": self.required,
+            "show_default": self.show_default,
+            "separator": self.separator,
+            **self.options,
+        }
+
     def __set_name__(self, _owner: type, name: str) -> None:
         self.attribute = name
 

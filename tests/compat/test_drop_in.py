@@ -105,7 +105,7 @@ def test_all_names_of_all_modules(repo: GitRepo) -> None:
             value = getattr(found, name)
             assert name == "S3" or value is not None, (module, name)
             assert name in dir(found), (module, name)
-            if hasattr(gitflowrun, name):
+            if hasattr(gitflowrun, name) and name != "get_version":
                 assert value is getattr(gitflowrun, name), (module, name)
     import metaflow
     from metaflow import *
@@ -158,7 +158,9 @@ def test_stand_ins_are_one_class_by_each_path(repo: GitRepo) -> None:
     from metaflow.plugins.cards.card_datastore import CardDatastore
     from metaflow.plugins.datatools.s3 import MetaflowS3NotFound
     import metaflow.plugins.datatools.s3.s3 as real
-    print(S3 is real.S3, hasattr(S3, "_x"), hasattr(S3, "nothing"), metaflow.__version__ != "")
+    from metaflow.metaflow_version import get_version
+    assert metaflow.__version__ == metaflow.get_version() == get_version()
+    print(S3 is real.S3, hasattr(S3, "_x"), hasattr(S3, "nothing"), metaflow.__version__)
     try:
         raise KeyError("mine")
     except MetaflowS3NotFound:
@@ -173,7 +175,7 @@ def test_stand_ins_are_one_class_by_each_path(repo: GitRepo) -> None:
     """
     said = _installed(code, repo)
     assert said == (
-        "True False False True\n'mine'\nS3 needs the services of a cloud\n"
+        "True False False 2.19.39\n'mine'\nS3 needs the services of a cloud\n"
         "CardDatastore is of Metaflow's store of cards\n"
     )
 
@@ -303,7 +305,14 @@ def _extension(top: Path, files: dict[str, str]) -> dict[str, str]:
 
 
 EXTENSION = {
-    "acme/config/mfextinit_acme.py": "ACME_ROOT = '/data'\nDEFAULT_DATASTORE = 'acme'\n",
+    "acme/config/mfextinit_acme.py": """
+        from metaflow.metaflow_config_funcs import from_conf
+        ACME_ROOT = from_conf("ACME_ROOT", "/data")
+        DEFAULT_DATASTORE = "acme"
+        TOGGLE_DECOSPECS = ["here"]
+        def acme_place():
+            return ACME_ROOT
+    """,
     "acme/exceptions/mfextinit_acme.py": """
         from metaflow.exception import MetaflowException
         class AcmeError(MetaflowException):
@@ -320,6 +329,8 @@ EXTENSION = {
         __mf_promote_submodules__ = ["acme_tools"]
         class HereDecorator(StepDecorator):
             name = "here"
+            def task_pre_step(self, step_name, task_datastore, metadata, run_id, task_id, flow, *rest):
+                flow.is_here = True
         STEP_DECORATORS_DESC = [
             ("broken", ".broken.BrokenDecorator"), ("audited", ".audited.AuditedDecorator"), ("here", ".HereDecorator"),
         ]
@@ -370,7 +381,7 @@ def test_extension_packages(repo: GitRepo, tmp_path: Path) -> None:
 from metaflow import FlowSpec, acme_version, audited, card, current, here, owned, step
 from metaflow.cards import Markdown
 from metaflow.exception import AcmeError, MetaflowException
-from metaflow.metaflow_config import ACME_ROOT, DEFAULT_DATASTORE
+from metaflow.metaflow_config import ACME_ROOT, DEFAULT_DATASTORE, acme_place
 from metaflow.plugins.acme_tools import answer
 from metaflow.plugins.retry_decorator import RetryDecorator, more
 
@@ -384,6 +395,7 @@ class F(FlowSpec):
     @step
     def start(self):
         assert issubclass(AcmeError, MetaflowException)
+        assert (acme_place(), self.is_here) == (ACME_ROOT, True)
         self.facts = [acme_version, ACME_ROOT, DEFAULT_DATASTORE, answer, more, RetryDecorator.name]
         for card_id in "amn":
             current.card[card_id].append(Markdown("x"))

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from tests.compat.test_drop_in import _installed
+from tests.helpers.flows import latest, one_task, value_of
 from tests.helpers.repos import GitRepo
 
 
@@ -69,6 +70,7 @@ def test_names_of_its_own_machinery_say_so(repo: GitRepo) -> None:
     ]
 
 
+CONFIG = "CARD_NO_WARNING, DEFAULT_RUNTIME_LIMIT, S3_RETRY_COUNT, SERVICE_HEADERS, SPIN_DISALLOWED_DECORATORS, UI_URL"
 # What Metaflow 2.19.39 says to the same.
 UTIL = {
     "url_quote('a b/é')": "b'a%20b/%C3%A9'",
@@ -98,7 +100,9 @@ SWITCHED_OFF = {
     "(debug.conda, debug.conda_exec('x'))": "(False, None)",
     "traced('x')(len)('abc')": "3",
     "inject_tracing_vars({'a': 'b'})": "{'a': 'b'}",
-    "(DATASTORES, [it.name for it in STEP_DECORATORS if it.name == 'retry'])": "([], ['retry'])",
+    "([it.TYPE for it in DATASTORES], [it.name for it in STEP_DECORATORS if it.name == 'retry'])": (
+        "(['local'], ['retry'])"
+    ),
     "MetaDatum(field='a', value='b', type='c', tags=[]).field": "'a'",
     "_local_multinode_control_task_step_func(None, {}, lambda: 7, 0, [])": "7",
     "from_conf('NO_SUCH', 3)": "3",
@@ -128,3 +132,130 @@ def said(repo: GitRepo) -> dict[str, str]:
 def test_small_functions_that_extension_packages_use(said: dict[str, str]) -> None:
     """They give what Metaflow's give; what observes is off."""
     assert said == {**UTIL, **SWITCHED_OFF}
+
+
+def test_values_of_config(repo: GitRepo) -> None:
+    """All of Metaflow's have its defaults, also where other modules import them; others are not there."""
+    code = """
+    import metaflow.metaflow_config as config
+    from metaflow.metaflow_config import {CONFIG}
+    from metaflow.plugins.aws.batch.batch import DEFAULT_METADATA as imported
+    from metaflow.util import get_username
+    print(SPIN_DISALLOWED_DECORATORS, SERVICE_HEADERS, DEFAULT_RUNTIME_LIMIT, CARD_NO_WARNING, S3_RETRY_COUNT + 1)
+    print(config.USER == get_username(), UI_URL, imported, hasattr(config, "NEW_NAME"), hasattr(config, "new_name"))
+    try:
+        config.MAX_ATTEMPTS
+    except ValueError as error:
+        print(error)
+    """
+    env = {"METAFLOW_MAX_ATTEMPTS": "abc", "METAFLOW_S3_RETRY_COUNT": "2"}
+    code = code.replace("{CONFIG}", CONFIG)
+    assert _installed(code, repo, env).splitlines() == [
+        "['parallel'] {} 432000 False 3",
+        "True None local False False",
+        "METAFLOW_MAX_ATTEMPTS is to be a number, and is 'abc'",
+    ]
+
+
+def test_a_traceback_names_classes_as_metaflow_does(repo: GitRepo) -> None:
+    """Those of both, in the output and in what is said of the step."""
+    text = (
+        DECORATED[: DECORATED.index("from metaflow.decorators")]
+        + """
+class F(FlowSpec):
+    @step
+    def start(self):
+        from metaflow.exception import MetaflowNotFound
+        raise MetaflowNotFound("nowhere") from KeyError("x")
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+
+
+if __name__ == "__main__":
+    F()
+"""
+    )
+    repo.write("f.py", text)
+    repo.commit()
+    done = repo.python("-m", "gitflowrun", "f.py", "run")
+    assert done.code == 1
+    said = done.out + done.err
+    assert "] metaflow.exception.MetaflowNotFound: nowhere" in said
+    assert "failed: MetaflowNotFound: nowhere" in said
+    assert "gitflowrun.errors" not in said
+
+
+DECORATED = """
+from functools import partial
+from metaflow import FlowSpec, Parameter, current, project, step
+from metaflow.decorators import StepDecorator, _attach_decorators_to_step, _base_step_decorator
+
+
+class Asking(StepDecorator):
+    name = "asking"
+
+    def step_init(self, flow, graph, step_name, decorators, environment, flow_datastore, logger):
+        node = next(it for it in flow if it.name == step_name)
+        _attach_decorators_to_step(node, ["card:type=blank,id=attached", 'environment:vars={"SET": "1"}'])
+        self.seen = [environment.TYPE, flow_datastore.TYPE, flow_datastore.flow_name]
+        try:
+            flow_datastore._storage_impl
+        except Exception as error:
+            self.seen += [type(error).__name__, error.message]
+
+    def runtime_step_cli(self, cli_args, *_):
+        cli_args.entrypoint[0] = "python"
+
+    def task_pre_step(self, step_name, datastore, metadata, run_id, task_id, flow, *_):
+        flow.seen = [*self.seen, datastore.pathspec, datastore.attempt, hasattr(datastore, "save_artifacts")]
+        flow.facts = [
+            list(flow._flow_decorators), [(name, it.kwargs["default"]) for name, it in flow._get_parameters()],
+        ]
+
+    def task_decorate(self, function, flow, *_):
+        def swallow():
+            try:
+                function()
+            except ZeroDivisionError:
+                flow._transition = (["end"], None)
+        return swallow
+
+
+@project(name="p")
+class F(FlowSpec):
+    n = Parameter("n", default=3)
+
+    @partial(_base_step_decorator, Asking)
+    @step
+    def start(self):
+        import os
+        self.attached = [os.environ["SET"], len(current.card["attached"].components)]
+        1 / 0
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+
+
+if __name__ == "__main__":
+    F()
+"""
+
+
+def test_what_hooks_of_others_are_given(repo: GitRepo) -> None:
+    """Datastores say what they know and that they are not there; decorators attach others, and say what follows."""
+    repo.write("f.py", DECORATED)
+    repo.commit()
+    done = repo.python("-m", "gitflowrun", "f.py", "run")
+    assert done.code == 0, done.out + done.err
+    task = one_task(latest(repo), "start")
+    assert value_of(task, "seen") == [
+        "local", "local", "F", "AbsentPartError",
+        "gitflowrun has no datastore, of which '_storage_impl' was asked", "F/1/start/1", 0, False,
+    ]  # fmt: skip
+    assert value_of(task, "facts") == [["project"], [("n", 3)]]
+    assert value_of(task, "attached") == ["1", 0]

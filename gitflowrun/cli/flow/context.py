@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gitflowrun import entry_point
 from gitflowrun.cli.flow.configs import RunConfigs, configure, named_origin
 from gitflowrun.cli.output.text import counted, printable
 from gitflowrun.errors import (
@@ -163,7 +164,9 @@ class FlowContext:
     def all_decospecs(self, more: Iterable[str] = ()) -> tuple[str, ...]:
         """Decorators that the environment and the command line add to all steps, and `more`."""
         named = (f"{brand}_DEFAULT_DECOSPECS" for brand in ("GITFLOWRUN", "METAFLOW"))
-        default = next((os.environ[name] for name in named if os.environ.get(name)), "")
+        default = next((os.environ[name] for name in named if os.environ.get(name)), None)
+        if default is None:
+            default = entry_point.default_decospecs()
         return tuple(dict.fromkeys((*default.split(), *self.decospecs, *more)))
 
     def _log(self, *words: object, **_options: object) -> None:

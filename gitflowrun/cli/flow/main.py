@@ -6,6 +6,7 @@ asked for. Exit codes are Metaflow's (`cli.errors`): 1 for errors and failed run
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from gitflowrun.cli.flow.configs import config_options
 from gitflowrun.cli.flow.context import FlowContext, with_option
 from gitflowrun.cli.options import load_command, together
 from gitflowrun.cli.output.terminal import style_for
+from gitflowrun.cli.output.text import printable
 from gitflowrun.flow.definition import option_declarations
 from gitflowrun.names import did_you_mean
 from gitflowrun.values import replace
@@ -166,6 +168,16 @@ def _top(
             f"--environment {environment} provides nothing here: tasks use the packages of the interpreter that runs "
             "the flow."
         )
+    for name in (
+        "METAFLOW_DEFAULT_DATASTORE",
+        "METAFLOW_DEFAULT_METADATA",
+        "METAFLOW_DEFAULT_ENVIRONMENT",
+    ):
+        if (value := os.environ.get(name, "local")) not in {"", "local"}:
+            flow.say(
+                f"{name}={printable(value)} has no effect: runs are recorded in the git repository, and tasks are "
+                "executed on this machine with the interpreter that runs the flow."
+            )
     if ctx.invoked_subcommand is None:
         ctx.invoke(load_command("flow.describe", "check"))
 

@@ -7,6 +7,7 @@ with other flows, and a decorator may keep what it learns of its step.
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -18,13 +19,14 @@ from gitflowrun.flow.steps import steps_of
 from gitflowrun.values import field, mutable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from gitflowrun.flow.decorators.base import Decorator, FlowDecorator, StepDecorator
     from gitflowrun.flow.user_decorators.mutators import FlowMutator, StepMutator
     from gitflowrun.flow.user_decorators.user_step import UserStepDecorator
 
 _of_classes: WeakKeyDictionary[type, AttachedDecorators] = WeakKeyDictionary()
+_being_initialised: list[AttachedDecorators] = []
 
 
 @mutable
@@ -113,6 +115,17 @@ class AttachedDecorators:
                 if made.allow_multiple or all(it.name != made.name for it in own):
                     own.append(made)
 
+    def add_to_step(self, specs: Iterable[str], step: str) -> None:
+        """Give decorators, described as text, to a step, unless it has one of the same name.
+
+        Raises:
+            DecoratorError: as for `add`.
+        """
+        for spec in specs:
+            made, own = parse_spec(spec), self.steps.setdefault(step, [])
+            if made.allow_multiple or all(it.name != made.name for it in own):
+                own.append(made)
+
     def _add_users(self, spec: str, steps: Iterable[str]) -> None:
         """The same for a decorator that a user has written."""
         from gitflowrun.flow.user_decorators.lookup import Wanted  # few are added as text
@@ -131,6 +144,34 @@ class AttachedDecorators:
             own = self.wrappers.setdefault(step, [])
             if all(type(it) is not wanted.kind for it in own):
                 own.append(wanted.make(statically_defined=False, inserted_by=()))
+
+
+@contextmanager
+def being_initialised(found: AttachedDecorators) -> Iterator[None]:
+    """Let the decorators that look at their flow within attach others to its steps."""
+    _being_initialised.append(found)
+    try:
+        yield
+    finally:
+        _being_initialised.pop()
+
+
+def attach_to_step(step: str, specs: Iterable[str]) -> None:
+    """Give more decorators to a step of the flow that decorators look at now.
+
+    Args:
+        step: The step's name.
+        specs: The decorators, described as text.
+
+    Raises:
+        DecoratorError: there is no such decorator, or no `step_init` is at work.
+    """
+    if not _being_initialised:
+        raise DecoratorError(
+            f"decorators are attached to step {step!r} at a time when none can be",
+            hint="attach them in step_init",
+        )
+    _being_initialised[-1].add_to_step(specs, step)
 
 
 def _is_users(spec: str) -> bool:

@@ -10,16 +10,17 @@ have no others. Where they are called:
     when the run has ended               runtime_finished
 
 `flow` is an object of the flow: while a task runs, the one whose attributes are the artifacts. What stands for parts
-of Metaflow that are not here (`environment`, `flow_datastore`, `package`, `ubf_context`) is None.
+of Metaflow that are not here (`environment`, `flow_datastore`, `task_datastore`, `metadata` of a flow) is an
+`AbsentPart`, which says so when it is used; `package` is None, and `ubf_context` but for gangs.
 """
 
 from __future__ import annotations
 
 import itertools
 import os
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
-from gitflowrun.errors import InvalidDecoratorAttribute
+from gitflowrun.errors import DecoratorError, InvalidDecoratorAttribute
 from gitflowrun.flow.config.expression import evaluated, is_delayed, known_now
 from gitflowrun.flow.foreach import brief
 from gitflowrun.names import what_there_is
@@ -32,6 +33,12 @@ if TYPE_CHECKING:
 
 MAX_ATTEMPTS = 6
 """The most attempts that a task can have, as in Metaflow."""
+# What there is in place of parts of Metaflow that are not here.
+_INSTEAD = {
+    "datastore": "artifacts are objects of the git repository, which the flow's attributes and the client give",
+    "environment": "steps run in the environment that the flow's program was started in",
+    "metadata provider": "runs are recorded in the git repository, which the client reads",
+}
 _LARGEST = 2**63 - 1  # a number in a record
 _MOST_DEPTH = 16
 _MOST_VALUES = 10_000
@@ -67,6 +74,39 @@ def is_variable(name: object, value: object) -> bool:
         return b"\0" not in os.fsencode(name) + os.fsencode(str(value))
     except UnicodeEncodeError:
         return False
+
+
+class AbsentPartError(DecoratorError, AttributeError):
+    """A decorator uses a part of Metaflow that is not here."""
+
+
+class AbsentPart:
+    """Stands for a part of Metaflow: says what it is, and refuses the rest.
+
+    Args:
+        what: Which part it is.
+        facts: What is known of it, by the names of its attributes.
+
+    Attributes:
+        TYPE: Metaflow's name for what is local.
+    """
+
+    TYPE = "local"
+
+    def __init__(self, what: str, **facts: Any) -> None:
+        self._what = what
+        vars(self).update(facts)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("__") or name == "_what":
+            raise AttributeError(name)
+        raise AbsentPartError(
+            f"gitflowrun has no {self._what}, of which {name!r} was asked",
+            hint=_INSTEAD[self._what],
+        )
+
+    def __repr__(self) -> str:
+        return f"<no {self._what}>"
 
 
 class Decorator:

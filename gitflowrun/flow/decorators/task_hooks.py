@@ -11,13 +11,21 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from gitflowrun import entry_point
 from gitflowrun.errors import DecoratorError
 from gitflowrun.flow.decorators.attempts import user_retries
-from gitflowrun.flow.decorators.base import VARIABLES, StepCommand, StepDecorator, is_variable
+from gitflowrun.flow.decorators.base import (
+    VARIABLES,
+    AbsentPart,
+    StepCommand,
+    StepDecorator,
+    is_variable,
+)
 from gitflowrun.flow.foreach import brief
 from gitflowrun.flow.task_state import state_of
 from gitflowrun.flow.user_decorators.wrapped_step import WrappedStep
@@ -201,7 +209,8 @@ class TaskHooks:
                 )
         if not self._hooks["runtime_step_cli"]:
             return
-        command = StepCommand(commands=["step"], command_args=[self._step])
+        program = [sys.executable, *entry_point.through, sys.argv[0]]
+        command = StepCommand(entrypoint=program, commands=["step"], command_args=[self._step])
         variables: dict[str, str] = {}
         for it in self._hooks["runtime_step_cli"]:
             it.runtime_step_cli(command, *self._counts, self._ubf_context)
@@ -212,9 +221,17 @@ class TaskHooks:
 
     def before(self, inputs: Any = None) -> None:
         """Act before the step; a join's inputs are passed."""
+        if not self._hooks["task_pre_step"]:
+            return
+        flow_name = type(self._flow).__name__
+        path = f"{flow_name}/{self._run}/{self._step}/{self._task}"
+        datastore = AbsentPart(
+            "datastore", flow_name=flow_name, run_id=self._run, step_name=self._step,
+            task_id=self._task, attempt=self._counts[0], pathspec=path,
+        )  # fmt: skip
         for it in self._hooks["task_pre_step"]:
             it.task_pre_step(
-                self._step, None, self.metadata, self._run, self._task, self._flow, self._graph,
+                self._step, datastore, self.metadata, self._run, self._task, self._flow, self._graph,
                 *self._counts, self._ubf_context, inputs,
             )  # fmt: skip
 
@@ -238,11 +255,14 @@ class TaskHooks:
         """Act on an error; whether the task counts as done nevertheless."""
         where = (self._step, self._flow, self._graph, *self._counts)
         handled = [it.task_exception(error, *where) for it in self._hooks["task_exception"]]
+        self.take_transition()
+        return any(handled)
+
+    def take_transition(self) -> None:
+        """Take what decorators say follows a step that has not come to its `self.next`, where Metaflow's say it."""
         state, said = state_of(self._flow), vars(self._flow).pop("_transition", None)
-        # Where Metaflow's own decorators say what follows a step that has not come to its `self.next`.
         if isinstance(said, tuple) and state is not None and state.transition is None:
             state.transition = Transition(tuple(map(str, said[0])))
-        return any(handled)
 
     def finish(self, *, is_ok: bool) -> None:
         """Act at the end of the attempt, and give the environment back: the next task may run in this process."""

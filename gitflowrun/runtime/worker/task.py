@@ -35,6 +35,7 @@ from gitflowrun.failpoints import reached
 from gitflowrun.flow.decorators.attached import attached
 from gitflowrun.flow.definition import complete, facts_of
 from gitflowrun.flow.execute import StepOutcome, execute_step, prepare_hooks
+from gitflowrun.flow.failure import class_of
 from gitflowrun.flow.foreach import items_artifact
 from gitflowrun.flow.task_state import ArtifactSource
 from gitflowrun.git.objects import ObjectType, tree_oids
@@ -544,4 +545,4 @@ def _summary(error: BaseException) -> str:
         text = error.told if isinstance(error, MetaflowException) else str(error)
     except Exception:  # noqa: BLE001  (a user's exception may fail to say what it is)
         text = "<no text>"
-    return f"{type(error).__name__}: {text}"
+    return f"{class_of(error).rpartition('.')[2]}: {text}"

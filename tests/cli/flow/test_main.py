@@ -359,6 +359,19 @@ def test_an_environment_of_packages_is_taken_and_told(
     assert not capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["DATASTORE", "METADATA", "ENVIRONMENT"])
+def test_a_variable_that_names_another_place_is_told(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once, as it has no effect here; what is local needs no words."""
+    monkeypatch.setenv(f"METAFLOW_DEFAULT_{name}", "local")
+    assert _request("run").kind is RunKind.RUN
+    assert "has no effect" not in capsys.readouterr().err
+    monkeypatch.setenv(f"METAFLOW_DEFAULT_{name}", "s3")
+    assert _request("run").kind is RunKind.RUN
+    assert capsys.readouterr().err.count(f"METAFLOW_DEFAULT_{name}=s3 has no effect: runs are") == 1
+
+
 def test_another_environment_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     """It says what there is."""
     assert main(Train, Recorder(), ["--environment", "fast-bakery", "run"]) == 2
