@@ -221,8 +221,8 @@ def test_files_that_a_step_opens_count(repo: GitRepo, tmp_path: Path) -> None:
     for path, text, why in (
         (str(repo.path / "README"), "other words", ""),
         ("data/table.csv", "1,3\n", "data/table.csv"),
-        ("data/new.csv", "", "data/"),
-        (ignored, "10", str(repo.path / ignored)),
+        ("data/new.csv", "", "data/new.csv"),
+        (ignored, "10", ignored),
         (str(outside), "10", str(outside)),
         (".early.json", "2", ".early.json"),
         ("extras.py", "", "code of extras.py"),

@@ -3,7 +3,7 @@
 FILES_OF_A_TASK = 1_000
 """Files that a task may have loaded or opened: one with more is executed again."""
 YOUNG_FILE = 256 << 20
-"""Bytes of a file that a task opens and that may have changed since the snapshot: of a larger one nobody looks."""
+"""Bytes of a file that a task opens and that may have changed since the snapshot: of a larger one that is assumed."""
 CANDIDATES = 4
 """Earlier tasks of the same key that are looked at for one that can be had: the newest."""
 INDEXED_TASKS = 500_000
@@ -20,5 +20,5 @@ LOOKED_UP = 0.05
 """Seconds for which tasks are looked up before the scheduler listens to those that run."""
 NAMES_TOLD = 3
 """Inputs, parameters or packages that are named where all of them have changed."""
-MENTIONS_SEARCHED = 200
-"""Changed files whose names are searched for in the code of a task; where more have changed, each counts as opened."""
+MENTIONS_SEARCHED = 1_000
+"""Changed files that are searched for in the code of a task; where more have changed, it counts as if it had one."""

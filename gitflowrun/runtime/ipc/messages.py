@@ -166,6 +166,8 @@ class StartRun:
         step_code: For the step cache, where it is used: the code of each step, and under `AROUND` what
             all have in common.
         step_files: The files that this code is from.
+        surroundings: For the step cache: the interpreter's flags, the directory that the program is in, and those in
+            which the user's modules are looked for.
     """
 
     flow: str
@@ -187,6 +189,7 @@ class StartRun:
     system_tags: tuple[str, ...] = ()
     step_code: Mapping[str, bytes] = field(default_factory=dict)
     step_files: tuple[str, ...] = ()
+    surroundings: tuple[str, ...] = ()
 
 
 @frozen
@@ -502,7 +505,7 @@ _SCHEMAS: dict[str, ArraySchema[Any]] = {
         (
             StartRun, TEXT, MAP, RUN_REQUEST, optional(_PARAMETERS), TEXT, TEXTS, TEXTS,
             optional(TEXT), TEXTS, TEXTS, optional(TEXT), TEXT, MAP, MAP, TEXT_MAP, _RETRIES, TEXTS,
-            map_of(BINARY), TEXTS,
+            map_of(BINARY), TEXTS, TEXTS,
         ),
         (InheritedParameters, TEXT, TEXTS, TEXT_MAP),
         (StoredParameters, *_PARAMETER_KINDS),

@@ -305,10 +305,12 @@ class Launcher:
 
         code: dict[str, bytes] = {}
         files: tuple[str, ...] = ()
+        around: tuple[str, ...] = ()
         if request.uses_cache(repository.settings.cache):
-            from gitflowrun.runtime.launch.step_code import step_code  # few runs use the cache
+            from gitflowrun.runtime.launch import step_code  # few runs use the cache
 
-            code, files = step_code(self._flow_cls)
+            code, files = step_code.step_code(self._flow_cls)
+            around = step_code.surroundings()
         return StartRun(
             flow=self._flow_cls.__name__,
             graph=FlowGraph.of(self._flow_cls).to_map(),
@@ -329,6 +331,7 @@ class Launcher:
             system_tags=system_tags_of(self._flow_cls),
             step_code=code,
             step_files=files,
+            surroundings=around,
         )
 
     def _serve(

@@ -4,7 +4,8 @@
     around        what the files of the flow have outside of their steps
     parameters    parameters and constants, by (digest, codec, type); of secret ones the keyed hashes; configs
     inputs        the artifacts of the tasks it follows, in order, by the same three; the steps of these tasks
-    environment   interpreter, packages and their versions, hash seed
+    environment   interpreter and its flags, packages and their versions, hash seed; the directories in which the
+                  program is and looks for the user's modules, and the flow's files, from the top of the work tree
     options       the decorators of step and flow with their attributes, whoever has attached them; options of theirs
 
 The key is a digest of these, of the flow's name and the step's, and of where the task is: its foreach levels (variable,
@@ -17,6 +18,7 @@ The parts are kept apart in the task's record, so that it can be said which of t
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun import msgpack
@@ -25,6 +27,7 @@ from gitflowrun.runtime.ipc.messages import AROUND
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from gitflowrun.artifacts.reference import ArtifactRef
     from gitflowrun.runs.records import ForeachLevel, RunInfo
@@ -64,9 +67,20 @@ def parameters_part(
     return part([artifacts_part(artifacts), dict(sorted(secrets.items())), packed])
 
 
-def environment_part(start: StartRun, info: RunInfo) -> bytes:
-    """The digest of what a run is executed with."""
-    return part([[info.environment.get(name) for name in MACHINE], start.hash_seed, info.versions])
+def environment_part(start: StartRun, info: RunInfo, top: Path | None) -> bytes:
+    """The digest of what a run is executed with, and where: paths count from the top of the work tree."""
+    places = (*start.surroundings, *map(os.path.realpath, start.step_files))
+    return part(
+        [
+            [info.environment.get(name) for name in MACHINE],
+            [
+                start.hash_seed,
+                info.versions,
+                str(info.environment.get("platform")).partition(" ")[0],
+            ],
+            [place.removeprefix(f"{top}/") for place in places],
+        ]
+    )
 
 
 def step_parts(start: StartRun, step: str) -> dict[str, bytes]:

@@ -85,7 +85,11 @@ def _environment(before: RunInfo, now: RunInfo) -> str:
     names = [name for name in sorted({*there, *here}) if there.get(name) != here.get(name)]
     if len(names) == 1:
         return f"package {names[0]} {there.get(names[0], '(not installed)')}"
-    return _counted("package", names) if names else "the interpreter or its options"
+    return (
+        _counted("package", names)
+        if names
+        else "the interpreter, or the directories of the program,"
+    )
 
 
 def _packages(info: RunInfo) -> Mapping[str, Any]:

@@ -271,6 +271,10 @@ class _NewRun:
         own = self._own_parameters(stored, identity).record
         return Parent(own.name, task_blob(own)[0])
 
+    def _is_inline(self) -> bool:
+        wanted = self.start.request.isolation or self.repo.settings.isolation
+        return wanted is Isolation.INLINE
+
     def cache(
         self, writer: RunWriter, stored: StoredParameters, notify: Listener
     ) -> StepCache | None:
@@ -278,8 +282,19 @@ class _NewRun:
         start = self.start
         if not start.request.uses_cache(self.repo.settings.cache):
             return None
+        if self._is_inline():
+            notify(
+                Notice(
+                    "The step cache is off: tasks of one process see what others have changed in it."
+                )
+            )
+            return None
         if not start.step_code:
-            notify(Notice("The step cache is off: the source of the flow can't be read again."))
+            notify(
+                Notice(
+                    "The step cache is off: the source of the flow can't be read as it was imported."
+                )
+            )
             return None
         from gitflowrun.runtime.scheduler.step_cache import StepCache  # few runs use it
 
@@ -323,7 +338,7 @@ class _NewRun:
             options=request.options,
             configs=request.configs,
             spin=request.spin,
-            cache=bool(self.start.step_code),
+            cache=bool(self.start.step_code) and not self._is_inline(),
         )
 
 

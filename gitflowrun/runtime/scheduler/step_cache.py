@@ -45,7 +45,7 @@ from gitflowrun.runtime.scheduler import cache_key
 from gitflowrun.runtime.scheduler.cache_reasons import why_not
 from gitflowrun.runtime.scheduler.resume import still_says
 from gitflowrun.runtime.scheduler.reuse import ReuseCheck
-from gitflowrun.runtime.scheduler.snapshot_files import SnapshotFiles, changed_since
+from gitflowrun.runtime.scheduler.snapshot_files import SnapshotFiles
 from gitflowrun.values import replace
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class StepCache:
             "parameters": cache_key.parameters_part(
                 parameters.artifacts, info.secrets, request.configs
             ),
-            "environment": cache_key.environment_part(start, info),
+            "environment": cache_key.environment_part(start, info, repo.work_tree),
         }
         self._of_steps: dict[str, dict[str, bytes]] = {}
         self._inputs: dict[Oid, bytes] = {}
@@ -273,12 +273,10 @@ class StepCache:
             raise NotFound("it can't serve")
         code = self._start.step_code[planned.step], self._start.step_code[AROUND]
         changed = self._files.changed(task.run.code_tree, reuse.files, code)
+        changed = changed or self._files.changed_since(reuse.others)
         if changed is not None:
             kind = "code of " if changed.endswith(".py") else ""
             raise _Refused(f"{kind}{changed} changed since {task.run.pathspec}")
-        changed = changed_since(reuse.others)
-        if changed is not None:
-            raise _Refused(f"{changed} changed since {task.run.pathspec}")
         width = (record.transition and record.transition.num_splits) or 0
         says = still_says(self._start.graph, planned.step, record.transition)
         if not says or width > self._start.request.max_num_splits:

@@ -35,6 +35,24 @@ def is_known(file: str, places: tuple[str, ...] = NOT_THE_USERS) -> bool:
     return file.startswith(places) or any(place in file for place in _INSTALLED)
 
 
+def is_young(path: str, top: str, since: float) -> bool:
+    """Whether a file may have been changed, or put in the place of another one, since a time.
+
+    Args:
+        path: The file, which lies in the work tree.
+        top: The top of the work tree.
+        since: The time, in seconds since 1970.
+
+    Raises:
+        OSError: the file is not there.
+    """
+    while len(path) > len(top):
+        if os.lstat(path).st_ctime >= since:
+            return True
+        path = os.path.dirname(path)  # noqa: PTH120
+    return False
+
+
 class LoadedCode:
     """What this process has loaded from a work tree.
 
@@ -80,15 +98,9 @@ class LoadedCode:
         # It may be gone, or its name no text that a record could hold.
         with suppress(OSError, ValueError):
             path = os.path.realpath(file)
-            if path.startswith(self._top + "/") and not is_known(path) and self._is_young(path):
+            is_inside = path.startswith(self._top + "/") and not is_known(path)
+            if is_inside and is_young(path, self._top, self._since):
                 path.encode()
                 with open(path, "rb") as source:  # noqa: PTH123  (pathlib is an import)
                     oid = hash_object(ObjectType.BLOB, source.read())
                 self.young[path[len(self._top) + 1 :]] = oid
-
-    def _is_young(self, path: str) -> bool:
-        while len(path) > len(self._top):
-            if os.lstat(path).st_ctime >= self._since:
-                return True
-            path = os.path.dirname(path)  # noqa: PTH120
-        return False
