@@ -180,6 +180,13 @@ class CardQueue:
             cards.files.remove()
         self._taken.clear()
 
+    def lose(self, why: str) -> None:
+        """Give up the cards that were taken: they can't be published."""
+        self._problems += [
+            f"Task {it.request.task}: its cards can't be published: {why}" for it in self._taken
+        ]
+        self.published()
+
     def close(self) -> None:
         """End the renderer."""
         if self._renderer is not None:

@@ -14,6 +14,7 @@ import time
 from typing import TYPE_CHECKING
 
 from gitflowrun import limits
+from gitflowrun.errors import RefConflict, RepositoryError
 from gitflowrun.runs.records import TaskRecord
 from gitflowrun.runs.trees import FinishedTask, task_blob
 from gitflowrun.runtime.ipc.events import (
@@ -28,13 +29,14 @@ from gitflowrun.runtime.ipc.messages import Parent
 from gitflowrun.runtime.scheduler.resume import SPLIT_VALUES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from gitflowrun.git.pack.writer import PackObject
     from gitflowrun.names import TaskName
     from gitflowrun.runs.commit_message import Status
     from gitflowrun.runs.live import LiveState
     from gitflowrun.runs.records import Reuse
+    from gitflowrun.runs.trees import TaskCards
     from gitflowrun.runs.write import RunWriter
     from gitflowrun.runtime.ipc.event_loop import EventLoop
     from gitflowrun.runtime.scheduler.attempt import TaskAttempt
@@ -159,7 +161,7 @@ class CommitQueue:
         if not self._entries and not cards and self._writer.status is status:
             return
         entries, self._entries, self._output = self._entries, [], 0
-        self._writer.commit([task for task, _, _ in entries], status=status, cards=cards)
+        self._publish([task for task, _, _ in entries], status, cards)
         self._committed = time.monotonic()
         self._cards.published()
         yield from (Notice(text, bad=True) for text in self._cards.take_problems())
@@ -178,6 +180,21 @@ class CommitQueue:
             run = self._writer.identity
             later = f"hint: `git tag -s NAME runs/{run.pathspec}` vouches for it later"
             yield Notice(f"Run {run.id} is recorded, but not signed: {error}\n{later}", bad=True)
+
+    def _publish(
+        self, tasks: Sequence[FinishedTask], status: Status, cards: Sequence[TaskCards]
+    ) -> None:
+        """Publish tasks with cards of earlier ones; without these where that fails: no card costs a run its record."""
+        try:
+            self._writer.commit(tasks, status=status, cards=cards)
+        except RepositoryError as error:
+            if not cards or isinstance(error, RefConflict):
+                raise
+            self._cards.lose(error.message)  # which makes room, where a full disk is what failed
+            try:
+                self._writer.commit(tasks, status=status, cards=())
+            except RepositoryError:
+                raise error from None
 
 
 def _taken(records: Iterable[TaskRecord]) -> Iterator[Event]:

@@ -149,7 +149,8 @@ class CardRenderer:
         try:
             request = read_request(path)
         except GitflowrunError as error:
-            pending.errors.append(f"a card can't be rendered: {error}")
+            if not failure:  # what was wrong before is told already
+                pending.errors.append(f"a card can't be rendered: {error}")
             self._done(pending)
             return
         said, says = os.pipe2(os.O_CLOEXEC)

@@ -13,6 +13,7 @@ import pytest
 from gitflowrun import limits
 from gitflowrun.cards.card_files import CardFiles, CardRequest, card_directory
 from gitflowrun.cards.card_limits import RENDERERS_LOST
+from gitflowrun.errors import RefConflict, RepositoryError
 from gitflowrun.names import TaskName
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.trees import TaskCards
@@ -28,7 +29,8 @@ from gitflowrun.runtime.ipc.messages import (
 )
 from gitflowrun.runtime.scheduler import card_queue
 from gitflowrun.runtime.scheduler.card_queue import CardQueue
-from tests.runtime.scheduler.test_course import Bench
+from gitflowrun.runtime.scheduler.commit_queue import CommitQueue
+from tests.runtime.scheduler.test_course import RUN, Bench
 
 
 class Renderers:
@@ -166,6 +168,58 @@ def test_files_that_are_gone_are_told(renderers: Renderers, tmp_path: Path) -> N
     renderers.answer()
     assert [*renderers.queue.take()] == []
     assert renderers.queue.take_problems()[0].startswith("The cards of task a/1 can't be read: ")
+
+
+class FullDisk:
+    """A writer of a run that has no space for cards, or for nothing."""
+
+    def __init__(self, error: Exception, *, for_all: bool = False) -> None:
+        self.identity, self.unsigned, self.status = RUN, None, Status.RUNNING
+        self.last_commit_cost = 0.0
+        self.commits: list[tuple[int, int, Status]] = []
+        self._error = error
+        self._for_all = for_all
+
+    def commit(self, tasks: Sequence[object], *, status: Status, cards: Sequence[object]) -> None:
+        """Fail, or note what is published."""
+        self.commits.append((len(tasks), len(cards), status))
+        if cards or self._for_all:
+            raise self._error
+
+
+def queue_of(writer: FullDisk, cards: CardQueue) -> CommitQueue:
+    """What commits by this writer."""
+    return CommitQueue(cast("Any", None), cast("Any", writer), cast("Any", None), cards)
+
+
+def test_cards_that_cannot_be_published_cost_themselves_alone(
+    renderers: Renderers, tmp_path: Path
+) -> None:
+    """Their files make room, the run is recorded without them, and it is told."""
+    renderers.ask("a/1")
+    renderers.answer()
+    writer = FullDisk(RepositoryError("no space"))
+    (told,) = queue_of(writer, renderers.queue).commit(Status.DONE)
+    assert isinstance(told, events.Notice)
+    assert told.text == "Task a/1: its cards can't be published: no space"
+    assert writer.commits == [(0, 1, Status.DONE), (0, 0, Status.DONE)]
+    assert not (tmp_path / "cards/a/1.0").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "tries"), [(RepositoryError("no space"), 2), (RefConflict("moved"), 1)]
+)
+def test_what_no_card_is_to_blame_for_is_raised(
+    renderers: Renderers, error: RepositoryError, tries: int
+) -> None:
+    """As it is without cards; whoever has moved the run is asked nothing again."""
+    renderers.ask("a/1")
+    renderers.answer()
+    writer = FullDisk(error, for_all=True)
+    with pytest.raises(RepositoryError) as caught:
+        list(queue_of(writer, renderers.queue).commit(Status.DONE))
+    assert caught.value is error
+    assert len(writer.commits) == tries
 
 
 def asks_for_cards(launch: Launch) -> Sequence[Message]:
