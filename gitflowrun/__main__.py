@@ -35,7 +35,8 @@ def main() -> None:
             source = opened.read()
     except OSError as error:
         _fail(f"error: {path}: {error.strerror}")
-    sys.path[0] = os.path.dirname(os.path.realpath(path))  # noqa: PTH120
+    if not getattr(sys.flags, "safe_path", False):  # of Python 3.11: `-P`
+        sys.path[0] = os.path.dirname(os.path.realpath(path))  # noqa: PTH120
     sys.modules["__main__"] = program
     try:
         code: CodeType = compile(source, file, "exec", dont_inherit=True)

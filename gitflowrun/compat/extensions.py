@@ -81,7 +81,7 @@ def _left_out(name: str) -> Iterator[None]:
 
 def _initial_modules() -> Iterator[tuple[str, str, tuple[str, ...]]]:
     """Organisation, kind and name of each module that says what is added; of a directory's own, no name."""
-    places = [os.path.join(it or ".", _TOP) for it in sys.path]  # noqa: PTH118  (pathlib is an import)
+    places = _places()
     seen: set[tuple[str, str, tuple[str, ...]]] = set()
     for kind in _KINDS:
         for place in places:
@@ -92,6 +92,14 @@ def _initial_modules() -> Iterator[tuple[str, str, tuple[str, ...]]]:
                         if (row := (organisation, kind, own)) not in seen:
                             seen.add(row)
                             yield row
+
+
+def _places() -> list[str]:
+    """The directories that have organisations: those of `sys.path`, and where other finders know of any."""
+    found = [os.path.join(it or ".", _TOP) for it in sys.path]  # noqa: PTH118  (pathlib is an import)
+    with contextlib.suppress(Exception):  # there is none, or one that can't be imported
+        found += importlib.import_module(_TOP).__path__
+    return list(dict.fromkeys(found))
 
 
 def _listed(place: str) -> list[str]:
@@ -120,7 +128,7 @@ def register_cards() -> None:
 def _card_modules() -> Iterator[str]:
     """The modules that may have types of cards."""
     seen: set[str] = set()
-    for place in [os.path.join(it or ".", _TOP) for it in sys.path]:  # noqa: PTH118  (as above)
+    for place in _places():
         for organisation in _listed(place):
             cards = os.path.join(place, organisation, "plugins", "cards")  # noqa: PTH118
             for package in ("", *_listed(cards)):

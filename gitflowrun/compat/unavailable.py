@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import functools
+import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from gitflowrun import entry_point
 from gitflowrun.errors import FlowError, MetaflowException
+from gitflowrun.flow.current import current
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +53,17 @@ def _why(name: str, module: str) -> str:
     return f"gitflowrun has no {name} of {where}: it is of Metaflow's own machinery, which is another one here"
 
 
+def _located(error: UnavailableName) -> UnavailableName:
+    """The error with the program's line where no step is executed, which has a traceback; uncaught, it has none."""
+    frame = None if current.is_running_flow else sys._getframe()  # noqa: SLF001  (as `user_line`)
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("gitflowrun."):
+        frame = frame.f_back
+    if frame is not None:
+        error.source, error.line = frame.f_code.co_filename, frame.f_lineno
+    entry_point.explain_uncaught()
+    return error
+
+
 class _Unavailable(type):
     """The class of such names; whatever is asked of one but its own name is refused."""
 
@@ -72,10 +86,10 @@ class _Unavailable(type):
     def __getattr__(cls, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
-        raise UnavailableName(_why(f"{cls.__name__}.{name}", cls.of))
+        raise _located(UnavailableName(_why(f"{cls.__name__}.{name}", cls.of)))
 
     def _refuse(cls, *_: Any, **__: Any) -> NoReturn:
-        raise UnavailableName(_why(cls.__name__, cls.of))
+        raise _located(UnavailableName(_why(cls.__name__, cls.of)))
 
     __iter__ = __len__ = __getitem__ = __contains__ = __enter__ = __exit__ = _refuse
 

@@ -133,7 +133,7 @@ def test_what_needs_a_cloud(repo: GitRepo) -> None:
         try:
             use()
         except MetaflowException as error:
-            print(str(error).partition(" needs ")[0])
+            print(error.message.partition(" needs ")[0])
     try:
         raise KubernetesException("x")
     except MetaflowException as error:
@@ -171,7 +171,7 @@ def test_stand_ins_are_one_class_by_each_path(repo: GitRepo) -> None:
         try:
             use()
         except Exception as error:
-            print(str(error).partition(",")[0])
+            print(error.message.partition(",")[0])
     """
     said = _installed(code, repo)
     assert said == (
@@ -438,3 +438,46 @@ if __name__ == "__main__":
         assert "Cards of the type 'more' show no components" in done.out
         assert value_of(one_task(run, "start"), "audited") == "all"
         assert value_of(one_task(run, "end"), "audited") == "some"
+
+
+FINDER = """
+import sys
+from importlib.machinery import ModuleSpec
+
+
+class Editable:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == "metaflow_extensions":
+            found = ModuleSpec(name, None, is_package=True)
+            found.submodule_search_locations = [{0!r}]
+            return found
+
+
+sys.meta_path.append(Editable)
+"""
+
+
+def test_extension_packages_that_only_a_finder_knows(repo: GitRepo, tmp_path: Path) -> None:
+    """As those that are installed to be edited; where Python is told so, the flow's directory is not looked in."""
+    _extension(tmp_path / "extensions", EXTENSION)
+    (tmp_path / "site").mkdir()
+    place = str(tmp_path / "extensions/metaflow_extensions")
+    (tmp_path / "site/sitecustomize.py").write_text(FINDER.format(place))
+    repo.write("f.py", "import sys\nimport metaflow\nprint(metaflow.acme_version, sys.path[0])\n")
+    env = {"PYTHONPATH": str(tmp_path / "site")}
+    done = repo.python("-m", "gitflowrun", "f.py", env=env)
+    assert (done.code, done.out) == (0, f"7 {repo.path}\n"), done.err
+    if sys.version_info >= (3, 11):
+        done = repo.python("-P", "-m", "gitflowrun", "f.py", env=env)
+        assert (done.code, done.out.split()[0], str(repo.path) in done.out) == (0, "7", False)
+
+
+def test_what_is_not_here_and_not_caught(repo: GitRepo) -> None:
+    """It ends the program with its words and the line, and no traceback."""
+    repo.write("f.py", "from metaflow import S3\n\nS3()\n")
+    done = repo.python("-m", "gitflowrun", "f.py")
+    assert done.code == 1
+    assert done.err.startswith(
+        f"Not available: {repo.path}/f.py:3: S3 needs the services of a cloud"
+    ), done.err

@@ -52,7 +52,7 @@ def test_names_of_its_own_machinery_say_so(repo: GitRepo) -> None:
         try:
             use()
         except MetaflowException as error:
-            print(str(error).partition(",")[0])
+            print(error.message.partition(",")[0])
     try:
         import metaflow._vendor.no_such
     except ModuleNotFoundError as error:
