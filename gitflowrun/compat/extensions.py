@@ -11,7 +11,8 @@ what it adds, as Metaflow 2.19 reads it:
   which becomes a name of `metaflow`, and one for `--with`;
 - plugins/cards: a package in it, or `mfextinit_*.py` there or in one, has a list `CARDS` of types of cards;
 - any: `__mf_promote_submodules__`, modules beside it that are found below `metaflow` as well, of `toplevel` those of
-  the organisation. One of a name that this package has takes its place, and the one of this package is its `_orig`.
+  the organisation; so are modules of the organisation that it imports.
+  One of a name that this package has takes its place, and the one of this package is its `_orig`.
 
 A package that can't be imported is left out, with a warning, and the program goes on without it.
 """
@@ -153,7 +154,7 @@ def _add(found: Extensions, organisation: str, kind: str, module: ModuleType) ->
     elif kind == "plugins":
         for name, place, make in _decorators(module):
             with _left_out(f"{module.__name__}: {name}"):
-                found.names[""][name] = make(_placed(place, module))
+                found.names[""][name] = make(_decorator(name, _placed(place, module)))
     elif kind == "exceptions":
         found.names["exception"] |= dict(_public(module))
     else:
@@ -169,6 +170,9 @@ def _add(found: Extensions, organisation: str, kind: str, module: ModuleType) ->
 def _promote(found: Extensions, organisation: str, place: str, module: ModuleType) -> None:
     for name in getattr(module, _PROMOTED, ()):
         found.modules[f"{place}{name}"] = f"{_TOP}.{organisation}.{place}{name}"
+    for name, value in vars(module).items():  # what it has imported of its own
+        if isinstance(value, ModuleType) and value.__name__.startswith(f"{_TOP}.{organisation}."):
+            found.modules.setdefault(f"{place}{name}", value.__name__)
 
 
 def _public(module: ModuleType) -> Iterator[tuple[str, Any]]:
@@ -187,6 +191,14 @@ def _placed(place: str, module: ModuleType) -> Any:
     if not where.strip("."):
         return getattr(module, own)
     return getattr(importlib.import_module(where, _package(module)), own)
+
+
+def _decorator(name: str, cls: Any) -> Any:
+    """The class of a decorator, which says the name that it is listed by, as in `--with` and in records."""
+    if getattr(cls, "name", name) != name:
+        msg = f"the decorator is listed as {name!r}, and its class {cls.__name__} is called {cls.name!r}"
+        raise ValueError(msg)
+    return cls
 
 
 def _decorators(module: ModuleType) -> Iterator[tuple[str, str, Callable[[Any], Any]]]:

@@ -325,6 +325,7 @@ EXTENSION = {
     "acme/toplevel/acme_names.py": "from metaflow import current\nacme_version = '7'\n",
     "acme/toplevel/acme_modules.py": "__mf_promote_submodules__ = ['plugins.retry_decorator']\n",
     "acme/plugins/mfextinit_acme.py": """
+        from . import more_tools
         from metaflow.decorators import StepDecorator
         __mf_promote_submodules__ = ["acme_tools"]
         class HereDecorator(StepDecorator):
@@ -332,7 +333,8 @@ EXTENSION = {
             def task_pre_step(self, step_name, task_datastore, metadata, run_id, task_id, flow, *rest):
                 flow.is_here = True
         STEP_DECORATORS_DESC = [
-            ("broken", ".broken.BrokenDecorator"), ("audited", ".audited.AuditedDecorator"), ("here", ".HereDecorator"),
+            ("broken", ".broken.BrokenDecorator"), ("misnamed", ".HereDecorator"),
+            ("audited", ".audited.AuditedDecorator"), ("here", ".HereDecorator"),
         ]
         FLOW_DECORATORS_DESC = [("owned", ".audited.OwnedDecorator")]
     """,
@@ -351,6 +353,7 @@ EXTENSION = {
                 assert options["owned-by"] == "bob"
     """,
     "acme/plugins/acme_tools.py": "answer = 42\n",
+    "acme/plugins/more_tools.py": "question = 'six by nine'\n",
     "acme/plugins/retry_decorator.py": """
         from metaflow.plugins.retry_decorator._orig import RetryDecorator
         more = "more"
@@ -383,6 +386,7 @@ from metaflow.cards import Markdown
 from metaflow.exception import AcmeError, MetaflowException
 from metaflow.metaflow_config import ACME_ROOT, DEFAULT_DATASTORE, acme_place
 from metaflow.plugins.acme_tools import answer
+from metaflow.plugins.more_tools import question
 from metaflow.plugins.retry_decorator import RetryDecorator, more
 
 
@@ -430,6 +434,7 @@ if __name__ == "__main__":
             "metaflow_extensions.broken.toplevel.mfextinit_broken is left out: OSError: no license"
             in done.err
         )
+        assert "listed as 'misnamed', and its class HereDecorator is called 'here'" in done.err
         run = latest(repo)
         facts = ["7", "/data", "acme", 42, "more", "retry"]
         assert value_of(one_task(run, "start"), "facts") == facts

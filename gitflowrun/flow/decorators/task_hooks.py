@@ -256,12 +256,14 @@ class TaskHooks:
         where = (self._step, self._flow, self._graph, *self._counts)
         handled = [it.task_exception(error, *where) for it in self._hooks["task_exception"]]
         self.take_transition()
+        vars(self._flow).pop("_transition", None)
         return any(handled)
 
     def take_transition(self) -> None:
         """Take what decorators say follows a step that has not come to its `self.next`, where Metaflow's say it."""
-        state, said = state_of(self._flow), vars(self._flow).pop("_transition", None)
+        state, said = state_of(self._flow), vars(self._flow).get("_transition")
         if isinstance(said, tuple) and state is not None and state.transition is None:
+            del vars(self._flow)["_transition"]
             state.transition = Transition(tuple(map(str, said[0])))
 
     def finish(self, *, is_ok: bool) -> None:
