@@ -78,7 +78,9 @@ class CacheFile:
                 # Rows check themselves, so the file need not survive a power cut.
                 database.execute("PRAGMA synchronous = OFF")
                 use(database)
-        except (sqlite3.OperationalError, OSError):
+        except (sqlite3.OperationalError, OSError) as error:
+            if "column" in str(error):  # of another version
+                self.remove()
             return  # busy, not writable, no space left, or nothing was ever added
         except (sqlite3.DatabaseError, DamagedFile):
             self.remove()

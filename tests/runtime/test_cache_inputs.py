@@ -134,7 +134,7 @@ def test_the_same_text_in_another_place_is_another_flow(repo: GitRepo) -> None:
         run(repo, script, env)
         assert value_of(one_task(latest(repo), "start"), "x") == path
         assert "start" in reasons(repo)
-    place = "the interpreter, or the directories of the program, changed since F/2"
+    place = "the interpreter, a package, or the directories of the program changed since F/2"
     assert reasons(repo)["start"] in {place, place.replace("/2", "/1")}
     helper = repo.path.parent / "one/helper.py"
     times = helper.stat()

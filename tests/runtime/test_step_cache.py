@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from gitflowrun.git.objects import Oid
 from gitflowrun.porcelain.overview import RunOverview, run_overview, task_overview
+from gitflowrun.runs.lookup.cache_index import CacheIndex
 from gitflowrun.runs.read import StoredRun
 from tests.helpers.clones import clone, get, send
 from tests.helpers.flows import latest, one_task, value_of
@@ -241,12 +244,16 @@ def test_a_package_of_another_version_counts(repo: GitRepo, tmp_path: Path) -> N
     """It may compute otherwise."""
     info = tmp_path / "lib" / "fake-1.0.dist-info"
     info.mkdir(parents=True)
+    (info / "direct_url.json").write_text('{"url": "file:///fake"}')
     env = {"PYTHONPATH": str(tmp_path / "lib")}
     run(repo, env=env)
     assert executed(repo)["start"] == ["package fake (not installed) changed since F/1"]
+    (info / "RECORD").write_text("fake.py,sha256=another,1\n")  # pip install . has been done again
+    run(repo, env=env)
+    assert executed(repo)["start"][0].startswith("the interpreter, a package, ")
     info.rename(info.with_name("fake-2.0.dist-info"))
     run(repo, env=env)
-    assert executed(repo)["start"] == ["package fake 1.0 changed since F/2"]
+    assert executed(repo)["start"] == ["package fake 1.0 @ file:///fake changed since F/3"]
     run(repo)
     assert taken(repo) == [*STEPS]
 
@@ -393,6 +400,13 @@ def test_the_index_is_disposable(repo: GitRepo) -> None:
     run(repo)
     run(repo)
     assert taken(repo) == [*STEPS]
+    index.unlink()
+    with closing(sqlite3.connect(index)) as database:  # of another version
+        database.execute("CREATE TABLE tasks (number INTEGER PRIMARY KEY, key BLOB, place BLOB)")
+    cache = CacheIndex(state)
+    for there in (True, False):
+        assert cache.exists is there
+        assert cache.find(b"key", b"place") == ([], [])
 
 
 @pytest.mark.slow

@@ -4,7 +4,8 @@
     around        what the files of the flow have outside of their steps
     parameters    parameters and constants, by (digest, codec, type); of secret ones the keyed hashes; configs
     inputs        the artifacts of the tasks it follows, in order, by the same three; the steps of these tasks
-    environment   interpreter and its flags, packages and their versions, hash seed; the directories in which the
+    environment   interpreter and its flags, packages and their versions (of those that were installed from a directory
+                  the digests of their files), hash seed; the directories in which the
                   program is and looks for the user's modules, and the flow's files, from the top of the work tree
     options       the decorators of step and flow with their attributes, whoever has attached them; options of theirs
 
@@ -19,6 +20,8 @@ The parts are kept apart in the task's record, so that it can be said which of t
 from __future__ import annotations
 
 import os
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun import msgpack
@@ -27,7 +30,6 @@ from gitflowrun.runtime.ipc.messages import AROUND
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from pathlib import Path
 
     from gitflowrun.artifacts.reference import ArtifactRef
     from gitflowrun.runs.records import ForeachLevel, RunInfo
@@ -79,8 +81,23 @@ def environment_part(start: StartRun, info: RunInfo, top: Path | None) -> bytes:
                 str(info.environment.get("platform")).partition(" ")[0],
             ],
             [place.removeprefix(f"{top}/") for place in places],
+            _from_directories(start.path, info),
         ]
     )
+
+
+def _from_directories(path: Iterable[str], info: RunInfo) -> list[bytes]:
+    """What was installed of packages that are installed from a directory: their versions seldom change."""
+    packages = info.environment.get("packages")
+    found: list[bytes] = []
+    for name, text in sorted(packages.items()) if isinstance(packages, dict) else ():
+        version, _, url = str(text).partition(" @ ")
+        for folder in path if url.startswith("file:") else ():
+            with suppress(OSError, ValueError):
+                record = Path(folder, f"{name}-{version}.dist-info", "RECORD").read_bytes()
+                found.append(digest(record))
+                break
+    return found
 
 
 def step_parts(start: StartRun, step: str) -> dict[str, bytes]:

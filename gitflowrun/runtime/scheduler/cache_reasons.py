@@ -88,7 +88,7 @@ def _environment(before: RunInfo, now: RunInfo) -> str:
     return (
         _counted("package", names)
         if names
-        else "the interpreter, or the directories of the program,"
+        else "the interpreter, a package, or the directories of the program"
     )
 
 
