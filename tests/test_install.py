@@ -110,6 +110,7 @@ def test_a_wheel_is_installed_into_a_fresh_environment(checkout: Path, project: 
     assert names >= {"gitflowrun/py.typed", *(f"gitflowrun/hooks/{name}" for name in HOOKS)}
     assets = [
         *(ROOT / "gitflowrun/cards/assets").iterdir(),
+        ROOT / "gitflowrun/compat/metaflow_names.txt",
         *(ROOT / "gitflowrun/web").glob("list.*"),
     ]
     assert names >= {path.relative_to(ROOT).as_posix() for path in assets}
