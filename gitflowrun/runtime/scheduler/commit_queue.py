@@ -185,10 +185,12 @@ class CommitQueue:
         self, tasks: Sequence[FinishedTask], status: Status, cards: Sequence[TaskCards]
     ) -> None:
         """Publish tasks with cards of earlier ones; without these where that fails: no card costs a run its record."""
+        before = self._writer.commit_oid
         try:
             self._writer.commit(tasks, status=status, cards=cards)
         except RepositoryError as error:
-            if not cards or isinstance(error, RefConflict):
+            is_published = self._writer.commit_oid != before
+            if not cards or is_published or isinstance(error, RefConflict):
                 raise
             self._cards.lose(error.message)  # which makes room, where a full disk is what failed
             try:

@@ -173,7 +173,9 @@ def test_files_that_are_gone_are_told(renderers: Renderers, tmp_path: Path) -> N
 class FullDisk:
     """A writer of a run that has no space for cards, or for nothing."""
 
-    def __init__(self, error: Exception, *, for_all: bool = False) -> None:
+    def __init__(self, error: Exception, *, for_all: bool = False, publishes: bool = False) -> None:
+        self.commit_oid = 0
+        self._publishes = publishes
         self.identity, self.unsigned, self.status = RUN, None, Status.RUNNING
         self.last_commit_cost = 0.0
         self.commits: list[tuple[int, int, Status]] = []
@@ -183,6 +185,7 @@ class FullDisk:
     def commit(self, tasks: Sequence[object], *, status: Status, cards: Sequence[object]) -> None:
         """Fail, or note what is published."""
         self.commits.append((len(tasks), len(cards), status))
+        self.commit_oid += self._publishes
         if cards or self._for_all:
             raise self._error
 
@@ -207,15 +210,19 @@ def test_cards_that_cannot_be_published_cost_themselves_alone(
 
 
 @pytest.mark.parametrize(
-    ("error", "tries"), [(RepositoryError("no space"), 2), (RefConflict("moved"), 1)]
-)
+    ("error", "publishes", "tries"),
+    [
+        (RepositoryError("no space"), False, 2), (RefConflict("moved"), False, 1),
+        (RepositoryError("a pack stays kept"), True, 1),
+    ],
+)  # fmt: skip
 def test_what_no_card_is_to_blame_for_is_raised(
-    renderers: Renderers, error: RepositoryError, tries: int
+    renderers: Renderers, error: RepositoryError, tries: int, *, publishes: bool
 ) -> None:
-    """As it is without cards; whoever has moved the run is asked nothing again."""
+    """As it is without cards; whoever has moved the run is asked nothing again, and what is there is not made again."""
     renderers.ask("a/1")
     renderers.answer()
-    writer = FullDisk(error, for_all=True)
+    writer = FullDisk(error, for_all=True, publishes=publishes)
     with pytest.raises(RepositoryError) as caught:
         list(queue_of(writer, renderers.queue).commit(Status.DONE))
     assert caught.value is error

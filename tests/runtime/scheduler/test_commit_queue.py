@@ -39,7 +39,7 @@ class Fakes:
         self.dropped: list[tuple[TaskName, int]] = []
         self.timers: list[float] = []
         self.writer = SimpleNamespace(
-            identity=RUN, status=Status.RUNNING, unsigned=None, last_commit_cost=0.0,
+            identity=RUN, status=Status.RUNNING, unsigned=None, last_commit_cost=0.0, commit_oid=None,
             commit=lambda tasks, status, cards: self.commits.append((tasks, status, *cards)),
         )  # fmt: skip
         loop = SimpleNamespace(after=self._after)

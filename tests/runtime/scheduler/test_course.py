@@ -64,12 +64,7 @@ class Bench:
         options: Of the scheduler.
     """
 
-    def __init__(
-        self,
-        answer: Answer,
-        shape: Shape = ALONE,
-        **options: Any,
-    ) -> None:
+    def __init__(self, answer: Answer, shape: Shape = ALONE, **options: Any) -> None:
         self.loop = EventLoop()
         self.answer = answer
         self.events: list[Event] = []
@@ -84,7 +79,7 @@ class Bench:
         self.late: list[Message] = []
         self.other: dict[str, str] = {}
         self.writer = SimpleNamespace(
-            identity=RUN, status=Status.RUNNING, unsigned=None, last_commit_cost=0.0,
+            identity=RUN, status=Status.RUNNING, unsigned=None, last_commit_cost=0.0, commit_oid=None,
             commit=self._commit,
         )  # fmt: skip
         self.live = SimpleNamespace(
