@@ -123,6 +123,15 @@ def test_whatever_is_read_counts(repo: GitRepo) -> None:
     assert value_of(one_task(latest(repo), "loads"), "x") == 2
 
 
+def test_nobody_takes_what_is_in_a_pipe(repo: GitRepo) -> None:
+    """A named pipe is read by the step alone."""
+    repo.write(".gitignore", "*.x\n")
+    step = "os.mkfifo('p.x'); os.popen('echo 1 > p.x'); self.x = open('p.x').read()"
+    repo.write("f.py", linear_flow(step))
+    run(repo)
+    assert value_of(one_task(latest(repo), "start"), "x") == "1\n"
+
+
 def test_the_same_text_in_another_place_is_another_flow(repo: GitRepo) -> None:
     """What it opens and imports depends on where it is and is started; times that were set back hide nothing."""
     for name in ("one", "two"):

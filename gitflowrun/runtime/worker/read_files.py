@@ -15,6 +15,7 @@ A process that has such a hook keeps it, so only tasks have one, and only where 
 from __future__ import annotations
 
 import os
+import stat
 import sys
 import time
 from contextlib import suppress
@@ -178,7 +179,7 @@ class ReadFiles:
                     if self._is_tracked(link):
                         self._keep(files, link, f"{LINK}{target}")
             try:
-                stat = os.stat(found)  # noqa: PTH116  (pathlib is an import)
+                info = os.stat(found)  # noqa: PTH116  (pathlib is an import)
             except FileNotFoundError:
                 self._keep(files, found, ABSENT)
                 return
@@ -186,15 +187,16 @@ class ReadFiles:
                 self._note(os.path.dirname(found), files)  # noqa: PTH120
                 return
             is_inside = found.startswith(self._top) or found + "/" == self._top
-            is_new = self._begun and stat.st_ctime >= self._begun
+            is_new = self._begun and info.st_ctime >= self._begun
             if is_new and not is_inside and found.startswith(self._temporary):
                 return
             if os.path.isdir(found):  # noqa: PTH112
                 self._seen.add(found)
                 self._keep(files, f"{found}/", listed(found))
             elif found not in files:
-                young = self._young_mark(found, stat.st_size) if is_inside else ""
-                self._keep(files, found, f"{stat.st_size} {stat.st_ctime_ns}{young}")
+                is_file = stat.S_ISREG(info.st_mode)  # who opens a FIFO takes what is in it
+                young = self._young_mark(found, info.st_size) if is_inside and is_file else ""
+                self._keep(files, found, f"{info.st_size} {info.st_ctime_ns}{young}")
 
     def _young_mark(self, path: str, size: int) -> str:
         """The id of a file's content, if the file may have changed since the snapshot was taken."""

@@ -280,7 +280,7 @@ class TaskRunner:
             return {}, ""
         read, unfit = self._read.end()
         if (
-            any(self._secrets.text(path) != path for path in read)
+            any(self._secrets.text(text) != text for row in read.items() for text in row)
             or self._secrets.text(unfit) != unfit
         ):
             return {}, "it opens a file whose name holds a secret"
