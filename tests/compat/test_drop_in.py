@@ -375,12 +375,7 @@ EXTENSION = {
 }
 
 
-def test_extension_packages(repo: GitRepo, tmp_path: Path) -> None:
-    """They add decorators, names, modules, values of config and exceptions; one that fails is left out, and told."""
-    env = _extension(tmp_path / "extensions", EXTENSION)
-    repo.write(
-        "f.py",
-        """
+EXTENDED = """
 from metaflow import FlowSpec, acme_version, audited, card, current, here, owned, step
 from metaflow.cards import Markdown
 from metaflow.exception import AcmeError, MetaflowException
@@ -413,8 +408,13 @@ class F(FlowSpec):
 
 if __name__ == "__main__":
     F()
-""",
-    )
+"""
+
+
+def test_extension_packages(repo: GitRepo, tmp_path: Path) -> None:
+    """They add decorators, names, modules, values of config and exceptions; one that fails is left out, and told."""
+    env = _extension(tmp_path / "extensions", EXTENSION)
+    repo.write("f.py", EXTENDED)
     repo.commit()
     for isolation in ("fork", "fresh"):
         repo.git("config", "runs.isolation", isolation)

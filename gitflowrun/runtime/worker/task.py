@@ -56,6 +56,7 @@ from gitflowrun.values import replace
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from gitflowrun.artifacts.artifacts import Saved
     from gitflowrun.artifacts.picture import Drawing
     from gitflowrun.artifacts.reference import ArtifactRef
     from gitflowrun.cards.manager import RunningCards
@@ -225,17 +226,7 @@ class TaskRunner:
         not_kept: tuple[str, ...] = ()
         if context.spin is not None and not context.spin.persist:
             outcome, not_kept = _kept(outcome)
-        with explained(Path(self.context.git_dir)):
-            values, errors = self._encode(launch, outcome)
-            reached("payload.encoded")
-            for unstorable in errors:
-                tell(_explained(unstorable))
-            try:
-                saved = self._writer.save(values, launch.task, _pictures(outcome, values))
-            except MemoryError as none_left:
-                largest = max(values, key=lambda name: values[name].size)
-                what = f"the artifacts, of which {largest!r} is the largest,"
-                raise _too_little_memory(what, launch) from none_left
+        values, saved, errors = self._save(launch, outcome, tell)
         read, unfit = self._what_was_read()
         inherited = {name: ref for name, ref in outcome.inherited.items() if name not in values}
         error = outcome.error or (errors[0] if errors else None)
@@ -256,6 +247,23 @@ class TaskRunner:
             read,
             unfit,
         )
+
+    def _save(
+        self, launch: Launch, outcome: StepOutcome, tell: Callable[[str], object]
+    ) -> tuple[Mapping[str, Encoded], Saved, Sequence[UnserializableArtifact]]:
+        """Store what the step has made or changed: that, where it lies, and why the rest can't be stored."""
+        with explained(Path(self.context.git_dir)):
+            values, errors = self._encode(launch, outcome)
+            reached("payload.encoded")
+            for unstorable in errors:
+                tell(_explained(unstorable))
+            try:
+                saved = self._writer.save(values, launch.task, _pictures(outcome, values))
+            except MemoryError as none_left:
+                largest = max(values, key=lambda name: values[name].size)
+                what = f"the artifacts, of which {largest!r} is the largest,"
+                raise _too_little_memory(what, launch) from none_left
+        return values, saved, errors
 
     def _cards(self, launch: Launch) -> RunningCards | None:
         """The cards of a task; None where its step has none."""
