@@ -123,6 +123,23 @@ def test_whatever_is_read_counts(repo: GitRepo) -> None:
     assert value_of(one_task(latest(repo), "loads"), "x") == 2
 
 
+def test_names_that_hold_secrets_are_not_noted(repo: GitRepo) -> None:
+    """Of a file, or of what a link leads to: such a task serves nobody, and nothing of it is recorded."""
+    opened = "try:\n    open({})\nexcept OSError:\n    pass"
+    text = linear_flow(opened.format("'way.x'"), opened.format("self.token + '.csv'"))
+    token = "    token = Parameter('token', secret=True)\n    @step"
+    repo.write("f.py", text.replace("    @step", token, 1))
+    repo.write(".gitignore", "*.x\n")
+    (repo.path / "way.x").symlink_to("hush-hush-hush")
+    run(repo, env={"GITFLOWRUN_RUN_TOKEN": "hush-hush-hush"})
+    for step in ("start", "end"):
+        reuse = one_task(latest(repo), step).record.reuse
+        assert reuse is not None
+        assert reuse.unfit == "it opens a file whose name holds a secret"
+        assert not reuse.files
+        assert not reuse.others
+
+
 def test_nobody_takes_what_is_in_a_pipe(repo: GitRepo) -> None:
     """A named pipe is read by the step alone."""
     repo.write(".gitignore", "*.x\n")
