@@ -5,8 +5,8 @@ brings, it is the flow's program, so that these are there and values can be load
 run the flow's imports.
 
 1. Take RunContext and OpenRepository, and import what cards need.
-2. For each RenderCards, fork a child per card, a few at a time. It reads the task from git, renders, writes the card
-   into a file and ends; what it prints is nobody's.
+2. For each RenderCards, fork a child per card, a few at a time. It leaves the scheduler's socket, reads the task from
+   git, renders, writes the card into a file and ends; what it prints is nobody's.
 3. A child that takes longer than its card may, or dies, is killed; a card that says so takes the card's place.
 4. When all cards of a request are done, answer with CardsRendered.
 5. End with the scheduler, and all children with it.
