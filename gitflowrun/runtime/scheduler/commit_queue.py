@@ -192,7 +192,7 @@ class CommitQueue:
             is_published = self._writer.commit_oid != before
             if not cards or is_published or isinstance(error, RefConflict):
                 raise
-            self._cards.lose(error.message)  # which makes room, where a full disk is what failed
+            self._cards.lose(error.message)  # their files go, which frees space on a full disk
             try:
                 self._writer.commit(tasks, status=status, cards=())
             except RepositoryError:
