@@ -521,7 +521,9 @@ class _UpdateRef(Resident):
 
     def _await_first(self, answers: IO[bytes]) -> None:
         """See that git answers at all. Raises RepositoryError: it does not, as old ones."""
-        if self._done or select.select([answers], [], [], FIRST_ANSWER)[0]:
+        ready = select.poll()  # `select.select` knows no descriptors above 1,023
+        ready.register(answers, select.POLLIN)
+        if self._done or ready.poll(FIRST_ANSWER * 1000):
             return
         if hint := self._git.too_old():
             self._end()

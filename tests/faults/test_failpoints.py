@@ -448,8 +448,8 @@ def _cases() -> Iterator[object]:
     for number, name in enumerate(sorted(NAMES)):
         times = 3 if name.startswith(THIRD) else 1
         for action in ("kill", "ENOSPC", "EIO"):
-            # By default every third place is killed at, and every ninth one has a full or a broken disk.
-            default = number % 3 == 0 if action == "kill" else number % 18 == 9 * (action == "EIO")
+            # By default every fourth place is killed at, and every tenth one has a full or a broken disk.
+            default = number % 4 == 0 if action == "kill" else number % 20 == 10 * (action == "EIO")
             marks = [] if default else [pytest.mark.slow]
             yield pytest.param(name, action, times, id=f"{name}-{action}", marks=marks)
             if times > 1:

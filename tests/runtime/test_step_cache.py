@@ -204,6 +204,7 @@ def test_what_differs_is_executed_and_what_depends_on_it(
         assert f"executed: {found[0]}" in repo.call("show").out
 
 
+@pytest.mark.slow
 def test_files_that_a_step_opens_count(repo: GitRepo, tmp_path: Path) -> None:
     """Those of the repository by content, others by size and time; a directory that it lists; what its code names."""
     outside, ignored = tmp_path.parent / "outside.csv", "data/ignored.csv"

@@ -21,6 +21,22 @@ from gitflowrun.git.repository import Repository
 from tests.helpers.flows import eventually
 from tests.helpers.refs import NAME, create_ref, delete_ref, git_children, opened, update_ref
 from tests.helpers.repos import ROOT, GitRepo
+from tests.helpers.runs import make_run
+
+
+def test_a_program_with_very_many_open_files_changes_refs(repo: GitRepo) -> None:
+    """More than the 1,024 that `select(2)` knows."""
+    make_run(repo)
+    code = """
+import os, resource
+from gitflowrun import Run
+resource.setrlimit(resource.RLIMIT_NOFILE, (1300, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+files = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+Run("MyFlow/1").add_tag("seen")
+print(Run("MyFlow/1").user_tags)
+"""
+    done = repo.python("-c", code)
+    assert (done.code, "seen" in done.out) == (0, True), done
 
 
 def test_one_process_moves_all_refs(repository: Repository, commits: list[Oid]) -> None:
