@@ -139,7 +139,10 @@ def test_what_is_finished_is_taken_over_by_reference(repo: GitRepo) -> None:
     for name in finished:
         task = TaskName.parse(name)
         assert run.task(task).tree == origin.task(task).tree
-    assert steps_run(run) == ["b", "join", "fan", "left", "right", "meet", "end"]
+    # Where the one that fails is the quickest, others of its step have not begun.
+    left = 3 - sum(name.startswith("b/") for name in finished)
+    assert left >= 1
+    assert steps_run(run) == ["b"] * left + ["join", "fan", "left", "right", "meet", "end"]
     first_new = min(int(task) for task in run.tasks("join"))
     assert first_new > max(int(task.name.task) for task in origin.all_tasks())
     assert value_of(one_task(run, "end"), "alpha") == 7
