@@ -499,6 +499,13 @@ _PARAMETER_KINDS = (
     TEXT_MAP,
 )  # fmt: skip
 _PARAMETERS = ArraySchema(StoredParameters, "parameters", *_PARAMETER_KINDS)
+_RUN_CONTEXT_KINDS = (
+    RUN_IDENTITY, optional(RUN_IDENTITY), TEXT, optional(TEXT), TEXTS, TEXT, TEXT,
+    TEXT, TEXT, REAL, TEXT, TEXT, optional(COUNT),
+    _UIDS, COUNT, TEXT, MAP, _PARENT, _SECRETS, TEXTS, MAP, map_of(BINARY),
+    optional(SPIN), FLAG,
+)  # fmt: skip
+RUN_CONTEXT = ArraySchema(RunContext, "run context", *_RUN_CONTEXT_KINDS)
 _SCHEMAS: dict[str, ArraySchema[Any]] = {
     cls.__name__: ArraySchema(cls, cls.__name__, *kinds)
     for cls, *kinds in (
@@ -513,12 +520,7 @@ _SCHEMAS: dict[str, ArraySchema[Any]] = {
         (RunRefused, TEXT, TEXT, optional(TEXT)),
         (RunNamed, RUN_IDENTITY),
         (RunFinished, INTEGER, optional(TEXT)),
-        (
-            RunContext, RUN_IDENTITY, optional(RUN_IDENTITY), TEXT, optional(TEXT), TEXTS, TEXT, TEXT,
-            TEXT, TEXT, REAL, TEXT, TEXT, optional(COUNT),
-            _UIDS, COUNT, TEXT, MAP, _PARENT, _SECRETS, TEXTS, MAP, map_of(BINARY),
-            optional(SPIN), FLAG,
-        ),
+        (RunContext, *_RUN_CONTEXT_KINDS),
         (Launch, COUNT, TASK_NAME, COUNT, many(FOREACH_FRAME), many(_PARENT), many(COUNT), TEXT),
         (LaunchItem, COUNT, COUNT, COUNT, TEXT),
         (Kill, COUNT, COUNT),

@@ -1,0 +1,57 @@
+"""What an engine (Dask, Ray, any `concurrent.futures.Executor`) is to a run: it places agents on its workers.
+
+The engine calls `run_agent` once for each agent and knows nothing of tasks. The agent is a process of its own beside
+the engine's worker, connects to the driver by a link and runs one task after the other there, until it is told to
+stop. So a task costs no call of the engine, what a task does to its process never reaches the engine's worker, and
+output, signals, attempts and results are the same on every engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from gitflowrun.values import frozen
+
+OnEnd = Callable[[int, str | None], None]
+"""Takes an agent's number and why its call has ended: None when it has returned as it should."""
+
+
+@frozen
+class Resources:
+    """What one task of a step takes, as `@resources` says.
+
+    Attributes:
+        cpu: Processors.
+        gpu: Graphics processors.
+        memory: Megabytes; 0 when nothing is said.
+    """
+
+    cpu: float = 1
+    gpu: float = 0
+    memory: float = 0
+
+
+class Engine(Protocol):
+    """Places agents on workers. Its methods are called by one thread and never make it wait for long.
+
+    The `OnEnd` that it is made with is called once for each agent whose call has ended, from whatever thread.
+    """
+
+    name: str
+    """What users call it, such as `dask`."""
+
+    def start(self, number: int, call: bytes, resources: Resources) -> None:
+        """Place an agent: have `run_agent(call)` called on a worker that has these resources, once there is room."""
+
+    def cancel(self, number: int) -> None:
+        """Give a call up that has not begun, as far as the engine can."""
+
+    def slots(self) -> int | None:
+        """How many agents it can run at the same time, as far as is known now."""
+
+    def where(self) -> str:
+        """Where it runs, for the run's log: such as `tcp://127.0.0.1:8786, 4 workers`."""
+
+    def close(self) -> None:
+        """Let go of it; what was started for this run ends."""

@@ -1,0 +1,232 @@
+"""The messages between the driver of a run, which is its scheduler's process, and agents on workers of an engine.
+
+An agent is to the driver what the zygote is to the scheduler on one machine: it is given Launch and Kill, and answers
+with Started, Result, Exited and LaunchFailed, as in `messages`. These are beside them:
+
+driver -> agent    AgentStart, Objects, AgentStop
+agent -> driver    AgentReady, AgentRefused, WantObjects, TaskOutput, TaskNote, TaskPack, CardRequested
+
+1. The driver says AgentStart. The agent gets what it lacks of the code by WantObjects, makes its zygote, and says
+   AgentReady; or AgentRefused, and ends.
+2. Launch and Kill come as they do on one machine. Objects that a task reads and that are not here are asked for by
+   WantObjects; each request is answered by one or more Objects, the last of which has no `more`.
+3. What a task writes comes as TaskOutput, its times those of the driver's clock: when it arrives. Before its Result come
+   the pack that it has written, in pieces (TaskPack), and the cards' files that Result names (CardRequested); CardRequested
+   also comes for cards that are refreshed. After Result, Exited: the agent has ended what the process left behind.
+4. AgentStop, or the end of the link, ends the agent and kills its tasks.
+
+Each is one message of a link, which keeps their order, and at most `limits.REMOTE_MESSAGE` bytes long.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gitflowrun.errors import CorruptRecord
+from gitflowrun.msgpack import pack_message, unpack_message
+from gitflowrun.runs.records import OID
+from gitflowrun.runtime.ipc import messages
+from gitflowrun.schema import BINARY, COUNT, FLAG, TEXT, TEXT_MAP, TEXTS, ArraySchema, many
+from gitflowrun.values import frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gitflowrun.git.objects import Oid
+    from gitflowrun.runtime.ipc.messages import Message, RunContext
+
+PROTOCOL = 1
+"""Agents and drivers of other numbers refuse each other."""
+
+
+@frozen
+class AgentStart:
+    """What an agent is told first.
+
+    Attributes:
+        protocol: The driver's `PROTOCOL`.
+        version: The driver's version of this package.
+        run: What all tasks have in common, with the driver's directories, in whose place the agent puts its own.
+        code: The tree of the run's snapshot.
+        command: How the driver starts a fresh interpreter on the flow: program and arguments. In the agent's own
+            command the interpreter is its own, and words that lie below `run.work_tree` lie below its copy of the code.
+        directory: The directory in which the program is started, below the top of the work tree; empty for the top.
+        path: The directories below the work tree that the program has in `sys.path` beside that of its file.
+        environ: Variables for the flow's program, such as METAFLOW_ ones and those that `runs.env` names.
+        isolation: How tasks get their processes, by the setting's words.
+        slots: Tasks that may run at the same time.
+        packages: The digest of the driver's packages, with which the agent compares its own.
+        other_packages: What to do when they differ: `refuse`, `warn` or `ignore`.
+        repository: What the driver's repository is called in the agent's cache: hexadecimal digits.
+        shared: A file in the driver's repository, and its content. An agent that finds it so shares the driver's disk,
+            and works in its repository itself; empty where it must not.
+    """
+
+    protocol: int
+    version: str
+    run: RunContext
+    code: Oid
+    command: tuple[str, ...]
+    directory: str
+    path: tuple[str, ...]
+    environ: Mapping[str, str]
+    isolation: str
+    slots: int
+    packages: str
+    other_packages: str
+    repository: str
+    shared: tuple[str, ...] = ()
+
+
+@frozen
+class AgentReady:
+    """An agent can run tasks.
+
+    Attributes:
+        host: The name of its machine.
+        pid: Its process there.
+        python: The version of its interpreter.
+        shares_disk: Whether it works in the driver's repository: then packs are named by Result alone.
+        notices: What the user is to be told.
+    """
+
+    host: str
+    pid: int
+    python: str
+    shares_disk: bool
+    notices: tuple[str, ...] = ()
+
+
+@frozen
+class AgentRefused:
+    """An agent can't run tasks of this run; no other one on its machine could, either."""
+
+    host: str
+    reason: str
+    hint: str = ""
+
+
+@frozen
+class AgentStop:
+    """An agent is not needed any more."""
+
+
+@frozen
+class WantObjects:
+    """An agent lacks objects.
+
+    Attributes:
+        request: Number of the request.
+        oids: Which ones. Of a tree with `closure`, all that it leads to.
+        closure: Whether what they lead to is wanted, too.
+        have: Trees whose closure the agent has.
+    """
+
+    request: int
+    oids: tuple[Oid, ...]
+    closure: bool = False
+    have: tuple[Oid, ...] = ()
+
+
+@frozen
+class Objects:
+    """A piece of the pack that answers a request; empty and without more when the driver has not got them either.
+
+    Attributes:
+        request: Number of the request.
+        data: The next bytes of a pack as `git pack-objects --stdout` writes it.
+        more: Whether others follow.
+        error: Why the driver can't send them.
+    """
+
+    request: int
+    data: bytes
+    more: bool
+    error: str = ""
+
+
+@frozen
+class TaskOutput:
+    """What a task has written to a stream, `stdout` or `stderr`."""
+
+    serial: int
+    stream: str
+    data: bytes
+
+
+@frozen
+class TaskNote:
+    """A line for a task's log that is the agent's own, not the task's."""
+
+    serial: int
+    text: str
+
+
+@frozen
+class TaskPack:
+    """The next bytes of the pack named `name` that a task has written, and whether others follow."""
+
+    serial: int
+    name: str
+    data: bytes
+    more: bool
+
+
+@frozen
+class CardRequested:
+    """A request for a card of a task that its process has written (`cards.card_files`): the file's name and content."""
+
+    serial: int
+    name: str
+    data: bytes
+
+
+RemoteMessage = (
+    AgentStart | AgentReady | AgentRefused | AgentStop | WantObjects | Objects | TaskOutput | TaskNote
+    | TaskPack | CardRequested
+)  # fmt: skip
+
+_SCHEMAS: dict[str, ArraySchema[Any]] = {
+    cls.__name__: ArraySchema(cls, cls.__name__, *kinds)
+    for cls, *kinds in (
+        (
+            AgentStart, COUNT, TEXT, messages.RUN_CONTEXT, OID, TEXTS, TEXT, TEXTS, TEXT_MAP, TEXT, COUNT, TEXT,
+            TEXT, TEXT, TEXTS,
+        ),
+        (AgentReady, TEXT, COUNT, TEXT, FLAG, TEXTS),
+        (AgentRefused, TEXT, TEXT, TEXT),
+        (AgentStop,),
+        (WantObjects, COUNT, many(OID), FLAG, many(OID)),
+        (Objects, COUNT, BINARY, FLAG, TEXT),
+        (TaskOutput, COUNT, TEXT, BINARY),
+        (TaskNote, COUNT, TEXT),
+        (TaskPack, COUNT, TEXT, BINARY, FLAG),
+        (CardRequested, COUNT, TEXT, BINARY),
+    )
+}  # fmt: skip
+
+
+def pack_remote(message: Message | RemoteMessage) -> bytes:
+    """A message as the bytes that a link carries."""
+    kind = type(message).__name__
+    schema = _SCHEMAS.get(kind)
+    body = messages.encode(message) if schema is None else [kind, *schema.dump(message)]  # type: ignore[arg-type]
+    return pack_message(body)
+
+
+def unpack_remote(data: bytes) -> Message | RemoteMessage:
+    """The message in bytes that a link has carried.
+
+    Raises:
+        CorruptRecord: it is none.
+    """
+    body = unpack_message(data)
+    try:
+        kind, *fields = body
+        schema = _SCHEMAS.get(kind)
+    except (TypeError, ValueError) as error:
+        raise CorruptRecord(f"malformed message: {error!r}") from error
+    if schema is None:
+        return messages.parse(body)
+    message: RemoteMessage = schema.load(fields)
+    return message
