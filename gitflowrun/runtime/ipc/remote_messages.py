@@ -10,9 +10,9 @@ agent -> driver    AgentReady, AgentRefused, WantObjects, TaskOutput, TaskNote, 
    AgentReady; or AgentRefused, and ends.
 2. Launch and Kill come as they do on one machine. Objects that a task reads and that are not here are asked for by
    WantObjects; each request is answered by one or more Objects, the last of which has no `more`.
-3. What a task writes comes as TaskOutput, its times those of the driver's clock: when it arrives. Before its Result come
-   the pack that it has written, in pieces (TaskPack), and the cards' files that Result names (CardRequested); CardRequested
-   also comes for cards that are refreshed. After Result, Exited: the agent has ended what the process left behind.
+3. What a task writes comes as TaskOutput; its time is when it arrives, by the driver's clock. Before a Result come the
+   pack that the task has written, in pieces (TaskPack), and the files of its cards (CardRequested), which also come
+   when a card is refreshed. After it comes Exited, once the agent has ended what the process has left behind.
 4. AgentStop, or the end of the link, ends the agent and kills its tasks.
 
 Each is one message of a link, which keeps their order, and at most `limits.REMOTE_MESSAGE` bytes long.
