@@ -3,7 +3,7 @@
 An agent is to the driver what the zygote is to the scheduler on one machine: it is given Launch and Kill, and answers
 with Started, Result, Exited and LaunchFailed, as in `messages`. These are beside them:
 
-driver -> agent    AgentStart, Objects, AgentStop
+driver -> agent    AgentStart, Objects, WantObjects, AgentStop
 agent -> driver    AgentReady, AgentRefused, WantObjects, TaskOutput, TaskNote, TaskPack, CardRequested
 
 1. The driver says AgentStart. The agent gets what it lacks of the code by WantObjects, makes its zygote, and says
@@ -13,6 +13,8 @@ agent -> driver    AgentReady, AgentRefused, WantObjects, TaskOutput, TaskNote, 
 3. What a task writes comes as TaskOutput; its time is when it arrives, by the driver's clock. Before a Result come the
    pack that the task has written, in pieces (TaskPack), and the files of its cards (CardRequested), which also come
    when a card is refreshed. After it comes Exited, once the agent has ended what the process has left behind.
+   Where its artifacts have parts that the driver lacks all the same (the agent had them from a task whose results
+   never arrived), the driver asks by WantObjects, its request being the serial, and TaskPack answers.
 4. AgentStop, or the end of the link, ends the agent and kills its tasks.
 
 Each is one message of a link, which keeps their order, and at most `limits.REMOTE_MESSAGE` bytes long.
@@ -55,7 +57,7 @@ class AgentStart:
         environ: Variables for the flow's program, such as METAFLOW_ ones and those that `runs.env` names.
         isolation: How tasks get their processes, by the setting's words.
         slots: Tasks that may run at the same time.
-        packages: The digest of the driver's packages, with which the agent compares its own.
+        packages: The driver's packages and their versions, with which the agent compares its own.
         other_packages: What to do when they differ: `refuse`, `warn` or `ignore`.
         repository: What the driver's repository is called in the agent's cache: hexadecimal digits.
         shared: A file in the driver's repository, and its content. An agent that finds it so shares the driver's disk,
@@ -72,7 +74,7 @@ class AgentStart:
     environ: Mapping[str, str]
     isolation: str
     slots: int
-    packages: str
+    packages: Mapping[str, str]
     other_packages: str
     repository: str
     shared: tuple[str, ...] = ()
@@ -113,10 +115,10 @@ class AgentStop:
 
 @frozen
 class WantObjects:
-    """An agent lacks objects.
+    """Objects are lacking, mostly to an agent.
 
     Attributes:
-        request: Number of the request.
+        request: Number of the request; where the driver asks, the serial of the task that names them.
         oids: Which ones. Of a tree with `closure`, all that it leads to.
         closure: Whether what they lead to is wanted, too.
         have: Trees whose closure the agent has.
@@ -190,8 +192,8 @@ _SCHEMAS: dict[str, ArraySchema[Any]] = {
     cls.__name__: ArraySchema(cls, cls.__name__, *kinds)
     for cls, *kinds in (
         (
-            AgentStart, COUNT, TEXT, messages.RUN_CONTEXT, OID, TEXTS, TEXT, TEXTS, TEXT_MAP, TEXT, COUNT, TEXT,
-            TEXT, TEXT, TEXTS,
+            AgentStart, COUNT, TEXT, messages.RUN_CONTEXT, OID, TEXTS, TEXT, TEXTS, TEXT_MAP, TEXT, COUNT,
+            TEXT_MAP, TEXT, TEXT, TEXTS,
         ),
         (AgentReady, TEXT, COUNT, TEXT, FLAG, TEXTS),
         (AgentRefused, TEXT, TEXT, TEXT),
