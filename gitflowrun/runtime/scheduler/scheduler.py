@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections import Counter, deque
+from collections import deque
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -44,7 +44,8 @@ from gitflowrun.runtime.ipc.messages import (
 from gitflowrun.runtime.scheduler.attempt import Job, TaskAttempt
 from gitflowrun.runtime.scheduler.commit_queue import CommitQueue
 from gitflowrun.runtime.scheduler.gang import NODE_FAILED, Gangs
-from gitflowrun.runtime.scheduler.logs import STDERR, STDOUT, TaskLog
+from gitflowrun.runtime.scheduler.logs import TaskLog
+from gitflowrun.runtime.scheduler.reporter import Reporter
 from gitflowrun.runtime.scheduler.resume import SPLIT_VALUES
 
 if TYPE_CHECKING:
@@ -118,7 +119,6 @@ class Scheduler:
         self._notify = notify
         self._workers = max_workers
         self._max_log_size = max_log_size
-        self._echo = echo
         self._live = live
         self._code = code
         self._code_told: set[str] = set()
@@ -127,6 +127,7 @@ class Scheduler:
         self._queue = CommitQueue(loop, writer, live, cards)
         self._ids = count(first_id)
         self._mask = mask
+        self._reporter = Reporter(loop, notify, live, mask, echo=echo)
         self._substitute = substitute
         self._retries = retries or {}
         self._cache = cache
@@ -137,10 +138,6 @@ class Scheduler:
         self._again: deque[Job] = deque()
         self._postponed = 0
         self._running: dict[int, TaskAttempt] = {}
-        self._begun = time.time()
-        self._progress_time = 0.0
-        self._is_changed = False
-        self._unfinished: tuple[TaskAttempt, str] | None = None
         self._ending: Status | None = None
         self._error: str | None = None
         self._is_killing = False
@@ -169,7 +166,7 @@ class Scheduler:
             self._executor.close()
             self._cards.close()
         self._progress(last=True)
-        seconds = time.time() - self._begun
+        seconds = self._reporter.seconds
         self._notify(events.RunEnded(status, self._queue.finished, seconds, self._error))
         return status, self._error
 
@@ -238,7 +235,7 @@ class Scheduler:
                 self._commit()
             return False
         done = self._queue.add_taken(found)
-        self._is_changed = True
+        self._reporter.is_changed = True
         self._follow(job, found.record, done)
         return True
 
@@ -258,7 +255,7 @@ class Scheduler:
     def _launch(self, job: Job) -> None:
         self._serial += 1
         log = TaskLog(self._max_log_size, self._mask)
-        attempt = TaskAttempt(self._loop, job, self._serial, log, self._output)
+        attempt = TaskAttempt(self._loop, job, self._serial, log, self._reporter.output)
         frames, parents = job.planned.frames, job.planned.parents
         failure = (job.attempts[-1].error if job.attempts else None) or ""
         launch = Launch(
@@ -274,8 +271,10 @@ class Scheduler:
             self._retire(attempt)
             self._postpone(job, error.strerror or str(error))
         else:
-            attempt.timer = self._loop.after(limits.LIVE_AFTER, lambda: self._go_live(attempt))
-            self._is_changed = True
+            attempt.timer = self._loop.after(
+                limits.LIVE_AFTER, lambda: self._reporter.go_live(attempt)
+            )
+            self._reporter.is_changed = True
 
     # ---- messages ----
 
@@ -305,7 +304,7 @@ class Scheduler:
         self.stop(Status.INTERRUPTED, "its process was killed, or a step has ended it")
         for attempt in self._running.values():
             attempt.killed = attempt.killed or _PROCESS_LOST
-            self._say(attempt, f"Task failed: {_PROCESS_LOST}.")
+            self._reporter.say(attempt, f"Task failed: {_PROCESS_LOST}.")
         self._abandon()
 
     def executor_lost(self) -> None:
@@ -371,52 +370,6 @@ class Scheduler:
         else:
             self._again.append(job)
 
-    # ---- output ----
-
-    def _output(self, attempt: TaskAttempt, stream: str, data: bytes, lines: list[str]) -> None:
-        if attempt.is_live and data:
-            self._copy(attempt, stream)
-        if attempt.log.unfinished(stream):
-            self._show_unfinished(attempt, stream)
-        if lines:
-            name, pid, now, shown = attempt.job.name, attempt.pid, time.time(), not self._echo
-            for line in lines:
-                self._notify(events.TaskLine(name, pid, stream, line, now, shown=shown))
-
-    def _log(self, attempt: TaskAttempt, text: str, now: float) -> None:
-        """Add a line to a task's log."""
-        attempt.log.say(text, now)
-        if attempt.is_live:
-            self._copy(attempt, STDERR)
-
-    def _say(self, attempt: TaskAttempt, text: str) -> None:
-        """Add a line to a task's log, and show it."""
-        if self._mask is not None:  # it may quote the command line of a program
-            text = self._mask.text(text)
-        now = time.time()
-        self._log(attempt, text, now)
-        line = events.TaskLine(attempt.job.name, attempt.pid, STDERR, text, now, system=True)
-        self._notify(line)
-
-    def _go_live(self, attempt: TaskAttempt) -> None:
-        attempt.is_live = True
-        for stream in (STDOUT, STDERR):
-            self._copy(attempt, stream)
-
-    def _copy(self, attempt: TaskAttempt, stream: str) -> None:
-        """Let other processes see what was kept of a stream since this was done last."""
-        data = attempt.log.take(stream)
-        if data:
-            self._live.write(attempt.job.name, stream, data, attempt.number)
-
-    def _show_unfinished(self, attempt: TaskAttempt, stream: str) -> None:
-        """Show a line that is being written, such as a progress bar, with the next progress."""
-        if self._unfinished is None:
-            # That the loop turns is enough.
-            self._loop.after(limits.PROGRESS_INTERVAL, lambda: None)
-        self._unfinished = attempt, stream
-        self._is_changed = True
-
     # ---- the end of a task ----
 
     def _retire(self, attempt: TaskAttempt) -> None:
@@ -424,7 +377,7 @@ class Scheduler:
         del self._running[attempt.serial]
         if attempt.timer is not None:
             attempt.timer.cancel()
-        self._is_changed = True
+        self._reporter.is_changed = True
 
     def _exited(self, attempt: TaskAttempt, exited: Exited) -> None:
         """Its process has ended; the attempt ends with what that has left behind."""
@@ -436,7 +389,7 @@ class Scheduler:
             return
         self._retire(attempt)
         if words is not None:
-            self._say(attempt, words)
+            self._reporter.say(attempt, words)
         self._end(attempt, exited)
 
     def _check_code(self, attempt: TaskAttempt) -> None:
@@ -449,7 +402,7 @@ class Scheduler:
         text = (
             f"The code that ran differs from the run's snapshot: {', '.join(attempt.other_code)}."
         )
-        self._log(attempt, text, time.time())
+        self._reporter.log(attempt, text, time.time())
         if not self._code_told.issuperset(attempt.other_code):
             self._code_told.update(attempt.other_code)
             self._notify(events.Notice(f"Task {attempt.job.name}: {text}", bad=True))
@@ -470,13 +423,13 @@ class Scheduler:
         job = attempt.job
         error, line = (NODE_FAILED, None) if attempt.succeeded(exited) else attempt.explain(exited)
         if line is not None:
-            self._say(attempt, line)
+            self._reporter.say(attempt, line)
         # What we have ended has not failed, and nothing begins anew in a run that ends.
         is_own = self._ending is None and attempt.killed is None
         again = is_own and attempt.number < self._retries_of(job).all
         if again and not attempt.may_follow(exited):
             again = False
-            self._say(attempt, _NOT_AGAIN)
+            self._reporter.say(attempt, _NOT_AGAIN)
         if gang is not None and gang.fails:
             again = self._ending is None and attempt.number < self._retries_of(job).all
         job.attempts.append(attempt.record(exited, error))
@@ -578,7 +531,7 @@ class Scheduler:
         if self._cache is not None:
             self._cache.published()
         self._plan.release()
-        self._is_changed = True
+        self._reporter.is_changed = True
 
     # ---- the end of a run ----
 
@@ -618,7 +571,7 @@ class Scheduler:
 
     def _ask_to_end(self) -> None:
         for attempt in self._running.values():
-            self._say(attempt, _KILLED)
+            self._reporter.say(attempt, _KILLED)
         self._signal(signal.SIGTERM, _OVER)
         self._loop.after(limits.LAST_GRACE, self._kill)
 
@@ -645,27 +598,13 @@ class Scheduler:
     # ---- progress ----
 
     def _beat(self) -> None:
-        self._is_changed = True
+        self._reporter.is_changed = True
         self._loop.after(limits.HEARTBEAT, self._beat)
 
     def _progress(self, *, last: bool = False) -> None:
-        now = time.monotonic()
-        if not last and (
-            not self._is_changed or now - self._progress_time < limits.PROGRESS_INTERVAL
-        ):
-            return
-        self._progress_time, self._is_changed = now, False
-        running = Counter(attempt.job.name.step for attempt in self._running.values())
-        queued = self._plan.queued + self._plan.held + len(self._again)
-        line = None
-        if self._unfinished is not None:
-            attempt, stream = self._unfinished
-            self._unfinished = None
-            line = attempt.job.name, attempt.log.unfinished(stream)
-        seconds = time.time() - self._begun
-        self._notify(
-            events.Progress(self._queue.finished, queued, tuple(running.items()), seconds, line)
-        )
+        if last or self._reporter.is_due():
+            queued = self._plan.queued + self._plan.held + len(self._again)
+            self._reporter.progress(self._queue.finished, queued, self._running.values())
 
 
 def _kill_group(pid: int) -> None:

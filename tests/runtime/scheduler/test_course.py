@@ -68,6 +68,7 @@ class Bench:
         self.loop = EventLoop()
         self.answer = answer
         self.events: list[Event] = []
+        self.notify: Callable[[Event], None] = self.events.append
         self.launched: list[Launch] = []
         self.writes: list[tuple[str, bytes]] = []
         self.begun: list[StartedTask] = []
@@ -91,9 +92,12 @@ class Bench:
         self.cards = CardQueue(cast("Any", None), Path("/nowhere"), None)
         self.scheduler = Scheduler(
             self.loop, cast("Any", self.writer), Plan(shape), cast("Any", self),
-            self.events.append, cast("Any", self.live), cast("Any", code), self.cards,
+            self._tell, cast("Any", self.live), cast("Any", code), self.cards,
             max_log_size=1000, **{"max_workers": 2, **options},
         )  # fmt: skip
+
+    def _tell(self, event: Event) -> None:
+        self.notify(event)  # whatever the test has put there
 
     def _commit(self, tasks: list[FinishedTask], status: Status, cards: object) -> None:
         assert cards == []
@@ -576,7 +580,7 @@ def test_progress_is_told_when_something_changes(monkeypatch: pytest.MonkeyPatch
                 bench.scheduler.stop(Status.FAILED, "enough")
         bench.events.append(event)
 
-    bench.scheduler._notify = notify
+    bench.notify = notify
     bench.later(partial(bench.scheduler.stop, Status.FAILED, "nothing comes"), 20)
     assert bench.run() == (Status.FAILED, "enough")
     assert {(it.done, it.queued) for it in seen} == {(1, 3)}
@@ -627,7 +631,7 @@ def test_a_line_that_is_being_written_is_shown_soon(monkeypatch: pytest.MonkeyPa
         if isinstance(event, events.Progress) and event.line is not None:
             bench.scheduler.stop(Status.FAILED, "seen")
 
-    bench.scheduler._notify = notify
+    bench.notify = notify
     bench.later(partial(bench.scheduler.stop, Status.FAILED, "not seen"), 10)
     assert bench.run() == (Status.FAILED, "seen")
 
