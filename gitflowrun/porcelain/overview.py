@@ -86,6 +86,8 @@ class AttemptRow:
         max_rss: Its peak of resident bytes.
         exit_code: How its process ended; minus the signal number when a signal ended it.
         error: What ended it.
+        where: Which machine and agent executed it, where an engine placed it; else empty.
+        lost: Why it was launched again, for each time that its worker was lost.
     """
 
     number: int
@@ -96,6 +98,8 @@ class AttemptRow:
     max_rss: int
     exit_code: int
     error: str | None
+    where: str
+    lost: tuple[str, ...]
 
 
 @frozen
@@ -408,6 +412,8 @@ def task_overview(task: StoredTask) -> TaskOverview:
                 it.max_rss,
                 it.exit_code,
                 it.error,
+                it.where,
+                it.lost,
             )
             for it in attempts
         ),

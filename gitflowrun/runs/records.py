@@ -138,6 +138,8 @@ class Attempt:
         cpu: CPU seconds, user and system.
         max_rss: Peak resident bytes.
         error: `Type: message` of the exception that ended it, or what killed it.
+        where: Which machine and agent executed it, where an engine placed it; else empty.
+        lost: Why it was launched again, for each time that its worker was lost: part of it may have run then, too.
     """
 
     number: int
@@ -148,6 +150,8 @@ class Attempt:
     cpu: float = 0.0
     max_rss: int = 0
     error: str | None = None
+    where: str = ""
+    lost: tuple[str, ...] = ()
 
 
 @frozen
@@ -388,7 +392,10 @@ _ATTEMPT = MapSchema(
         "cpu": REAL,
         "max_rss": COUNT,
         "error": optional(TEXT),
+        "where": TEXT,
+        "lost": TEXTS,
     },
+    sparse=("where", "lost"),
 )
 _REUSE = MapSchema(
     Reuse,

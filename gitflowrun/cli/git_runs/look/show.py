@@ -198,6 +198,8 @@ def task_lines(task: overview.TaskOverview, screen: Screen) -> Iterator[str]:
         ("Status", f"{words}{took}{attempts}"),
         ("Started", "" if task.started is None else _time(task.started, screen)),
         ("Used", ", ".join(usage)),
+        ("Ran on", printable(task.tries[-1].where) if task.tries else ""),
+        ("Lost", "\n".join(printable(why) for it in task.tries for why in it.lost)),
         ("Exit code", str(task.exit_code) if task.exit_code else ""),
         ("Error", screen.style.red(printable(task.error or ""))),
         ("Foreach", printable(", ".join(task.foreach))),
@@ -243,7 +245,7 @@ def _attempt_table(task: overview.TaskOverview, screen: Screen) -> Iterator[str]
         Column("ATTEMPT", right=True), Column("STATUS"), Column("STARTED", leaves=3),
         Column("TOOK", right=True, leaves=1), Column("CPU", right=True, leaves=4),
         Column("MEMORY", right=True, leaves=5), Column("EXIT", right=True, leaves=2),
-        Column("ERROR", shrinks=True),
+        Column("RAN ON", leaves=6), Column("ERROR", shrinks=True),
     ]  # fmt: skip
     rows: list[list[Cell | str]] = []
     for it in task.tries:
@@ -251,7 +253,7 @@ def _attempt_table(task: overview.TaskOverview, screen: Screen) -> Iterator[str]
         rows.append([
             str(it.number), Cell(word, partial(screen.style.status, word)), stamp(it.started), duration(it.seconds),
             duration(it.cpu) if it.cpu else "", format_size(it.max_rss) if it.max_rss else "",
-            str(it.exit_code) if it.exit_code else "", it.error or "",
+            str(it.exit_code) if it.exit_code else "", it.where, it.error or "",
         ])  # fmt: skip
     yield from table(columns, rows, screen, _INDENT)
     if task.attempts > len(task.tries):
