@@ -43,6 +43,7 @@
         │   ├── IncorrectArgumentException   `get_cards` is given no task
         │   ├── IncorrectPathspecException   `get_cards` is given an address that is no task's
         │   └── ComponentOverwriteNotSupportedException   a component can't take the place of another one
+        ├── ExecutorError             an engine, or what it runs on other machines, can't be used
         ├── TimeoutException          a step took longer than its @timeout
         ├── FailureHandledByCatch     the process of a task with @catch was lost
         └── RunFailed                 a run stopped on a failed task or an interrupt
@@ -65,6 +66,7 @@ __all__ = [
     "ConfigError",
     "CorruptRecord",
     "DecoratorError",
+    "ExecutorError",
     "ExternalCommandFailed",
     "FailureHandledByCatch",
     "FlowError",
@@ -569,6 +571,12 @@ class ComponentOverwriteNotSupportedException(CardError):
     ) -> None:
         card = " ".join(filter(None, (card_type, card_id and repr(card_id))))
         super().__init__(f"component {component_id!r} of card {card} can't be replaced", hint=hint)
+
+
+class ExecutorError(GitflowrunError):
+    """An engine that is to run tasks can't be used, or an agent on one of its workers and the driver can't meet."""
+
+    headline = "Executor error"
 
 
 class TimeoutException(GitflowrunError):
