@@ -32,6 +32,10 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal
 class Executor(Protocol):
     """What gives tasks their processes."""
 
+    is_remote: bool
+    """Whether these are other machines' processes, of which nothing is known here but what messages say: what a task
+    writes comes as TaskOutput, and there are no pipes."""
+
     def launch(self, launch: Launch, stdout: int, stderr: int) -> None:
         """Start a task, whose output goes to copies of these descriptors."""
 
@@ -49,6 +53,8 @@ class RemoteExecutor:
         connection: To it.
         run: What all tasks have in common.
     """
+
+    is_remote = False
 
     def __init__(self, connection: Connection, run: RunContext) -> None:
         self._connection = connection
@@ -103,6 +109,8 @@ class FreshExecutor:
         on_message: Called with every message.
         run: What all tasks have in common.
     """
+
+    is_remote = False
 
     def __init__(
         self, loop: EventLoop, command: tuple[str, ...], on_message: OnMessage, run: RunContext

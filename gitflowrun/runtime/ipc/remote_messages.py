@@ -183,9 +183,30 @@ class CardRequested:
     data: bytes
 
 
+@frozen
+class TaskPlaced:
+    """A launch was given to an agent. It goes from the executor to the scheduler alone, as TaskLost does.
+
+    Attributes:
+        serial: Number of the launch.
+        where: Which agent on which machine, for people.
+    """
+
+    serial: int
+    where: str
+
+
+@frozen
+class TaskLost:
+    """A task's agent was lost, or its result can't be used: it was not its fault."""
+
+    serial: int
+    reason: str
+
+
 RemoteMessage = (
     AgentStart | AgentReady | AgentRefused | AgentStop | WantObjects | Objects | TaskOutput | TaskNote
-    | TaskPack | CardRequested
+    | TaskPack | CardRequested | TaskPlaced | TaskLost
 )  # fmt: skip
 
 _SCHEMAS: dict[str, ArraySchema[Any]] = {

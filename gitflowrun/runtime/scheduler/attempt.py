@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from gitflowrun.runtime.scheduler.logs import TaskLog
     from gitflowrun.runtime.scheduler.plan import PlannedTask
 
+NO_PIPE = -1
+"""In the place of a pipe, where what a task writes comes as messages."""
 OnOutput = Callable[["TaskAttempt", str, bytes, list[str]], None]
 
 
@@ -40,6 +42,7 @@ class Job:
         name: Its name.
         attempts: The attempts that have ended so far.
         lost: How often its process was lost or could not be made.
+        lost_to: Why each launch of the attempt that comes next was lost with its worker.
         reuse: What the step cache knows of it.
     """
 
@@ -47,7 +50,13 @@ class Job:
     name: TaskName
     attempts: list[Attempt] = field(default_factory=list)
     lost: int = 0
+    lost_to: list[str] = field(default_factory=list)
     reuse: Reuse | None = None
+
+    def end(self, attempt: Attempt) -> None:
+        """Add an attempt that has ended."""
+        self.attempts.append(attempt)
+        self.lost_to = []
 
 
 class TaskAttempt:
@@ -69,6 +78,8 @@ class TaskAttempt:
         """The number of the attempt."""
         self.serial = serial
         self.pid = 0
+        self.where = ""
+        """Which machine and agent executes it; empty for this machine."""
         self.started = time.time()
         self.log = log
         self.result: Result | None = None
@@ -105,23 +116,32 @@ class TaskAttempt:
         for reading in self._pipes:
             self._loop.watch(reading, lambda fd=reading: self._read(fd))  # type: ignore[misc]
 
+    @property
+    def group(self) -> int:
+        """Its process group on this machine; 0 where it has none yet, or runs elsewhere."""
+        return 0 if self.where or self.pid <= 1 else self.pid
+
     def _read(self, fd: int) -> None:
         try:
             data = os.read(fd, limits.PIPE_READ)
         except BlockingIOError:
             return
         if data:
-            self._take(self._pipes[fd], data)
+            self.take(self._pipes[fd], data)
         else:
             self._close(fd)
 
-    def _take(self, stream: str, data: bytes) -> None:
+    def take(self, stream: str, data: bytes) -> None:
+        """Take what it has written to a stream."""
         self._on_output(self, stream, data, self.log.feed(stream, data, time.time()))
 
     def _close(self, fd: int) -> None:
         self._loop.forget(fd)
         stream = self._pipes.pop(fd)
         os.close(fd)
+        self._end_stream(stream)
+
+    def _end_stream(self, stream: str) -> None:
         rest = self.log.end(stream, time.time())
         if rest:
             self._on_output(self, stream, b"", rest)
@@ -136,8 +156,10 @@ class TaskAttempt:
             with contextlib.suppress(BlockingIOError):
                 while taken < limits.LINGERING_OUTPUT and (data := os.read(fd, limits.PIPE_READ)):
                     taken += len(data)
-                    self._take(stream, data)
+                    self.take(stream, data)
             self._close(fd)
+        for stream in (STDOUT, STDERR) if self.where else ():
+            self._end_stream(stream)
 
     def succeeded(self, exited: Exited) -> bool:
         """Whether the step has returned and its result arrived: an exit status of 0 alone says nothing."""
@@ -154,7 +176,7 @@ class TaskAttempt:
         Returns:
             Whether to wait and ask again, and what to say in the task's log.
         """
-        rest = process.left_behind(self.pid)
+        rest = [] if self.where else process.left_behind(self.pid)
         if not rest:
             return False, None
         if self.exited is None:
@@ -176,6 +198,8 @@ class TaskAttempt:
             cpu=round(exited.cpu, 6),
             max_rss=exited.max_rss,
             error=error,
+            where=self.where,
+            lost=tuple(self.job.lost_to),
         )
 
     def explain(self, exited: Exited) -> tuple[str, str | None]:

@@ -41,7 +41,8 @@ from gitflowrun.runtime.ipc.messages import (
     Retries,
     Started,
 )
-from gitflowrun.runtime.scheduler.attempt import Job, TaskAttempt
+from gitflowrun.runtime.ipc.remote_messages import TaskLost, TaskNote, TaskOutput, TaskPlaced
+from gitflowrun.runtime.scheduler.attempt import NO_PIPE, Job, TaskAttempt
 from gitflowrun.runtime.scheduler.commit_queue import CommitQueue
 from gitflowrun.runtime.scheduler.gang import NODE_FAILED, Gangs
 from gitflowrun.runtime.scheduler.logs import TaskLog
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from gitflowrun.runtime.executors.local import Executor
     from gitflowrun.runtime.ipc.event_loop import EventLoop
     from gitflowrun.runtime.ipc.messages import Parent
+    from gitflowrun.runtime.ipc.remote_messages import RemoteMessage
     from gitflowrun.runtime.scheduler.card_queue import CardQueue
     from gitflowrun.runtime.scheduler.code_check import CodeCheck
     from gitflowrun.runtime.scheduler.gang import Gang
@@ -66,6 +68,7 @@ if TYPE_CHECKING:
 
 _KILLED = "[KILLED BY ORCHESTRATOR]"
 _PROCESS_LOST = "the process of the run ended before the step had returned"
+_LOST_WITH_ZYGOTE = "its process was lost with the zygote"
 _OVER = "killed because the run was over"
 _NOT_AGAIN = f"It is not tried again: exit status {process.DISALLOW_RETRY} says so."
 _NO_RETRIES = Retries()
@@ -264,9 +267,14 @@ class Scheduler:
         self._running[self._serial] = attempt
         names = tuple(parent.name for parent in parents)
         self._live.start(StartedTask(job.name, attempt.started, names, frames, attempt.number))
+        for reason in job.lost_to:
+            self._reporter.log(attempt, f"Launched again: {reason}", attempt.started)
         try:
-            with attempt.pipes() as (stdout, stderr):
-                self._executor.launch(launch, stdout, stderr)
+            if self._executor.is_remote:
+                self._executor.launch(launch, NO_PIPE, NO_PIPE)
+            else:
+                with attempt.pipes() as (stdout, stderr):
+                    self._executor.launch(launch, stdout, stderr)
         except OSError as error:  # no descriptor or no process is left
             self._retire(attempt)
             self._postpone(job, error.strerror or str(error))
@@ -278,7 +286,7 @@ class Scheduler:
 
     # ---- messages ----
 
-    def deliver(self, message: Message) -> None:
+    def deliver(self, message: Message | RemoteMessage) -> None:
         """Take a message from an executor or a task."""
         attempt = self._running.get(getattr(message, "serial", 0))  # serials begin with 1
         if attempt is None:
@@ -298,6 +306,27 @@ class Scheduler:
         elif isinstance(message, LaunchFailed):
             self._retire(attempt)
             self._postpone(attempt.job, message.reason)
+        elif isinstance(message, TaskOutput):
+            attempt.take(message.stream, message.data)
+        elif isinstance(message, TaskPlaced):
+            attempt.where = message.where
+        elif isinstance(message, TaskNote):
+            self._reporter.say(attempt, message.text)
+        elif isinstance(message, TaskLost):
+            self._task_lost(attempt, message.reason)
+
+    def _task_lost(self, attempt: TaskAttempt, reason: str) -> None:
+        """Launch a task again whose worker was lost; it is recorded that a part of it may have run."""
+        job = attempt.job
+        if self._ending is not None:
+            attempt.killed = attempt.killed or reason
+            self.deliver(Exited(attempt.serial, signal.SIGKILL, 0.0, 0))
+            return
+        self._reporter.say(attempt, f"Its worker was lost: {reason}")
+        self._retire(attempt)
+        job.lost_to.append(reason)
+        for again in self._lost_jobs([attempt]):
+            self._retry_lost(again, reason)
 
     def process_lost(self) -> None:
         """End a run whose tasks ran in the process that has ended."""
@@ -316,14 +345,15 @@ class Scheduler:
         lost = list(self._running.values())
         for attempt in lost:
             self._retire(attempt)
-            _kill_group(attempt.pid)
+            _kill_group(attempt.group)
+            attempt.job.lost_to.append(_LOST_WITH_ZYGOTE)
         self._notify(
             events.Notice("The zygote was killed; tasks get fresh interpreters now.", bad=True)
         )
         self._executor = self._substitute()
         self._substitute = None
         for job in self._lost_jobs(lost):
-            self._retry_lost(job, "its process was lost with the zygote")
+            self._retry_lost(job, _LOST_WITH_ZYGOTE)
 
     def _lost_jobs(self, lost: list[TaskAttempt]) -> list[Job]:
         """What must be launched again, of gangs also the nodes that had ended well: the others wait for them."""
@@ -432,7 +462,7 @@ class Scheduler:
             self._reporter.say(attempt, _NOT_AGAIN)
         if gang is not None and gang.fails:
             again = self._ending is None and attempt.number < self._retries_of(job).all
-        job.attempts.append(attempt.record(exited, error))
+        job.end(attempt.record(exited, error))
         took = job.attempts[-1].finished - attempt.started
         self._notify(
             events.TaskEnded(
@@ -494,7 +524,7 @@ class Scheduler:
 
     def _succeed(self, attempt: TaskAttempt, exited: Exited) -> None:
         job = attempt.job
-        job.attempts.append(attempt.record(exited, None))
+        job.end(attempt.record(exited, None))
         record, done = self._queue.add(attempt, reuse=self._reuse_of(attempt))
         self._follow(job, record, done)
 
@@ -562,12 +592,18 @@ class Scheduler:
 
     def suspend(self) -> None:
         """Stop with all tasks, which are in process groups of their own, until this process is continued."""
-        groups = [attempt.pid for attempt in self._running.values() if attempt.pid > 1]
-        for group in groups:
-            process.signal_group(group, signal.SIGSTOP)
+        stopped = list(self._running.values())
+        for attempt in stopped:
+            self._signal_one(attempt, signal.SIGSTOP)
         process.suspend()
-        for group in groups:
-            process.signal_group(group, signal.SIGCONT)
+        for attempt in stopped:
+            self._signal_one(attempt, signal.SIGCONT)
+
+    def _signal_one(self, attempt: TaskAttempt, number: int) -> None:
+        if attempt.group:
+            process.signal_group(attempt.group, number)
+        elif attempt.where:
+            self._executor.kill(attempt.serial, number)
 
     def _ask_to_end(self) -> None:
         for attempt in self._running.values():
@@ -592,7 +628,7 @@ class Scheduler:
     def _abandon(self) -> None:
         self._cards.stop()
         for attempt in list(self._running.values()):
-            _kill_group(attempt.pid)
+            _kill_group(attempt.group)
             self.deliver(Exited(attempt.serial, signal.SIGKILL, 0.0, 0))
 
     # ---- progress ----

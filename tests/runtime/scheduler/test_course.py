@@ -64,6 +64,8 @@ class Bench:
         options: Of the scheduler.
     """
 
+    is_remote = False
+
     def __init__(self, answer: Answer, shape: Shape = ALONE, **options: Any) -> None:
         self.loop = EventLoop()
         self.answer = answer
@@ -398,7 +400,9 @@ def test_what_can_not_be_launched_at_all_fails_the_run() -> None:
 def test_an_executor_that_is_lost_is_replaced_once(sent: list[tuple[int, int]]) -> None:
     """Its tasks are ended and launched again, by the other one; the second time the run has failed."""
     bench = Bench(lambda it: [*starts(it), bench.scheduler.executor_lost])
-    spare: Any = SimpleNamespace(launch=bench.launch, close=lambda: bench.closed.append("spare"))
+    spare: Any = SimpleNamespace(
+        is_remote=False, launch=bench.launch, close=lambda: bench.closed.append("spare")
+    )
     bench.scheduler._substitute = lambda: spare
     status, error = bench.run()
     assert (status, error) == (
@@ -543,7 +547,9 @@ def test_output_of_tasks_that_take_long_can_be_seen(monkeypatch: pytest.MonkeyPa
         copied.append((stream, data))
         bench.later(steps.get(data, lambda: None))
 
-    bench.scheduler._executor = cast("Any", SimpleNamespace(**_methods(bench), launch=launch))
+    bench.scheduler._executor = cast(
+        "Any", SimpleNamespace(**_methods(bench), is_remote=False, launch=launch)
+    )
     bench.live.write = write
     bench.later(end, 20)
     bench.run()

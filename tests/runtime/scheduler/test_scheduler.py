@@ -46,6 +46,8 @@ SHAPE = Shape("start", "end", frozenset(), {"start": ("end",), "end": ()})
 class FakeExecutor:
     """An executor that answers each launch with messages made by the test."""
 
+    is_remote = False
+
     def __init__(self, loop: EventLoop, answer: Callable[[Launch], list[Message]]) -> None:
         self.loop = loop
         self.answer = answer
