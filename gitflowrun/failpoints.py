@@ -69,6 +69,10 @@ NAMES = frozenset({
     # a loose file is gone, one of an old pack is, all is.
     "free.noted", "free.unreferenced", "free.written", "free.durable", "free.locked", "free.unlinking", "free.deleting",
     "free.unlinked",
+    # An agent: the code has come, it is written as files, the flow is imported; a Result is about to be sent.
+    "agent.fetched", "agent.copied", "agent.ready", "agent.sending",
+    # A pack from another machine: all of it is written to a file, it is published.
+    "remote.received", "remote.published",
     # The doctor is about to mend something, has done so; a signature is about to be asked for, is made.
     "doctor.found", "doctor.mended", "sign.asked", "sign.made",
 })  # fmt: skip

@@ -37,6 +37,7 @@ LAYERS = (
     "runtime.worker",
     "runtime.executors",
     "runtime.scheduler",
+    "runtime.remote",
     "runtime.launch",
     "web",
     "cli",
@@ -98,7 +99,7 @@ SAME_THING = {
 # All that commands write goes through streams that write whole, whatever standard output is.
 # Threads are started in one place, which goes on with fewer where there are no more.
 # Locks of refs, which are read by those who move none, and signatures in a folder of their own.
-MOST_FILES = 420
+MOST_FILES = 450
 MOST_FILES_IN_A_FOLDER = 20
 MOST_LINES = 700
 
@@ -203,7 +204,7 @@ def test_the_test_sees_circles() -> None:
 
 
 def test_folders_can_be_overlooked() -> None:
-    """No folder holds more than 20 files, the package not more than 420."""
+    """No folder holds more than 20 files, the package not more than 450."""
     folders = Counter(path.parent for path in MODULES.values() if path.name != "__init__.py")
     assert folders.total() <= MOST_FILES
     assert {_name(folder): n for folder, n in folders.items() if n > MOST_FILES_IN_A_FOLDER} == {}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 from gitflowrun.cli.output.streams import open_closed_streams
 from gitflowrun.cli.output.terminal import reset_signals
 from gitflowrun.entry_point import imported_in
-from gitflowrun.runtime.ipc.process import CARDS_FD, TASK_FD
+from gitflowrun.runtime.ipc.process import CARDS_FD, TASK_FD, ZYGOTE_FDS
 
 if TYPE_CHECKING:
     from gitflowrun.flow import FlowSpec
@@ -36,6 +36,10 @@ def main(flow_cls: type[FlowSpec]) -> NoReturn:
             from gitflowrun.runtime.worker import card_renderer
 
             card_renderer.serve()
+        if ZYGOTE_FDS in os.environ:
+            from gitflowrun.runtime.launch import zygote_program
+
+            zygote_program.serve(flow_cls)
         _refuse_notebook(flow_cls.__name__)
         code = _command_line(flow_cls)
     except KeyboardInterrupt:  # while modules were imported

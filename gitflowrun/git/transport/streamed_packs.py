@@ -14,6 +14,7 @@ import tempfile
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import CorruptRecord
+from gitflowrun.failpoints import reached
 from gitflowrun.git.command import git_message
 from gitflowrun.git.pack.publish import explained, suffixed
 
@@ -67,6 +68,7 @@ class IncomingPack:
         self._git = git
         self._packs = packs
         self.name = f"pack-{os.urandom(20).hex()}"
+        self._size = 0
         self._place = packs.temporary_directory(self.name)
         self._written = self._place / "new"
         with explained(self._place):
@@ -76,6 +78,7 @@ class IncomingPack:
         """Add the next bytes. Raises RepositoryError when the disk is full."""
         with explained(self._written):
             self._file.write(data)
+        self._size += len(data)
 
     def index(self) -> subprocess.Popen[bytes]:
         """Have git look at all of it and make its index. The process ends its standard output when it has.
@@ -85,10 +88,31 @@ class IncomingPack:
         """
         with explained(self._written):
             self._file.close()
+        reached("remote.received")
         return self._git.start(
             "index-pack", str(suffixed(self._written, ".pack")),
             stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
         )  # fmt: skip
+
+    @property
+    def size(self) -> int:
+        """Bytes that have been written."""
+        return self._size
+
+    def unpack(self, git: Git) -> subprocess.Popen[bytes]:
+        """Have git make loose objects of it in another repository, after it has looked at all; else as `index`."""
+        with explained(self._written):
+            self._file.close()
+        reached("remote.received")
+        with suffixed(self._written, ".pack").open("rb") as file:
+            return git.start("unpack-objects", "-q", stdin=file, stderr=subprocess.PIPE)
+
+    def unpacked(self, unpacking: subprocess.Popen[bytes]) -> None:
+        """Check that `unpack` has succeeded, once its process has ended. Raises CorruptRecord."""
+        try:
+            _check(unpacking)
+        finally:
+            self.discard()
 
     def publish(self, indexing: subprocess.Popen[bytes]) -> None:
         """Publish the pack, once the process that indexes it has ended.
@@ -98,12 +122,9 @@ class IncomingPack:
             RepositoryError: it can't be published.
         """
         try:
-            _, err = indexing.communicate()
-            if indexing.returncode:
-                raise CorruptRecord(
-                    f"a pack that has arrived is damaged: {git_message(os.fsdecode(err))}"
-                )
+            _check(indexing)
             self._packs.publish(self._written, self.name)
+            reached("remote.published")
         finally:
             self.discard()
 
@@ -111,3 +132,10 @@ class IncomingPack:
         """Remove what is not published of it."""
         self._file.close()
         shutil.rmtree(self._place, ignore_errors=True)
+
+
+def _check(process: subprocess.Popen[bytes]) -> None:
+    """Wait for a git that has read a pack. Raises CorruptRecord: it was damaged, or there is no room for it."""
+    _, err = process.communicate()
+    if process.returncode:
+        raise CorruptRecord(f"a pack that has arrived is damaged: {git_message(os.fsdecode(err))}")

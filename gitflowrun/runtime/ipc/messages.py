@@ -4,6 +4,7 @@ launcher process -> scheduler    StartRun, StoredParameters, Interrupt
 scheduler -> launcher process    InheritedParameters, RunRefused, RunNamed, RunFinished
 scheduler -> executor            RunContext, Launch, LaunchItem, Kill
 executor, task -> scheduler      Started, Result, Exited, LaunchFailed
+flow's program -> agent          FlowImported
 
 1. The launcher process says StartRun. Of a resumed run and a clone the scheduler answers InheritedParameters, and
    the launcher process sends the others as StoredParameters. Until the run exists, RunRefused may end it.
@@ -273,6 +274,7 @@ class RunContext:
         configs: The flow's configs by attribute, packed (`flow.config.known`).
         spin: Of a spun task: how it is executed.
         cache: Whether tasks take note of the files that they load and open, for the step cache.
+        agent: Where tasks ask for objects that are not here (`absent_objects`); empty where the repository is.
     """
 
     run: RunIdentity
@@ -299,6 +301,7 @@ class RunContext:
     configs: Mapping[str, bytes] = field(default_factory=dict)
     spin: Spin | None = None
     cache: bool = False
+    agent: str = ""
 
     @property
     def origin_run_id(self) -> str | None:
@@ -449,6 +452,17 @@ class Result:
 
 
 @frozen
+class FlowImported:
+    """The flow's program, which an agent has started as a zygote, has imported the flow.
+
+    Attributes:
+        why_not_fork: Why it can't be forked, so that it ends; empty where it can.
+    """
+
+    why_not_fork: str
+
+
+@frozen
 class OpenRepository:
     """Where the repository is and all of its git config, for a process that reads runs: as `StartRun` has them."""
 
@@ -484,7 +498,7 @@ class CardsRendered:
 Message = (
     StartRun | InheritedParameters | StoredParameters | Interrupt | RunRefused | RunNamed | RunFinished | RunContext
     | Launch | LaunchItem | Kill | Started | LaunchFailed | Exited | Result
-    | OpenRepository | RenderCards | CardsRendered
+    | FlowImported | OpenRepository | RenderCards | CardsRendered
 )  # fmt: skip
 
 _PARENT = ArraySchema(Parent, "parent", TASK_NAME, OID)
@@ -503,7 +517,7 @@ _RUN_CONTEXT_KINDS = (
     RUN_IDENTITY, optional(RUN_IDENTITY), TEXT, optional(TEXT), TEXTS, TEXT, TEXT,
     TEXT, TEXT, REAL, TEXT, TEXT, optional(COUNT),
     _UIDS, COUNT, TEXT, MAP, _PARENT, _SECRETS, TEXTS, MAP, map_of(BINARY),
-    optional(SPIN), FLAG,
+    optional(SPIN), FLAG, TEXT,
 )  # fmt: skip
 RUN_CONTEXT = ArraySchema(RunContext, "run context", *_RUN_CONTEXT_KINDS)
 _SCHEMAS: dict[str, ArraySchema[Any]] = {
@@ -527,6 +541,7 @@ _SCHEMAS: dict[str, ArraySchema[Any]] = {
         (Started, COUNT, COUNT),
         (LaunchFailed, COUNT, TEXT),
         (Exited, COUNT, INTEGER, REAL, COUNT),
+        (FlowImported, TEXT),
         (OpenRepository, MAP, TEXT_MAP),
         (RenderCards, COUNT, TASK_NAME, COUNT, TEXT),
         (CardsRendered, COUNT, TEXTS),

@@ -24,6 +24,8 @@ TASK_FD = "GITFLOWRUN_TASK_FD"
 """Environment variable that gives a fresh interpreter the descriptor of its task's socket."""
 CARDS_FD = "GITFLOWRUN_CARDS_FD"
 """Environment variable that gives a fresh interpreter the descriptor of the socket by which it is asked for cards."""
+ZYGOTE_FDS = "GITFLOWRUN_ZYGOTE_FDS"
+"""Environment variable that makes the flow's program a zygote: its socket, and a pipe that its death closes."""
 RESULT_LOST = os.EX_PROTOCOL
 """Exit status of a task whose step has returned, and which can't send its result."""
 DISALLOW_RETRY = 202

@@ -253,3 +253,13 @@ def unpack_remote(data: bytes) -> Message | RemoteMessage:
         return messages.parse(body)
     message: RemoteMessage = schema.load(fields)
     return message
+
+
+def driver_of(data: bytes) -> tuple[int, str] | None:
+    """Protocol and version of the driver whose AgentStart can't be parsed, for it may be another one; None: no such."""
+    try:
+        kind, protocol, version, *_ = unpack_message(data)
+    except (CorruptRecord, TypeError, ValueError):
+        return None
+    is_start = kind == AgentStart.__name__ and isinstance(protocol, int)
+    return (protocol, version) if is_start and isinstance(version, str) else None

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from gitflowrun import limits
 from gitflowrun.runs.records import Attempt
 from gitflowrun.runtime.ipc import process
+from gitflowrun.runtime.ipc.left_behind import LeftBehind
 from gitflowrun.runtime.scheduler.logs import STDERR, STDOUT
 from gitflowrun.values import field, mutable
 
@@ -86,8 +87,7 @@ class TaskAttempt:
         self.other_code: Mapping[str, str] = {}
         """Files whose code it ran and that the snapshot has not so, and what is known of each."""
         self.is_live = False
-        self.exited: float | None = None
-        """When its process was seen to have left others behind."""
+        self._rest = LeftBehind()
         self.timer: Timer | None = None
         self.killed: str | None = None
         """Why the scheduler has ended it, if it has."""
@@ -176,16 +176,9 @@ class TaskAttempt:
         Returns:
             Whether to wait and ask again, and what to say in the task's log.
         """
-        rest = [] if self.where else process.left_behind(self.pid)
-        if not rest:
+        if self.where:  # the agent has done it
             return False, None
-        if self.exited is None:
-            self.exited = time.monotonic()
-        if self.succeeded(exited) and time.monotonic() < self.exited + limits.LEFT_BEHIND_GRACE:
-            return True, None
-        process.signal_group(self.pid, signal.SIGKILL)
-        names = ", ".join(f"{pid} ({command})" for pid, command in rest[: limits.LEFT_BEHIND_NAMED])
-        return False, f"Processes that the step left behind were ended: {names}."
+        return self._rest.end(self.pid, patient=self.succeeded(exited))
 
     def record(self, exited: Exited, error: str | None) -> Attempt:
         """The record of this attempt; `error` is what made it fail."""

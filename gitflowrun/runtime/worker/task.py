@@ -46,6 +46,7 @@ from gitflowrun.limits import RECORD_SIZE
 from gitflowrun.names import PARAMETERS_STEP, PayloadIdentity
 from gitflowrun.runs import layout
 from gitflowrun.runs.records import TASK, TaskRecord
+from gitflowrun.runtime.ipc.absent_objects import AbsentObjects
 from gitflowrun.runtime.ipc.messages import Launch, Parent, Result, RunContext
 from gitflowrun.runtime.worker import random_seeds
 from gitflowrun.runtime.worker.loaded_code import LoadedCode
@@ -91,7 +92,9 @@ class TaskRunner:
         self.code = LoadedCode(context.work_tree, context.snapshot_begun)
         self._flow_cls = flow_cls
         self._secrets = Secrets(context.secrets)
-        self._objects = PackReader(Path(context.objects_dir), self._ask_git)
+        self._absent = AbsentObjects(context.agent) if context.agent else None
+        fallback = self._ask_git if self._absent is None else self._ask_agent
+        self._objects = PackReader(Path(context.objects_dir), fallback)
         self._artifacts = ArtifactReader(self._objects, context.metadata)
         packs = PackStore(
             Path(context.objects_dir),
@@ -422,6 +425,8 @@ class TaskRunner:
         if identity in self._preloaded and not ref.untrusted:
             return self._preloaded.pop(identity)
         try:
+            if self._absent is not None:  # all of it at once, or each part would be a request
+                self._absent.fetch_lacking(self._objects, [chunk.oid for chunk in ref.chunks])
             return self._artifacts.load(ref, trusted=not ref.untrusted)
         except UntrustedArtifact as error:
             raise _untrusted(error, ref, self.context) from error
@@ -446,6 +451,11 @@ class TaskRunner:
 
         with closing(CatFile(Git(Path(self.context.git_dir), None, programs=True))) as git:
             return git.read(oid, limit)
+
+    def _ask_agent(self, oid: Oid, limit: int) -> tuple[ObjectType, bytes]:
+        assert self._absent is not None
+        self._absent.fetch([oid])
+        return PackReader(Path(self.context.objects_dir)).read(oid, limit)
 
 
 def _is_card(decorator: StepDecorator) -> bool:

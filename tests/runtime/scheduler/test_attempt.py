@@ -223,7 +223,6 @@ def test_what_a_task_has_left_behind_has_a_while_to_end(
     attempt = attempt_of(loop)
     attempt.pid, attempt.result = 7, GOOD
     assert attempt.end_rest(ended) == (False, None)
-    assert attempt.exited is None
     rest += [(8, "sleep 1"), (9, "sleep 2"), (10, "sleep 3")]
     assert attempt.end_rest(ended) == (True, None)
     now += limits.LEFT_BEHIND_GRACE - 0.01

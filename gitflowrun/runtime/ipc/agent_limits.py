@@ -1,0 +1,34 @@
+"""The limits of agents on an engine's workers."""
+
+from __future__ import annotations
+
+ABSENT_AT_ONCE = 4_096
+"""Objects that a task asks for at once: their ids fit into one datagram, their content may be 16 GB."""
+ABSENT_ERROR = 4_096
+"""Bytes of why they can't be had."""
+RECORDS_AT_ONCE = 10_000
+"""Objects that an agent asks for at once before a launch: the records of the tasks that a join follows."""
+LOOSE_ARRIVAL = 1 << 20
+"""Bytes of a pack whose objects become loose ones of the agent's own; larger ones are kept for other agents, too."""
+CACHE_SIZE = 8 << 30
+"""Bytes of packs that agents leave on a machine for later ones, for each repository."""
+CACHE_AGE = 14 * 86_400.0
+"""Seconds for which a pack stays there that no agent has begun with."""
+KNOWN_TREES = 20
+"""Trees of code that an agent says it has; those that were used last."""
+FETCH_PAUSE = 0.1
+"""Seconds until it is looked again whether another agent of the machine has got the code."""
+PAUSED_OUTPUT = 0.01
+"""Seconds for which tasks' output is not read when too much waits to be sent."""
+CARD_LOOK = 1.0
+"""Seconds between two looks whether a running task has refreshed a card."""
+PROGRAM_OUTPUT = 32 << 10
+"""Bytes that are kept of what the flow's program writes while it imports the flow."""
+ZYGOTE_END = 3.0
+"""Seconds that the zygote gets to end its tasks; then it is killed."""
+PACKAGES_NAMED = 8
+"""Packages that differ and are named."""
+PACK_PIECE = 1 << 20
+"""Bytes of a pack in one message."""
+SENT_AHEAD = 8 << 20
+"""Bytes that may wait for a link before more of a pack is read for it, and more of what tasks write."""

@@ -1,0 +1,403 @@
+"""An agent: what gives a run's tasks their processes on a worker of an engine, and speaks with the run's driver.
+
+1. The driver says AgentStart. The agent checks versions, git and packages.
+2. It opens its cache, or the driver's own repository where both are on one disk, and gets what it lacks of the code.
+3. It writes the code as files of its own, and starts the flow's program there, which becomes its zygote; where that
+   can't be forked, tasks get fresh interpreters.
+4. It says AgentReady, and takes launches. A task is started once the records of the tasks that it follows are here.
+5. When the driver says so, is gone, or the engine ends it, it kills all tasks, removes what is its own, and ends.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gitflowrun.errors import CorruptRecord, GitflowrunError, MissingObject
+from gitflowrun.failpoints import reached
+from gitflowrun.git.pack.reader import PackReader
+from gitflowrun.git.transport.streamed_packs import start_pack
+from gitflowrun.runs import layout
+from gitflowrun.runtime.executors.local import ForkExecutor, FreshExecutor
+from gitflowrun.runtime.ipc import process
+from gitflowrun.runtime.ipc.absent_objects import ObjectServer
+from gitflowrun.runtime.ipc.agent_limits import FETCH_PAUSE, PACK_PIECE, RECORDS_AT_ONCE
+from gitflowrun.runtime.ipc.messages import FlowImported, Kill, Launch, LaunchItem
+from gitflowrun.runtime.ipc.remote_messages import (
+    AgentReady,
+    AgentStart,
+    AgentStop,
+    Objects,
+    TaskPack,
+    WantObjects,
+    driver_of,
+    unpack_remote,
+)
+from gitflowrun.runtime.remote import requirements
+from gitflowrun.runtime.remote.agent_cache import AgentCache
+from gitflowrun.runtime.remote.agent_task import AgentTask
+from gitflowrun.runtime.remote.code_copy import write_code
+from gitflowrun.runtime.remote.flow_program import FlowProgram, command_here
+from gitflowrun.runtime.remote.object_requests import ObjectRequests
+from gitflowrun.runtime.remote.outbox import Outbox
+from gitflowrun.settings import Durability, Isolation
+from gitflowrun.values import replace
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable, Iterator
+
+    from gitflowrun.git.objects import Oid
+    from gitflowrun.runtime.executors.local import Executor
+    from gitflowrun.runtime.ipc.event_loop import EventLoop
+    from gitflowrun.runtime.ipc.messages import Message, RunContext
+    from gitflowrun.runtime.ipc.remote_messages import AgentRefused, RemoteMessage
+    from gitflowrun.runtime.remote.outbox import MessageLink
+
+_TURN = 0.1  # seconds of work between two looks at what has come
+
+
+class Agent:
+    """An agent.
+
+    Args:
+        loop: The event loop.
+        link: The way to the driver.
+
+    Attributes:
+        is_over: Whether it is to end.
+    """
+
+    def __init__(self, loop: EventLoop, link: MessageLink) -> None:
+        self.is_over = False
+        self._loop = loop
+        self._link = link
+        self._outbox = Outbox(loop, link)
+        self._start: AgentStart | None = None
+        self._cache: AgentCache | None = None
+        self._requests: ObjectRequests | None = None
+        self._server: ObjectServer | None = None
+        self._shares_disk = False
+        self._program: FlowProgram | None = None
+        self._executor: Executor | None = None
+        self._notices: list[str] = []
+        self._last: Launch | None = None
+        self._tasks: dict[int, AgentTask] = {}
+        self._is_second_copy = False
+
+    # ---- what the driver says ----
+
+    def hear(self, data: bytes) -> None:
+        """Take a message of the driver's."""
+        try:
+            self._obey(unpack_remote(data))
+        except CorruptRecord:
+            told = driver_of(data) if self._start is None else None
+            refusal = requirements.other_version(*told) if told is not None else None
+            if refusal is None:
+                raise
+            self._refuse(refusal)
+
+    def _obey(self, message: Message | RemoteMessage) -> None:
+        if isinstance(message, AgentStart) and self._start is None:
+            self._begin(message)
+        elif isinstance(message, AgentStop):
+            self.is_over = True
+        elif isinstance(message, Objects) and self._requests is not None:
+            self._requests.take(message)
+        elif isinstance(message, WantObjects):
+            self._answer(message)
+        elif isinstance(message, LaunchItem) and self._last is not None:
+            self._launch(message.launch(self._last))
+        elif isinstance(message, Launch):
+            self._last = message
+            self._launch(message)
+        elif isinstance(message, Kill) and self._executor is not None:
+            self._kill(message)
+
+    def _refuse(self, refusal: AgentRefused) -> None:
+        self._outbox.send(refusal)
+        self.is_over = True
+
+    # ---- the beginning ----
+
+    def _begin(self, start: AgentStart) -> None:
+        self._start = start
+        refusal = requirements.other_version(start.protocol, start.version)
+        refusal = refusal or requirements.lacking_git(Path.cwd())
+        differing = requirements.other_packages(start) if start.other_packages != "ignore" else ""
+        if differing and start.other_packages == "refuse":
+            hint = (
+                "install what the driver has, or run with `git config runs.executorPackages warn`"
+            )
+            refusal = refusal or requirements.refused(differing, hint)
+        elif differing:
+            self._notices.append(f"{differing}.")
+        if refusal is not None:
+            self._refuse(refusal)
+            return
+        os.environ.update(start.environ)
+        try:
+            cache = self._cache = AgentCache(start.repository)
+            self._requests = ObjectRequests(self._loop, cache, self._outbox.send)
+            self._shares_disk = _is_shared(start)
+            if self._shares_disk or cache.has_tree(start.code):
+                self._copy_code()
+            else:
+                self._get_code()
+        except GitflowrunError as error:
+            self._fail(error)
+
+    def _fail(self, error: GitflowrunError) -> None:
+        self._refuse(requirements.refused(error.message, error.hint or ""))
+
+    def _get_code(self) -> None:
+        """Get the objects of the code, unless another agent of this machine is doing so."""
+        start, cache, requests = self._start, self._cache, self._requests
+        assert start is not None
+        assert cache is not None
+        assert requests is not None
+        if cache.has_tree(start.code) and not self._is_second_copy:
+            self._copy_code()
+        elif cache.begin_fetch():
+            requests.want_tree(start.code, cache.known_trees(), self._code_arrived)
+        else:
+            self._loop.after(FETCH_PAUSE, self._get_code)
+
+    def _code_arrived(self, why: str) -> None:
+        assert self._start is not None
+        assert self._cache is not None
+        self._cache.end_fetch()
+        if why:
+            self._refuse(requirements.refused(f"the run's code did not arrive: {why}"))
+            return
+        self._cache.note_tree(self._start.code)
+        reached("agent.fetched")
+        self._copy_code()
+
+    def _copy_code(self) -> None:
+        start, cache = self._start, self._cache
+        assert start is not None
+        assert cache is not None
+        reader = PackReader(Path(start.run.objects_dir)) if self._shares_disk else cache.reader
+        self._go_on_copying(write_code(reader, start.code, cache.code))
+
+    def _go_on_copying(self, files: Iterator[None]) -> None:
+        """Write files of the code, some in each turn of the loop."""
+        assert self._cache is not None
+        until = time.monotonic() + _TURN
+        try:
+            for _ in files:
+                if time.monotonic() > until:
+                    self._loop.after(0, lambda: self._go_on_copying(files))
+                    return
+        except (CorruptRecord, MissingObject) as error:
+            if self._is_second_copy or self._shares_disk:
+                self._fail(error)
+                return
+            # Somebody has tampered with the cache, or a power cut has.
+            self._is_second_copy = True
+            self._cache.forget_trees()
+            shutil.rmtree(self._cache.code, ignore_errors=True)
+            self._get_code()
+        except GitflowrunError as error:
+            self._fail(error)
+        else:
+            reached("agent.copied")
+            self._start_program()
+
+    def _start_program(self) -> None:
+        start, cache = self._start, self._cache
+        assert start is not None
+        assert cache is not None
+        top = cache.code.resolve()
+        try:
+            os.chdir(top / start.directory)
+            self._program = FlowProgram(
+                self._loop, command_here(start, top), self._on_task_message, self._on_program_lost
+            )
+        except OSError as error:
+            self._refuse(requirements.refused(f"the flow's program can't be started: {error}"))
+
+    def _imported(self, imported: FlowImported) -> None:
+        """The flow's program can be imported: say that tasks may come."""
+        start, program = self._start, self._program
+        assert start is not None
+        assert program is not None
+        run = self._context(start)
+        why = imported.why_not_fork
+        if start.isolation == Isolation.FRESH.value or why:
+            if why:
+                self._notices.append(f"Each task gets a fresh interpreter there: {why}.")
+            program.close()
+            self._program = None
+            self._use_fresh()
+        else:
+            self._executor = ForkExecutor(program.connection, run)
+        python = ".".join(map(str, sys.version_info[:3]))
+        host, pid = os.uname().nodename, os.getpid()
+        reached("agent.ready")
+        self._outbox.send(AgentReady(host, pid, python, self._shares_disk, tuple(self._notices)))
+
+    def _use_fresh(self) -> None:
+        assert self._start is not None
+        assert self._cache is not None
+        command = command_here(self._start, self._cache.code.resolve())
+        run = self._context(self._start)
+        self._executor = FreshExecutor(self._loop, command, self._on_task_message, run)
+
+    def _context(self, start: AgentStart) -> RunContext:
+        """What tasks have in common, with this machine's directories."""
+        assert self._cache is not None
+        # Whatever is imported here counts as young: the driver compares it with the snapshot. (What it was written
+        # when tells nothing: this machine's clock is another one.)
+        run = replace(start.run, work_tree=str(self._cache.code.resolve()), snapshot_begun=0.0)
+        if self._shares_disk:
+            return run
+        if self._server is None:
+            self._server = ObjectServer(self._loop, self._bring)
+        own = self._cache.own
+        return replace(
+            run,
+            objects_dir=str(own.objects_dir),
+            incoming=str(own.packs.incoming),
+            git_dir=str(own.path),
+            durability=Durability.FAST.value,
+            shared=None,
+            agent=self._server.address,
+        )
+
+    # ---- tasks ----
+
+    def _launch(self, launch: Launch) -> None:
+        assert self._start is not None
+        pack_dir = live = None
+        if not self._shares_disk:
+            assert self._cache is not None
+            own = self._cache.own
+            pack_dir = own.packs.pack_dir
+            live = layout.live_directory(own.packs.incoming.parent, self._start.run.run.uid)
+        task = AgentTask(
+            self._loop, self._outbox, launch, pack_dir, live,
+            lambda: self._forget(launch.serial),
+        )  # fmt: skip
+        self._tasks[launch.serial] = task
+        if self._shares_disk:
+            self._give_process(task)
+            return
+        assert self._requests is not None
+        records = [it.record for it in (self._start.run.parameters, *launch.parents)]
+        self._want_records(task, records)
+
+    def _forget(self, serial: int) -> None:
+        del self._tasks[serial]
+
+    def _want_records(self, task: AgentTask, records: list[Oid]) -> None:
+        """Have the records of the tasks here that a task follows, then start it."""
+        assert self._requests is not None
+        now, later = records[:RECORDS_AT_ONCE], records[RECORDS_AT_ONCE:]
+
+        def here(why: str) -> None:
+            if why:
+                task.fail(why)
+            elif later:
+                self._want_records(task, later)
+            else:
+                self._give_process(task)
+
+        self._requests.want(now, here)
+
+    def _give_process(self, task: AgentTask) -> None:
+        if self._executor is None:
+            task.fail("the agent is not ready")
+        elif task.is_killed:
+            task.fail("it was given up before it had begun")
+        else:
+            task.start(self._executor)
+
+    def _kill(self, kill: Kill) -> None:
+        task = self._tasks.get(kill.serial)
+        if task is not None:
+            task.is_killed = task.is_killed or kill.signal not in {signal.SIGSTOP, signal.SIGCONT}
+            assert self._executor is not None
+            self._executor.kill(kill.serial, kill.signal)
+
+    def _on_task_message(self, message: Message) -> None:
+        if isinstance(message, FlowImported):
+            self._imported(message)
+            return
+        task = self._tasks.get(getattr(message, "serial", 0))
+        if task is not None:
+            task.deliver(message)
+
+    def _on_program_lost(self) -> None:
+        """The zygote has ended by itself: its tasks have died with it."""
+        assert self._program is not None
+        if self._executor is None:
+            self._refuse(requirements.refused(*self._program.why_lost()))
+        else:
+            self.is_over = True  # the driver launches its tasks again, elsewhere
+
+    # ---- objects ----
+
+    def _bring(self, oids: list[Oid], tell: Callable[[str], None]) -> None:
+        """Bring what a task lacks."""
+        assert self._requests is not None
+        if len(oids) == 1:
+            self._requests.want_again(oids[0], tell)
+        else:
+            self._requests.want(oids, tell)
+
+    def _answer(self, want: WantObjects) -> None:
+        """Send objects that the driver lacks of a task's result: an empty pack where they are not here either."""
+        assert self._cache is not None
+        serial, name = want.request, f"pack-{os.urandom(20).hex()}"
+        try:
+            packing = start_pack(self._cache.own.git, want.oids)
+        except GitflowrunError:
+            self._outbox.send(TaskPack(serial, name, b"", more=False))
+            return
+        self._outbox.add(_packed(serial, name, packing))
+
+    # ---- the end ----
+
+    def close(self) -> None:
+        """Kill all tasks, and remove what is the agent's own."""
+        if self._executor is not None:
+            self._executor.close()
+        if self._program is not None:
+            self._program.close()
+        if self._server is not None:
+            self._server.close()
+        if self._requests is not None:
+            self._requests.close()
+        self._link.close()
+        process.kill_orphans()
+        if self._cache is not None:
+            os.chdir("/")
+            self._cache.leave()
+
+
+def _is_shared(start: AgentStart) -> bool:
+    """Whether the driver's repository is on this machine's disk."""
+    if len(start.shared) != 2:  # noqa: PLR2004  (a file and its content)
+        return False
+    path, content = start.shared
+    try:
+        return Path(path).read_text(encoding="utf-8") == content
+    except (OSError, ValueError):
+        return False
+
+
+def _packed(serial: int, name: str, packing: subprocess.Popen[bytes]) -> Iterator[TaskPack]:
+    """What git packs, in pieces; it waits while the link is full."""
+    assert packing.stdout is not None
+    with packing:
+        while data := packing.stdout.read(PACK_PIECE):
+            yield TaskPack(serial, name, data, more=True)
+    yield TaskPack(serial, name, b"", more=False)

@@ -1,0 +1,229 @@
+"""One task as its agent sees it: what it writes, what it has stored, and its end, for the driver.
+
+1. Its output is read from pipes and sent as it comes, unless too much waits for the link: then the task waits.
+2. Its Result is sent behind the packs that it has written and the files of its cards.
+3. When its process has ended, what that has left behind is ended, too; then Exited is sent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING
+
+from gitflowrun import limits
+from gitflowrun.cards.card_files import card_directory
+from gitflowrun.cards.card_limits import CARD_SIZE
+from gitflowrun.failpoints import reached
+from gitflowrun.runtime.ipc.agent_limits import CARD_LOOK, PACK_PIECE
+from gitflowrun.runtime.ipc.left_behind import LeftBehind
+from gitflowrun.runtime.ipc.messages import Exited, LaunchFailed, Result, Started
+from gitflowrun.runtime.ipc.remote_messages import CardRequested, TaskNote, TaskOutput, TaskPack
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from gitflowrun.runtime.executors.local import Executor
+    from gitflowrun.runtime.ipc.event_loop import EventLoop, Timer
+    from gitflowrun.runtime.ipc.messages import Launch, Message
+    from gitflowrun.runtime.ipc.remote_messages import RemoteMessage
+    from gitflowrun.runtime.remote.outbox import Outbox
+
+_STREAMS = ("stdout", "stderr")
+
+
+class AgentTask:
+    """A launch.
+
+    Args:
+        loop: The event loop.
+        outbox: Sends messages.
+        launch: The launch.
+        pack_dir: Where its packs are; None where the driver has them already.
+        live: Where the files of its cards are; None where the driver has these already.
+        on_end: Called when all is over.
+    """
+
+    def __init__(
+        self,
+        loop: EventLoop,
+        outbox: Outbox,
+        launch: Launch,
+        pack_dir: Path | None,
+        live: Path | None,
+        on_end: Callable[[], None],
+    ) -> None:
+        self.launch = launch
+        self.is_killed = False
+        """Whether the driver has had it killed."""
+        self._loop = loop
+        self._outbox = outbox
+        self._pack_dir = pack_dir
+        self._live = live
+        self._on_end = on_end
+        self._pid = 0
+        self._pipes: dict[int, str] = {}
+        self._result: Result | None = None
+        self._rest = LeftBehind()
+        self._cards: dict[str, tuple[int, int]] = {}
+        self._timer: Timer | None = None
+        self._is_over = False
+
+    @property
+    def serial(self) -> int:
+        """The number of the launch."""
+        return self.launch.serial
+
+    def start(self, executor: Executor) -> None:
+        """Give it a process."""
+        ends: list[int] = []
+        try:
+            for stream in _STREAMS:
+                reading, writing = os.pipe()
+                ends.append(writing)
+                self._pipes[reading] = stream
+                os.set_blocking(reading, False)
+            executor.launch(self.launch, *ends)
+        except OSError as error:
+            self.fail(error.strerror or str(error))
+        finally:
+            for fd in ends:
+                os.close(fd)
+
+    def fail(self, reason: str) -> None:
+        """It has got no process."""
+        self._outbox.send(LaunchFailed(self.serial, reason))
+        self._end()
+
+    def deliver(self, message: Message) -> None:
+        """Take what the executor or the task says."""
+        if isinstance(message, Started):
+            self._pid = message.pid
+            self._outbox.send(message)
+            self._read_output()
+            if self._live is not None:
+                self._timer = self._loop.after(CARD_LOOK, self._look_at_cards)
+        elif isinstance(message, Result):
+            self._result = message
+            self._outbox.add(self._with_all(message))
+        elif isinstance(message, Exited):
+            self._exited(message)
+        elif isinstance(message, LaunchFailed):
+            self.fail(message.reason)
+
+    # ---- output ----
+
+    def _read_output(self) -> None:
+        for reading in self._pipes:
+            self._loop.watch(reading, lambda fd=reading: self._read(fd))  # type: ignore[misc]
+
+    def _read(self, fd: int) -> None:
+        if self._outbox.is_full:
+            for reading in self._pipes:
+                self._loop.forget(reading)
+            self._outbox.when_room(self._read_output)
+            return
+        try:
+            data = os.read(fd, limits.PIPE_READ)
+        except BlockingIOError:
+            return
+        if data:
+            self._outbox.send(TaskOutput(self.serial, self._pipes[fd], data))
+        else:
+            self._close(fd)
+
+    def _drain(self) -> None:
+        """Send what it has written before its end, and no more: others may hold its pipes, for ever."""
+        for fd, stream in list(self._pipes.items()):
+            taken = 0
+            with contextlib.suppress(BlockingIOError):
+                while taken < limits.LINGERING_OUTPUT and (data := os.read(fd, limits.PIPE_READ)):
+                    taken += len(data)
+                    self._outbox.send(TaskOutput(self.serial, stream, data))
+            self._close(fd)
+
+    def _close(self, fd: int) -> None:
+        self._loop.forget(fd)
+        del self._pipes[fd]
+        os.close(fd)
+
+    # ---- what it has made ----
+
+    def _with_all(self, result: Result) -> Iterator[Message | RemoteMessage]:
+        """A result behind all that belongs to it."""
+        try:
+            if self._pack_dir is not None:
+                for name in result.packs:
+                    yield from pack_pieces(self.serial, name, self._pack_dir / f"{name}.pack")
+        except OSError as error:
+            why = f"what the task has stored can't be read: {error.strerror or error}"
+            result = Result(self.serial, {}, {}, (), None, error=why, code=result.code)
+        yield from self._new_cards(result.cards)
+        reached("agent.sending")
+        yield result
+
+    def _look_at_cards(self) -> None:
+        """Send the cards that the task has refreshed."""
+        if self._is_over or self._live is None:
+            return
+        directory = card_directory(self._live, self.launch.task, self.launch.attempt)
+        with contextlib.suppress(OSError):
+            names = [f"{directory.relative_to(self._live)}/{it}" for it in os.listdir(directory)]  # noqa: PTH208
+            for card in self._new_cards(tuple(it for it in names if it.endswith(".json"))):
+                self._outbox.send(card)
+        self._timer = self._loop.after(CARD_LOOK, self._look_at_cards)
+
+    def _new_cards(self, names: tuple[str, ...]) -> Iterator[CardRequested]:
+        """Those of its cards' files that have changed since they were sent."""
+        for name in names if self._live is not None else ():
+            assert self._live is not None
+            with contextlib.suppress(OSError), (self._live / name).open("rb") as file:
+                found = os.fstat(file.fileno())
+                mark = found.st_ino, found.st_mtime_ns
+                if self._cards.get(name) != mark and not name.rpartition("/")[2].startswith("."):
+                    self._cards[name] = mark
+                    yield CardRequested(self.serial, name, file.read(2 * CARD_SIZE))
+
+    # ---- its end ----
+
+    def _exited(self, exited: Exited) -> None:
+        if self._is_over:
+            return
+        result = self._result
+        is_good = result is not None and result.error is None
+        patient = is_good and exited.status == 0 and not self.is_killed
+        wait, words = self._rest.end(self._pid, patient=patient)
+        if wait:
+            self._loop.after(limits.LEFT_BEHIND_PAUSE, lambda: self._exited(exited))
+            return
+        self._drain()
+        last: list[Message | RemoteMessage] = [exited]
+        if words is not None:
+            last.insert(0, TaskNote(self.serial, words))
+        self._outbox.add(iter(last))
+        self._end()
+
+    def _end(self) -> None:
+        self._is_over = True
+        for fd in list(self._pipes):
+            self._close(fd)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._on_end()
+
+
+def pack_pieces(serial: int, name: str, path: Path) -> Iterator[TaskPack]:
+    """A pack in pieces, of which one is read when the one before it was sent.
+
+    Raises:
+        OSError: it can't be read.
+    """
+    with path.open("rb") as file:
+        data = file.read(PACK_PIECE)
+        while True:
+            following = file.read(PACK_PIECE)
+            yield TaskPack(serial, name, data, more=bool(following))
+            if not following:
+                return
+            data = following

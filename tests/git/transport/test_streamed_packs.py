@@ -1,0 +1,94 @@
+"""Packs that come and go in pieces: what git has looked at is published, anything else is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gitflowrun.errors import CorruptRecord
+from gitflowrun.git.command import Git
+from gitflowrun.git.objects import Oid
+from gitflowrun.git.pack.publish import PackStore
+from gitflowrun.git.transport.streamed_packs import IncomingPack, start_pack
+from gitflowrun.settings import Durability
+from tests.helpers.repos import GitRepo, make_repo
+
+
+def tree_of(repo: GitRepo) -> Oid:
+    """The tree of what is committed."""
+    return Oid.from_hex(repo.git("rev-parse", "HEAD^{tree}"))
+
+
+def packed(repo: GitRepo, **options: object) -> bytes:
+    """The tree with all that it leads to."""
+    packing = start_pack(Git(repo.path / ".git", None), [tree_of(repo)], closure=True, **options)  # type: ignore[arg-type]
+    out, err = packing.communicate()
+    assert (packing.returncode, err) == (0, b"")
+    return out
+
+
+def incoming(repo: GitRepo) -> tuple[PackStore, IncomingPack]:
+    """A pack that is to arrive in a repository."""
+    git_dir = repo.path / ".git"
+    packs = PackStore(
+        git_dir / "objects", git_dir / "gitflowrun/incoming", durability=Durability.SAFE
+    )
+    return packs, IncomingPack(Git(git_dir, None), packs)
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> tuple[GitRepo, GitRepo]:
+    """A repository that has files, and one that lacks them."""
+    return make_repo(tmp_path / "a", files={"f": "one", "d/g": "two"}), make_repo(tmp_path / "b")
+
+
+def test_a_pack_is_published_kept(pair: tuple[GitRepo, GitRepo]) -> None:
+    """Its objects can be read once it is, and nothing else is left."""
+    here, there = pair
+    packs, pack = incoming(there)
+    data = packed(here)
+    for place in range(0, len(data), 10):
+        pack.write(data[place : place + 10])
+    assert pack.size == len(data)
+    pack.publish(pack.index())
+    assert there.git("cat-file", "-p", f"{tree_of(here)}:d/g") == "two"
+    assert list(packs.kept_by_us()) == [pack.name]
+    assert list(packs.incoming.iterdir()) == []
+
+
+def test_a_small_pack_becomes_loose_objects(pair: tuple[GitRepo, GitRepo]) -> None:
+    """Where it is unpacked, no pack is made."""
+    here, there = pair
+    packs, pack = incoming(there)
+    pack.write(packed(here))
+    pack.unpacked(pack.unpack(Git(there.path / ".git", None)))
+    assert there.git("cat-file", "-p", f"{tree_of(here)}:d/g") == "two"
+    assert list(packs.pack_dir.glob("*.pack")) == []
+    assert list(packs.incoming.iterdir()) == []
+
+
+@pytest.mark.parametrize("unpacks", [False, True])
+def test_a_damaged_pack_is_none(pair: tuple[GitRepo, GitRepo], unpacks: bool) -> None:
+    """One byte that is another, and there is no such pack."""
+    here, there = pair
+    packs, pack = incoming(there)
+    data = bytearray(packed(here))
+    data[-30] ^= 1
+    pack.write(bytes(data))
+    process = pack.unpack(Git(there.path / ".git", None)) if unpacks else pack.index()
+    end = pack.unpacked if unpacks else pack.publish
+    with pytest.raises(CorruptRecord, match="damaged"):
+        end(process)
+    assert list(packs.pack_dir.glob("*.pack")) == []
+    assert list(packs.incoming.iterdir()) == []
+
+
+def test_what_the_other_side_has_is_left_out(pair: tuple[GitRepo, GitRepo]) -> None:
+    """Of a tree that differs in one file, that file and the tree alone."""
+    here, _ = pair
+    before = tree_of(here)
+    here.write("f", "another")
+    here.commit()
+    data = packed(here, have=[before])
+    assert int.from_bytes(data[8:12], "big") == 2
