@@ -1,0 +1,383 @@
+"""The executor of a run over an engine: it has agents placed on workers, and gives each one task after the other.
+
+1. A launch goes to an agent that is free and has what its step takes (`@resources`), or waits for one.
+2. For launches that wait, the engine is asked for further agents, as many as wait. An agent connects by its link, is
+   told AgentStart, gets the code and says that it is ready.
+3. What agents say of tasks goes to the scheduler as if it came from this machine; a Result once all that belongs to
+   it has arrived and was verified (`object_exchange`).
+4. The tasks of an agent that is lost are lost tasks (TaskLost), which the scheduler launches again.
+5. An agent that has had no task for a while is stopped, and its place is the engine's again.
+
+What comes from an agent about a task that it was not given, or that was taken from it, is passed over.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections import deque
+from contextlib import suppress
+from itertools import count
+from typing import TYPE_CHECKING
+
+from gitflowrun.errors import CorruptRecord
+from gitflowrun.failpoints import reached
+from gitflowrun.git.pack.reader import PackReader
+from gitflowrun.runtime.executors.engine import Resources
+from gitflowrun.runtime.executors.engine_limits import AGENT_IDLE, AGENT_STARTS, HOSTS_TOLD
+from gitflowrun.runtime.executors.object_exchange import Arrival, ObjectSender
+from gitflowrun.runtime.executors.remote_card import keep_card_request
+from gitflowrun.runtime.ipc.events import Notice
+from gitflowrun.runtime.ipc.messages import Exited, Kill, Launch, LaunchFailed, Result, Started
+from gitflowrun.runtime.ipc.remote_messages import (
+    AgentReady,
+    AgentRefused,
+    AgentStop,
+    CardRequested,
+    TaskLost,
+    TaskNote,
+    TaskOutput,
+    TaskPack,
+    TaskPlaced,
+    WantObjects,
+    pack_remote,
+    unpack_remote,
+)
+from gitflowrun.values import field, mutable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from gitflowrun.git.objects import Oid
+    from gitflowrun.git.repository import Repository
+    from gitflowrun.runtime.executors.engine import Engine
+    from gitflowrun.runtime.ipc.event_loop import EventLoop, Timer
+    from gitflowrun.runtime.ipc.events import Listener
+    from gitflowrun.runtime.ipc.link import Link
+    from gitflowrun.runtime.ipc.link_server import LinkServer
+    from gitflowrun.runtime.ipc.messages import Message
+    from gitflowrun.runtime.ipc.remote_messages import AgentStart, RemoteMessage
+
+_NOTHING_SAID = Resources()
+
+
+@mutable
+class _Agent:
+    """An agent that the engine was asked for.
+
+    Attributes:
+        number: Its number.
+        resources: What it has for its task.
+        link: The way to it, once it has connected.
+        ready: What it has said of itself, once it can run tasks.
+        launches: The tasks that it runs, by serial.
+        arrivals: What arrives of each.
+        idle: Stops it when it has had no task for a while.
+        why: Why it can't run tasks.
+    """
+
+    number: int
+    resources: Resources
+    link: Link | None = None
+    ready: AgentReady | None = None
+    launches: dict[int, Launch] = field(default_factory=dict)
+    arrivals: dict[int, Arrival] = field(default_factory=dict)
+    idle: Timer | None = None
+    why: str = ""
+
+    @property
+    def where(self) -> str:
+        """Which one it is, for people."""
+        return f"{self.ready.host} (agent {self.number})" if self.ready else f"agent {self.number}"
+
+
+class EngineExecutor:
+    """Executes the tasks of a run on an engine's workers.
+
+    Args:
+        loop: The event loop.
+        repo: The repository.
+        engine: Places agents.
+        server: Takes their links.
+        start: What each agent is told first.
+        on_message: Called with every message about a task.
+        notify: Called with what the user is to be told.
+        live: The directory of the run's live state.
+        resources: What tasks take, by step.
+        most: How many agents there may be.
+    """
+
+    is_remote = True
+
+    def __init__(
+        self,
+        loop: EventLoop,
+        repo: Repository,
+        engine: Engine,
+        server: LinkServer,
+        start: AgentStart,
+        on_message: Callable[[Message | RemoteMessage], None],
+        notify: Listener,
+        live: Path,
+        resources: Mapping[str, Resources],
+        most: int,
+    ) -> None:
+        self._loop = loop
+        self._repo = repo
+        self._engine = engine
+        self._server = server
+        self._start = start
+        self._on_message = on_message
+        self._notify = notify
+        self._live = live
+        self._resources = resources
+        self._most = most
+        self._sender = ObjectSender(loop, repo.git)
+        self._objects = PackReader(repo.objects_dir)
+        self._agents: dict[int, _Agent] = {}
+        self._numbers = count(1)
+        self._waiting: deque[Launch] = deque()
+        self._hosts: set[str] = set()
+        self._told: set[str] = set()
+        self._failed = 0
+        self._why = ""
+        self._is_closed = False
+
+    # ---- what the scheduler asks ----
+
+    def launch(self, launch: Launch, stdout: int, stderr: int) -> None:  # noqa: ARG002  (there are none)
+        """Start a task, as soon as an agent is free; what it writes comes as messages."""
+        self._waiting.append(launch)
+        if len(self._waiting) == 1:
+            self._loop.after(0, self._assign)  # whatever else is launched in this turn
+
+    def kill(self, serial: int, number: int) -> None:
+        """Send a signal to the process group of a launch; one that waits for an agent ends at once."""
+        for agent in self._agents.values():
+            if serial in agent.launches and agent.link is not None:
+                agent.link.send(pack_remote(Kill(serial, number)))
+                return
+        for launch in self._waiting:
+            if launch.serial == serial and number not in {signal.SIGSTOP, signal.SIGCONT}:
+                self._waiting.remove(launch)
+                self._loop.after(0, lambda: self._on_message(Exited(serial, number, 0.0, 0)))
+                return
+
+    def close(self) -> None:
+        """End all tasks and agents. The engine is let go of by whoever has made it."""
+        self._is_closed = True
+        for agent in list(self._agents.values()):
+            self._stop(agent)
+        self._server.close()
+
+    # ---- tasks and agents ----
+
+    def _assign(self) -> None:
+        """Give launches that wait to agents that are free, and have agents made for the others."""
+        free = [it for it in self._agents.values() if it.ready is not None and not it.launches]
+        lacking: dict[Resources, int] = {}
+        for _ in range(len(self._waiting)):
+            launch = self._waiting.popleft()
+            wanted = self._resources.get(launch.task.step, _NOTHING_SAID)
+            agent = next((it for it in free if it.resources == wanted), None)
+            if agent is None:
+                lacking[wanted] = lacking.get(wanted, 0) + 1
+                self._waiting.append(launch)
+            else:
+                free.remove(agent)
+                self._give(agent, launch)
+        for wanted, number in lacking.items():
+            coming = sum(
+                it.resources == wanted and it.ready is None for it in self._agents.values()
+            )
+            for _ in range(min(number - coming, self._most - len(self._agents))):
+                self._add_agent(wanted)
+
+    def _give(self, agent: _Agent, launch: Launch) -> None:
+        assert agent.link is not None
+        if agent.idle is not None:
+            agent.idle.cancel()
+            agent.idle = None
+        agent.launches[launch.serial] = launch
+        self._on_message(TaskPlaced(launch.serial, agent.where))
+        agent.link.send(pack_remote(launch))
+        reached("remote.launched")
+
+    def _add_agent(self, resources: Resources) -> None:
+        agent = _Agent(next(self._numbers), resources)
+        self._agents[agent.number] = agent
+        self._engine.start(agent.number, self._server.invite(agent.number), resources)
+
+    def connected(self, number: int, link: Link) -> None:
+        """An agent has connected, and has proved that it is this one."""
+        agent = self._agents.get(number)
+        if agent is None or agent.link is not None or self._is_closed:
+            link.close()
+            return
+        agent.link = link
+        link.on_message = lambda data: self._hear(agent, data)
+        link.on_close = lambda reason: self._lose(agent, reason)
+        link.send(pack_remote(self._start))
+
+    def ended(self, number: int, error: str | None) -> None:
+        """The engine's call of an agent has ended."""
+        agent = self._agents.get(number)
+        if agent is not None:
+            self._lose(agent, error or "its process has ended")
+
+    def _lose(self, agent: _Agent, reason: str) -> None:
+        """An agent has gone: its tasks are launched again by the scheduler."""
+        if self._agents.pop(agent.number, None) is None:
+            return
+        self._server.revoke(agent.number)
+        if agent.link is not None:
+            agent.link.close()
+        self._engine.cancel(agent.number)
+        for arrival in agent.arrivals.values():
+            arrival.close()
+        if self._is_closed:
+            return
+        why = f"{agent.where} was lost: {agent.why or reason}"
+        for serial in list(agent.launches):
+            self._on_message(TaskLost(serial, why))
+        if agent.ready is None:
+            self._start_failed(agent.why or reason)
+        elif self._waiting:
+            self._loop.after(0, self._assign)
+
+    def _start_failed(self, reason: str) -> None:
+        """An agent could not begin. Others may; but where none can, nobody waits for ever."""
+        self._failed += 1
+        if reason not in self._told:
+            self._told.add(reason)
+            self._notify(
+                Notice(f"An agent of {self._engine.name} could not begin: {reason}", bad=True)
+            )
+        if self._failed >= AGENT_STARTS and not any(it.ready for it in self._agents.values()):
+            waiting, self._waiting = self._waiting, deque()
+            self._failed = 0
+            for launch in waiting:
+                text = f"no agent of {self._engine.name} can begin: {reason}"
+                self._on_message(LaunchFailed(launch.serial, text))
+        elif self._waiting:
+            self._loop.after(0, self._assign)
+
+    def _stop(self, agent: _Agent) -> None:
+        """Send an agent home."""
+        self._agents.pop(agent.number, None)
+        self._server.revoke(agent.number)
+        for arrival in agent.arrivals.values():
+            arrival.close()
+        if agent.link is None:
+            self._engine.cancel(agent.number)
+        else:
+            link = agent.link
+            link.on_close = lambda _reason: None
+            link.send(pack_remote(AgentStop()))
+            link.close()
+
+    # ---- what agents say ----
+
+    def _hear(self, agent: _Agent, data: bytes) -> None:
+        if self._is_closed or agent.number not in self._agents:
+            return
+        try:
+            message = unpack_remote(data)
+        except CorruptRecord as error:
+            self._lose(agent, f"it has sent {error.message}")
+            return
+        if isinstance(message, AgentReady):
+            self._ready(agent, message)
+        elif isinstance(message, AgentRefused):
+            agent.why = f"{message.host}: {message.reason}"
+            if message.hint:
+                agent.why += f"\nhint: {message.hint}"
+        elif isinstance(message, WantObjects):
+            assert agent.link is not None
+            self._sender.send(agent.link, message)
+        elif getattr(message, "serial", None) in agent.launches:
+            self._hear_of_task(agent, message)
+
+    def _ready(self, agent: _Agent, message: AgentReady) -> None:
+        agent.ready = message
+        self._failed = 0
+        if message.host not in self._hosts and len(self._hosts) < HOSTS_TOLD:
+            self._hosts.add(message.host)
+            disk = ", on the disk that this repository is on" if message.shares_disk else ""
+            self._notify(Notice(f"Tasks run on {message.host} (Python {message.python}{disk})."))
+        for text in message.notices:
+            if text not in self._told:
+                self._told.add(text)
+                self._notify(Notice(f"{message.host}: {text}", bad=True))
+        self._rest(agent)
+        self._assign()
+
+    def _rest(self, agent: _Agent) -> None:
+        agent.idle = self._loop.after(AGENT_IDLE, lambda: self._stop(agent))
+
+    def _hear_of_task(self, agent: _Agent, message: Message | RemoteMessage) -> None:
+        serial: int = message.serial  # type: ignore[union-attr]
+        assert agent.ready is not None
+        if isinstance(message, TaskOutput | TaskNote | Started):
+            self._on_message(message)
+        elif isinstance(message, CardRequested):
+            self._keep_card(agent.launches[serial], message)
+        elif isinstance(message, LaunchFailed):
+            self._on_message(message)
+            self._done(agent, serial)
+        elif isinstance(message, TaskPack):
+            self._arrival(agent, serial).piece(message)
+        elif isinstance(message, Result | Exited):
+            if agent.ready.shares_disk:
+                self._pass_on(agent, message)
+            else:
+                self._arrival(agent, serial).message(message)
+
+    def _arrival(self, agent: _Agent, serial: int) -> Arrival:
+        found = agent.arrivals.get(serial)
+        if found is None:
+            repo = self._repo
+            found = agent.arrivals[serial] = Arrival(
+                self._loop,
+                repo.git,
+                repo.packs,
+                self._objects,
+                agent.launches[serial].task,
+                lambda oids: self._ask(agent, serial, oids),
+                lambda message: self._pass_on(agent, message),
+                lambda why: self._spoil(agent, serial, why),
+            )
+        return found
+
+    def _ask(self, agent: _Agent, serial: int, oids: tuple[Oid, ...]) -> None:
+        if agent.link is not None:
+            agent.link.send(pack_remote(WantObjects(serial, oids)))
+
+    def _pass_on(self, agent: _Agent, message: Message) -> None:
+        """Pass on what is said of a task, after all that belongs to it."""
+        self._on_message(message)
+        if isinstance(message, Exited):
+            self._done(agent, message.serial)
+
+    def _spoil(self, agent: _Agent, serial: int, why: str) -> None:
+        """What has arrived of a task can't be used: it is launched again."""
+        if serial in agent.launches:
+            self._on_message(TaskLost(serial, f"its result from {agent.where} is lost: {why}"))
+            if agent.link is not None:
+                agent.link.send(pack_remote(Kill(serial, signal.SIGKILL)))
+            self._done(agent, serial)
+
+    def _done(self, agent: _Agent, serial: int) -> None:
+        agent.launches.pop(serial, None)
+        agent.arrivals.pop(serial, None)
+        if self._waiting:
+            self._assign()
+        if not agent.launches and agent.number in self._agents:
+            self._rest(agent)
+
+    def _keep_card(self, launch: Launch, message: CardRequested) -> None:
+        with suppress(OSError, CorruptRecord):  # a card that is lost costs no task
+            keep_card_request(
+                self._live, launch.task, launch.attempt, message.name, message.data,
+                shared=self._repo.shared_mode,
+            )  # fmt: skip

@@ -1,0 +1,18 @@
+"""The limits of runs that an engine executes."""
+
+from __future__ import annotations
+
+REMOTE_PIECE = 1 << 20
+"""Bytes of a pack in one message."""
+LINK_BACKLOG = 8 << 20
+"""Bytes that may wait to be sent over a link before more of a pack is read for it."""
+AGENT_STARTS = 3
+"""How many agents in a row may fail before any is ready: then tasks can't be run."""
+AGENT_IDLE = 60.0
+"""Seconds after which an agent without a task is sent home, for others to have its place."""
+AGENT_FAREWELL = 5.0
+"""Seconds that agents have to end when a run has ended, before the engine is let go of."""
+HOSTS_TOLD = 20
+"""Machines that are named in the run's log as they join."""
+VERIFIED_AT_ONCE = 8 << 20
+"""Bytes of what has arrived that are compared with their BLAKE3 in one turn of the scheduler's loop."""

@@ -1,0 +1,429 @@
+"""The executor of a run over an engine, with agents that say what a test has them say."""
+
+# ruff: noqa: D102, D103  (what an engine and an agent do is said where these are)
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gitflowrun.artifacts.reference import ArtifactRef
+from gitflowrun.git.objects import NULL_OID, Oid
+from gitflowrun.git.pack.reader import PackReader
+from gitflowrun.git.repository import Repository
+from gitflowrun.names import RunId, TaskName
+from gitflowrun.runs.records import RunIdentity
+from gitflowrun.runtime.executors import engine_executor
+from gitflowrun.runtime.executors.engine import Resources
+from gitflowrun.runtime.executors.engine_executor import EngineExecutor
+from gitflowrun.runtime.ipc import events
+from gitflowrun.runtime.ipc.messages import (
+    Exited,
+    Kill,
+    Launch,
+    LaunchFailed,
+    Parent,
+    Result,
+    RunContext,
+    Started,
+)
+from gitflowrun.runtime.ipc.remote_messages import (
+    AgentReady,
+    AgentRefused,
+    AgentStart,
+    AgentStop,
+    CardRequested,
+    Objects,
+    TaskLost,
+    TaskOutput,
+    TaskPack,
+    TaskPlaced,
+    WantObjects,
+    pack_remote,
+    unpack_remote,
+)
+from gitflowrun.values import replace
+from tests.helpers.links import Meeting
+from tests.helpers.repos import GitRepo, make_repo
+from tests.helpers.runs import artifact, open_repo
+
+PARENT = Parent(TaskName("_parameters", "0"), Oid(b"2" * 20))
+RUN = RunIdentity("F", RunId("12"), NULL_OID)
+BIG = bytes(range(256)) * 4_000
+
+
+class FakeEngine:
+    """An engine whose calls of agents are kept for the test."""
+
+    name = "fake"
+
+    def __init__(self) -> None:
+        self.calls: dict[int, tuple[bytes, Resources]] = {}
+        self.cancelled: list[int] = []
+
+    def start(self, number: int, call: bytes, resources: Resources) -> None:
+        self.calls[number] = call, resources
+
+    def cancel(self, number: int) -> None:
+        self.cancelled.append(number)
+
+    def slots(self) -> int | None:
+        return None
+
+    def where(self) -> str:
+        return "nowhere"
+
+    def close(self) -> None:
+        pass
+
+
+class FakeAgent:
+    """An agent: what it was told, and a way to say something."""
+
+    def __init__(self, meeting: Meeting, call: bytes) -> None:
+        self._meeting = meeting
+        self.link, self._side = meeting.agent(call)
+
+    @property
+    def told(self) -> list[Any]:
+        return [unpack_remote(data) for data in self._side.messages]
+
+    def hears(self, kind: type) -> Any:
+        """The last message of a kind, once there is one."""
+        self._meeting.turn_until(lambda: any(isinstance(it, kind) for it in self.told))
+        return [it for it in self.told if isinstance(it, kind)][-1]
+
+    def says(self, *messages: Any) -> None:
+        for message in messages:
+            self.link.send(pack_remote(message))
+
+
+class Driver:
+    """A run's executor, and what it has told the scheduler."""
+
+    def __init__(self, repo: Repository, meeting: Meeting) -> None:
+        self.meeting = meeting
+        self.engine = FakeEngine()
+        self.resources: dict[str, Resources] = {}
+        self.messages: list[Any] = []
+        self.notices: list[str] = []
+        start = AgentStart(
+            1, "0.1.0", _context(repo), Oid(b"1" * 20), ("python", "f.py"), "", (), {}, "fork", 1, {},
+            "warn", "ab", (),
+        )  # fmt: skip
+        self.executor = EngineExecutor(
+            meeting.loop, repo, self.engine, meeting.server, start, self.messages.append,
+            self._notify, Path(repo.git_dir) / "gitflowrun" / "live" / "x", self.resources, 4,
+        )  # fmt: skip
+        meeting.server._on_link = self.executor.connected
+
+    def _notify(self, event: events.Event) -> None:
+        assert isinstance(event, events.Notice)
+        self.notices.append(event.text)
+
+    def launch(self, serial: int, task: str = "start/1") -> Launch:
+        step, _, number = task.partition("/")
+        launch = Launch(serial, TaskName(step, number), 0, (), (PARENT,))
+        self.executor.launch(launch, -1, -1)
+        return launch
+
+    def agent(self, number: int = 1, *, ready: bool = True) -> FakeAgent:
+        """The agent that the engine was asked for."""
+        self.meeting.turn_until(lambda: number in self.engine.calls)
+        agent = FakeAgent(self.meeting, self.engine.calls[number][0])
+        agent.hears(AgentStart)
+        if ready:
+            agent.says(AgentReady(f"h{number}", 33, "3.11.7", shares_disk=False))
+        return agent
+
+    def hears(self, kind: type, count: int = 1) -> Any:
+        """The n-th message of a kind that the scheduler got."""
+        found: list[Any] = []
+
+        def is_there() -> bool:
+            found[:] = [it for it in self.messages if isinstance(it, kind)]
+            return len(found) >= count
+
+        self.meeting.turn_until(is_there)
+        return found[count - 1]
+
+
+@pytest.fixture
+def meeting() -> Iterator[Meeting]:
+    made = Meeting()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def driver(repo: GitRepo, meeting: Meeting) -> Iterator[Driver]:
+    repo.write("f.py", "1")
+    repo.commit()
+    made = Driver(open_repo(repo), meeting)
+    yield made
+    made.executor.close()
+
+
+def _context(repo: Repository) -> RunContext:
+    return RunContext(
+        RUN, None, "ada", None, (), str(repo.objects_dir), str(repo.packs.incoming), str(repo.git_dir),
+        str(repo.work_tree), 0.0, "local@/w", "fast", None, frozenset(), 9, ".", {}, PARENT,
+    )  # fmt: skip
+
+
+def _result(serial: int, **refs: ArtifactRef) -> Result:
+    return Result(serial, refs, {}, (), None)
+
+
+def _pack_of(place: Path, *contents: bytes) -> bytes:
+    """A pack of blobs that only another repository has."""
+    other = make_repo(place / "other")
+    oids = "".join(other.git("hash-object", "-w", "--stdin", stdin=it) for it in contents)
+    command = ["git", "-C", str(other.path), "pack-objects", "--stdout", "-q"]
+    return subprocess.run(command, input=oids.encode(), check=True, capture_output=True).stdout
+
+
+def _pieces(serial: int, pack: bytes, size: int = 100_000) -> list[TaskPack]:
+    starts = range(0, len(pack), size)
+    return [TaskPack(serial, "p", pack[it : it + size], it + size < len(pack)) for it in starts]
+
+
+def test_a_task_from_launch_to_end(driver: Driver) -> None:
+    """It is placed, its messages come in order, and the agent gets the next one."""
+    driver.launch(1)
+    agent = driver.agent()
+    assert agent.hears(Launch).serial == 1
+    assert driver.hears(TaskPlaced) == TaskPlaced(1, "h1 (agent 1)")
+    agent.says(Started(1, 77), TaskOutput(1, "stdout", b"hi\n"), _result(1), Exited(1, 0, 0.5, 9))
+    assert driver.hears(Exited) == Exited(1, 0, 0.5, 9)
+    kinds = [type(it) for it in driver.messages]
+    assert kinds == [TaskPlaced, Started, TaskOutput, Result, Exited]
+    driver.launch(2, "train/2")
+    driver.meeting.turn_until(lambda: agent.hears(Launch).serial == 2)
+    assert driver.notices == ["Tasks run on h1 (Python 3.11.7)."]
+
+
+def test_what_a_task_has_stored_arrives_before_its_result(
+    driver: Driver, repo: GitRepo, tmp_path: Path
+) -> None:
+    """The pack is published under a name of the driver's, and kept until the scheduler releases it."""
+    driver.launch(1)
+    agent = driver.agent()
+    agent.hears(Launch)
+    ref = artifact(BIG, TaskName("start", "1"))
+    pack = _pack_of(tmp_path, BIG)
+    agent.says(
+        *_pieces(1, pack), replace(_result(1, x=ref), packs=("pack-theirs",)), Exited(1, 0, 0.0, 0)
+    )
+    result = driver.hears(Result)
+    driver.hears(Exited)
+    (name,) = result.packs
+    assert (repo.path / ".git/objects/pack" / f"{name}.keep").exists()
+    assert PackReader(repo.path / ".git/objects").blob(ref.chunks[0].oid, len(BIG)) == BIG
+
+
+@pytest.mark.parametrize("kind", ["flipped", "cut", "other content"])
+def test_what_is_damaged_on_its_way_is_lost(
+    driver: Driver, repo: GitRepo, tmp_path: Path, kind: str
+) -> None:
+    """The task is launched again; nothing of it is published, nothing counts."""
+    driver.launch(1)
+    agent = driver.agent()
+    agent.hears(Launch)
+    ref = artifact(BIG, TaskName("start", "1"))
+    pack = _pack_of(tmp_path, BIG)
+    if kind == "flipped":
+        pack = pack[:500] + bytes([pack[500] ^ 1]) + pack[501:]
+    elif kind == "cut":
+        pack = pack[:-30]
+    else:
+        (chunk,) = ref.chunks
+        wrong = replace(chunk, digest=artifact(b"x", TaskName("start", "1")).digest)
+        ref = replace(ref, digest=wrong.digest, chunks=(wrong,))
+    agent.says(*_pieces(1, pack), _result(1, x=ref), Exited(1, 0, 0.0, 0))
+    lost = driver.hears(TaskLost)
+    assert lost.serial == 1
+    assert "damaged" in lost.reason
+    assert not [it for it in driver.messages if isinstance(it, Result | Exited)]
+    assert not [*(repo.path / ".git/objects/pack").glob("*.keep")]
+
+
+def test_parts_that_the_agent_had_already_are_asked_for(driver: Driver, tmp_path: Path) -> None:
+    """An earlier task of it stored them, whose result never arrived."""
+    driver.launch(1)
+    agent = driver.agent()
+    agent.hears(Launch)
+    ref = artifact(BIG, TaskName("start", "1"))
+    agent.says(_result(1, x=ref), Exited(1, 0, 0.0, 0))
+    want = agent.hears(WantObjects)
+    assert (want.request, want.oids) == (1, (ref.chunks[0].oid,))
+    agent.says(*_pieces(1, _pack_of(tmp_path, BIG)))
+    assert driver.hears(Result).artifacts["x"] == ref
+
+
+def test_an_agent_that_has_not_got_them_either(driver: Driver) -> None:
+    """The task is launched again."""
+    driver.launch(1)
+    agent = driver.agent()
+    agent.hears(Launch)
+    agent.says(_result(1, x=artifact(BIG, TaskName("start", "1"))), Exited(1, 0, 0.0, 0))
+    agent.hears(WantObjects)
+    agent.says(TaskPack(1, "p", b"", more=False))
+    assert "start" not in driver.hears(TaskLost).reason
+
+
+def test_results_of_other_tasks_are_passed_over(driver: Driver) -> None:
+    """One that arrives twice, one of another agent's task, one of a task that was given up."""
+    driver.launch(1)
+    driver.launch(2, "train/2")
+    first, second = driver.agent(1), driver.agent(2)
+    serial = first.hears(Launch).serial
+    other = second.hears(Launch).serial
+    first.says(_result(other), Exited(other, 0, 0.0, 0), _result(99), Exited(99, 0, 0.0, 0))
+    first.says(
+        _result(serial), Exited(serial, 0, 0.0, 0), _result(serial), Exited(serial, 0, 0.0, 0)
+    )
+    driver.hears(Exited)
+    second.says(_result(other), Exited(other, 0, 0.25, 0))
+    assert driver.hears(Exited, 2) == Exited(other, 0, 0.25, 0)
+    assert [it.serial for it in driver.messages if isinstance(it, Result)] == [serial, other]
+
+
+@pytest.mark.parametrize("how", ["link", "call"])
+def test_tasks_of_a_lost_agent_are_lost(driver: Driver, how: str) -> None:
+    """Whichever tells of it first, the link or the engine; another agent takes the next launch."""
+    driver.launch(1)
+    agent = driver.agent()
+    agent.hears(Launch)
+    if how == "link":
+        agent.link.close()
+    else:
+        driver.executor.ended(1, "worker tcp://10.0.0.3 was killed")
+    lost = driver.hears(TaskLost)
+    assert (lost.serial, "h1 (agent 1) was lost" in lost.reason) == (1, True)
+    driver.executor.ended(1, "once more")
+    driver.launch(2)
+    driver.agent(2).hears(Launch)
+    assert len([it for it in driver.messages if isinstance(it, TaskLost)]) == 1
+
+
+def test_no_agent_can_begin(driver: Driver) -> None:
+    """After some, launches fail with the reason; it is told once."""
+    driver.launch(1)
+    for number in (1, 2, 3):
+        agent = driver.agent(number, ready=False)
+        agent.says(AgentRefused("h1", "there is no numpy", "install it"))
+        agent.link.close()
+    failed = driver.hears(LaunchFailed)
+    assert "no agent of fake can begin: h1: there is no numpy" in failed.reason
+    assert [it for it in driver.notices if "numpy" in it] == [driver.notices[0]]
+
+
+def test_signals_reach_the_agent_of_a_task(driver: Driver) -> None:
+    """A task that still waits for one ends at once."""
+    driver.launch(1)
+    agent = driver.agent()
+    agent.hears(Launch)
+    driver.launch(2, "train/2")
+    driver.executor.kill(1, signal.SIGINT)
+    driver.executor.kill(2, signal.SIGTERM)
+    assert agent.hears(Kill) == Kill(1, signal.SIGINT)
+    assert driver.hears(Exited) == Exited(2, signal.SIGTERM, 0.0, 0)
+
+
+def test_objects_are_sent_as_packs(driver: Driver, repo: GitRepo, tmp_path: Path) -> None:
+    """Those that are asked for, or all that a tree leads to; an error where there are none."""
+    driver.launch(1)
+    agent = driver.agent()
+    oid = Oid.from_hex(repo.git("rev-parse", "HEAD^{tree}").strip())
+    agent.says(WantObjects(7, (oid,), closure=True))
+    driver.meeting.turn_until(
+        lambda: any(isinstance(it, Objects) and not it.more for it in agent.told)
+    )
+    pieces = [it for it in agent.told if isinstance(it, Objects)]
+    assert {it.request for it in pieces} == {7}
+    subprocess.run(["git", "init", "-q", str(tmp_path / "o")], check=True)
+    command = ["git", "-C", str(tmp_path / "o"), "index-pack", "--stdin"]
+    subprocess.run(
+        command, input=b"".join(it.data for it in pieces), check=True, capture_output=True
+    )
+    listed = ["git", "-C", str(tmp_path / "o"), "ls-tree", "-r", "--name-only", str(oid)]
+    assert "f.py" in subprocess.run(listed, check=True, capture_output=True, text=True).stdout
+    agent.says(WantObjects(8, (Oid(b"9" * 20),)))
+    driver.meeting.turn_until(
+        lambda: isinstance(agent.told[-1], Objects) and agent.told[-1].request == 8
+    )
+    assert agent.told[-1].error
+
+
+def test_steps_get_agents_with_what_they_take(driver: Driver) -> None:
+    """An agent serves only steps of the same resources."""
+    large = Resources(cpu=4, gpu=1)
+    driver.resources["train"] = large
+    driver.launch(1)
+    agent = driver.agent(1)
+    serial = agent.hears(Launch).serial
+    agent.says(_result(serial), Exited(serial, 0, 0.0, 0))
+    driver.hears(Exited)
+    driver.launch(2, "train/2")
+    driver.meeting.turn_until(lambda: 2 in driver.engine.calls)
+    assert driver.engine.calls[2][1] == large
+
+
+def test_agents_without_tasks_go_home(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a while; the next launch gets another one."""
+    monkeypatch.setattr(engine_executor, "AGENT_IDLE", 0.05)
+    driver.launch(1)
+    agent = driver.agent()
+    serial = agent.hears(Launch).serial
+    agent.says(_result(serial), Exited(serial, 0, 0.0, 0))
+    assert agent.hears(AgentStop)
+    driver.launch(2)
+    driver.agent(2).hears(Launch)
+
+
+def test_cards_are_kept_where_those_of_this_machine_are(driver: Driver, repo: GitRepo) -> None:
+    """Under the task's own name alone."""
+    driver.launch(1)
+    agent = driver.agent()
+    agent.hears(Launch)
+    live = repo.path / ".git/gitflowrun/live/x"
+    for name in (
+        "../../x/0.json",
+        "cards/start/2.0/0.json",
+        "cards/start/1.0/../0.json",
+        "cards/start/1.0/a.html",
+    ):
+        agent.says(CardRequested(1, name, b"{}"))
+    agent.says(CardRequested(1, "cards/start/1.0/0.json", b'{"a": 1}'), Started(1, 5))
+    driver.hears(Started)
+    kept = [it for it in live.rglob("*") if it.is_file()]
+    assert [(str(it.relative_to(live)), it.read_bytes()) for it in kept] == [
+        ("cards/start/1.0/0.json", b'{"a": 1}')
+    ]
+
+
+def test_messages_that_are_none(driver: Driver) -> None:
+    """An agent that sends them is lost."""
+    driver.launch(1)
+    agent = driver.agent()
+    agent.hears(Launch)
+    agent.link.send(b"\x93nonsense")
+    assert driver.hears(TaskLost).serial == 1
+
+
+def test_close_stops_agents(driver: Driver) -> None:
+    """Those that are there are told; those that are not there yet are not wanted any more."""
+    driver.launch(1)
+    agent = driver.agent()
+    agent.hears(Launch)
+    driver.launch(2, "train/2")
+    driver.meeting.turn_until(lambda: 2 in driver.engine.calls)
+    driver.executor.close()
+    assert agent.hears(AgentStop)
+    assert driver.engine.cancelled == [2]
