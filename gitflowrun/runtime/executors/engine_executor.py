@@ -23,7 +23,7 @@ from gitflowrun.errors import CorruptRecord
 from gitflowrun.failpoints import reached
 from gitflowrun.git.pack.reader import PackReader
 from gitflowrun.runtime.executors.engine import Resources
-from gitflowrun.runtime.executors.engine_limits import AGENT_IDLE, AGENT_STARTS, HOSTS_TOLD
+from gitflowrun.runtime.executors.executor_limits import AGENT_IDLE, AGENT_STARTS, HOSTS_TOLD
 from gitflowrun.runtime.executors.object_exchange import Arrival, ObjectSender
 from gitflowrun.runtime.executors.remote_card import keep_card_request
 from gitflowrun.runtime.ipc.events import Notice

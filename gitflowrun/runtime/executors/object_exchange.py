@@ -21,7 +21,11 @@ from gitflowrun.errors import GitflowrunError, RepositoryError
 from gitflowrun.git.command import Git, git_message
 from gitflowrun.git.objects import ObjectType, hash_object
 from gitflowrun.git.transport.streamed_packs import IncomingPack, start_pack
-from gitflowrun.runtime.executors.engine_limits import LINK_BACKLOG, REMOTE_PIECE, VERIFIED_AT_ONCE
+from gitflowrun.runtime.executors.executor_limits import (
+    LINK_BACKLOG,
+    REMOTE_PIECE,
+    VERIFIED_AT_ONCE,
+)
 from gitflowrun.runtime.ipc.messages import Result
 from gitflowrun.runtime.ipc.remote_messages import Objects, WantObjects, pack_remote
 from gitflowrun.values import replace
