@@ -72,7 +72,8 @@ def pack(value: Any, limits: Limits = MESSAGE) -> bytes:
     """
     try:
         packed = _pack(value)
-        scan(packed, limits)
+        if not _is_sound(packed, limits):
+            scan(packed, limits)
     except CorruptRecord as error:
         raise UnserializableArtifact(f"a record can't hold this: {error}") from error
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
@@ -81,6 +82,27 @@ def pack(value: Any, limits: Limits = MESSAGE) -> bytes:
             f"a record can't hold {culprit or error}", hint="records hold plain msgpack values"
         ) from error
     return packed
+
+
+def _is_sound(packed: bytes, limits: Limits) -> bool:
+    """Whether a packed value is too short to hold more than `limits` allow, nests no deeper, and has no extensions."""
+    if not _is_short(len(packed), limits) or _TIMESTAMP.search(packed):
+        return False
+    try:
+        value = msgpack.unpackb(packed, raw=True, strict_map_key=False, ext_hook=_no_extension)
+    except ValueError:
+        return False
+    return _heads(packed) <= limits.depth or _is_shallow(value, limits.depth)
+
+
+def _is_short(size: int, limits: Limits) -> bool:
+    """Whether a value of so many bytes can't hold more than `limits` allow, but for its depth."""
+    return 0 < size <= min(SKIPPED_IN_C, limits.total, limits.nodes, limits.text, limits.binary)
+
+
+def _heads(data: Buffer) -> int:
+    """How many bytes look like the beginning of a container: not fewer than there are containers."""
+    return len(bytes(data).translate(None, _NO_HEADS))
 
 
 def _pack(value: Any) -> bytes:
@@ -125,14 +147,13 @@ def unpack(data: Buffer, limits: Limits = RECORD) -> Any:
     """
     if not _is_harmless(data, limits):
         scan(data, limits)
-        return _unpack(data, limits)
+        return _unpack(data, limits, _unique_map)
     try:
-        value = _unpack(data, limits)
+        value = _unpack(data, limits, _unique_map)
     except CorruptRecord:
         scan(data, limits)  # which may say better what is wrong
         raise
-    heads = len(bytes(data).translate(None, _NO_HEADS))  # of containers, and bytes that look so
-    if heads > limits.depth and not _is_shallow(value, limits.depth):
+    if _heads(data) > limits.depth and not _is_shallow(value, limits.depth):
         raise CorruptRecord(_too_deep(limits))
     return value
 
@@ -140,7 +161,7 @@ def unpack(data: Buffer, limits: Limits = RECORD) -> Any:
 def _is_harmless(data: Buffer, limits: Limits) -> bool:
     """Whether `data` is one whole value that is too short to hold more than `limits` allow, but for its depth."""
     size = len(data)
-    if not 0 < size <= min(SKIPPED_IN_C, limits.total, limits.nodes, limits.text, limits.binary):
+    if not _is_short(size, limits):
         return False
     parser = msgpack.Unpacker(max_buffer_size=size)
     parser.feed(data)
@@ -167,6 +188,8 @@ def _is_shallow(value: Any, depth: int) -> bool:
     return not level
 
 
+_TIMESTAMP = re.compile(rb"[\xd6\xd7]\xff|\xc7\x0c\xff")
+"""How msgpack's own extension values begin, about which the library asks no hook."""
 _CONTAINERS = frozenset({dict, list})
 _NO_HEADS = bytes(sorted({*range(256)} - {*range(0x80, 0xA0), *range(0xDC, 0xE0)}))
 
@@ -201,7 +224,11 @@ def unpack_message(data: Buffer) -> Any:
     return _unpack(data, MESSAGE)
 
 
-def _unpack(data: Buffer, limits: Limits) -> Any:
+def _unpack(
+    data: Buffer,
+    limits: Limits,
+    make_map: Callable[[list[tuple[Any, Any]]], dict[Any, Any]] | None = None,
+) -> Any:
     try:
         return msgpack.unpackb(
             data,
@@ -209,7 +236,7 @@ def _unpack(data: Buffer, limits: Limits) -> Any:
             use_list=True,
             unicode_errors="surrogatepass",
             strict_map_key=True,
-            object_pairs_hook=_unique_map,
+            object_pairs_hook=make_map,
             ext_hook=_no_extension,
             max_str_len=limits.text,
             max_bin_len=limits.binary,

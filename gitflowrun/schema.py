@@ -12,6 +12,7 @@ one's rewrite.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_MOST = sys.float_info.max  # of finite numbers
+_USES = 100  # of a schema, from which on a function of its own pays for being compiled
 _MALFORMED = (
     KeyError, TypeError, ValueError, AttributeError, OverflowError, InvalidPathspec, UsageError,
 )  # fmt: skip
@@ -43,13 +46,21 @@ class Kind(Generic[T]):
         load: Makes the value of a decoded one. Raises one of Python's own errors, or a subclass of
             GitflowrunError, when that is another kind of thing.
         dump: Makes msgpack's types of the value; without it the value is one of them.
+        plain: A condition, as source, under which a decoded value needs no reader, for it is the value: of `{}`, where
+            it is looked at first, and `v` (`utilities.schema_code`).
     """
 
-    __slots__ = ("dump", "load")
+    __slots__ = ("dump", "load", "plain")
 
-    def __init__(self, load: Callable[[Any], T], dump: Callable[[Any], Any] | None = None) -> None:
+    def __init__(
+        self,
+        load: Callable[[Any], T],
+        dump: Callable[[Any], Any] | None = None,
+        plain: str | None = None,
+    ) -> None:
         self.load = load
         self.dump = dump
+        self.plain = plain
 
 
 def _of(kind: type[T], wanted: str) -> Callable[[Any], T]:
@@ -119,13 +130,13 @@ def _unexpected(wanted: str, value: object) -> TypeError:
 
 
 ANY: Kind[Any] = Kind(lambda value: value)
-TEXT = Kind(_text)
-INTEGER = Kind(_integer)
-COUNT = Kind(_count)
-REAL = Kind(_real)
-TIME = Kind(_time, recorded_time)
-FLAG = Kind(bool)
-BINARY = Kind(_binary)
+TEXT = Kind(_text, plain="type({}) is str")
+INTEGER = Kind(_integer, plain="type({}) is int")
+COUNT = Kind(_count, plain="type({}) is int and v >= 0")
+REAL = Kind(_real, plain=f"type({{}}) is float and {-_MOST!r} <= v <= {_MOST!r}")
+TIME = Kind(_time, recorded_time, plain=f"type({{}}) is float and 0 <= v <= {MAX_TIME!r}")
+FLAG = Kind(bool, plain="type({}) is bool")
+BINARY = Kind(_binary, plain="type({}) is bytes")
 MAP = Kind(_map, dict)
 TEXTS = Kind(lambda value: tuple(map(_text, _array(value))), list)
 TEXT_MAP = Kind(lambda value: {_text(key): _text(item) for key, item in _pairs(value)}, dict)
@@ -137,10 +148,11 @@ TASK_NAME = Kind(lambda value: TaskName.parse(value if type(value) is str else _
 
 def optional(kind: Kind[T]) -> Kind[T | None]:
     """A field that may be None."""
-    load, dump = kind.load, kind.dump
+    load, dump, plain = kind.load, kind.dump, kind.plain
     return Kind(
         lambda value: None if value is None else load(value),
         dump and (lambda value: None if value is None else dump(value)),
+        "({}) is None" + (f" or {plain.format('v')}" if plain else ""),
     )
 
 
@@ -192,8 +204,8 @@ class MapSchema(Kind[T]):
     """
 
     __slots__ = (
-        "_check", "_cls", "_fields", "_keeps_extra", "_known", "_least", "_loads", "_optional", "_sparse", "_upgrade",
-        "_version", "_what",
+        "_check", "_cls", "_fields", "_keeps_extra", "_known", "_least", "_loads", "_optional", "_reader", "_sparse",
+        "_upgrade", "_uses", "_version", "_what", "_writer",
     )  # fmt: skip
     dump: Callable[[T], dict[str, Any]]
 
@@ -213,18 +225,23 @@ class MapSchema(Kind[T]):
         super().__init__(self._read, self._write)
         self._cls, self._what, self._version, self._check = cls, what, version, check
         self._upgrade = upgrade
+        self._uses = 0
+        self._writer: Callable[[T], dict[str, Any]] | None = None
+        self._reader: Callable[[Any], T] | None = None
         names = keys or {}
         rows = [(name, names.get(name, name), kind) for name, kind in fields.items()]
         self._fields = tuple(row for row in rows if row[0] not in sparse)
         self._sparse = tuple(row for row in rows if row[0] in sparse)
-        loads = tuple((name, key, kind.load) for name, key, kind in rows)
-        self._loads = tuple(row for row in loads if row[0] not in {*sparse, *added})
-        self._optional = tuple(row for row in loads if row[0] in {*sparse, *added})
+        self._loads = tuple(row for row in rows if row[0] not in {*sparse, *added})
+        self._optional = tuple(row for row in rows if row[0] in {*sparse, *added})
         self._known = frozenset({"schema", *(key for _, key, _ in rows)})
         self._least = len(self._loads) + (version is not None)
         self._keeps_extra = "extra" in field_names(cls)
 
     def _write(self, value: Any) -> dict[str, Any]:
+        if self._writer:
+            return self._writer(value)
+        self._count_use()
         made: dict[str, Any] = dict(value.extra) if self._keeps_extra else {}
         if self._version is not None:
             made["schema"] = self._version
@@ -243,20 +260,40 @@ class MapSchema(Kind[T]):
         try:
             if self._upgrade and data["schema"] == 1:
                 data = self._upgrade(data)
-            fields = {name: load(data[key]) for name, key, load in self._loads}
-            if len(data) > self._least:
-                for name, key, load in self._optional:
-                    if key in data:
-                        fields[name] = load(data[key])
-                if self._keeps_extra and not self._known.issuperset(data):
-                    known = self._known
-                    fields["extra"] = {it: data[it] for it in data if it not in known}
-            value = self._cls(**fields)
+            value = self._reader(data) if self._reader else self._cls(**self._fields_of(data))
             if self._check:
                 self._check(value)
         except _MALFORMED as error:
             raise _malformed(self._what, error) from error
         return value
+
+    def _fields_of(self, data: Any) -> dict[str, Any]:
+        self._count_use()
+        fields = {name: kind.load(data[key]) for name, key, kind in self._loads}
+        if len(data) > self._least:
+            for name, key, kind in self._optional:
+                if key in data:
+                    fields[name] = kind.load(data[key])
+            if self._keeps_extra and not self._known.issuperset(data):
+                known = self._known
+                fields["extra"] = {it: data[it] for it in data if it not in known}
+        return fields
+
+    def _count_use(self) -> None:
+        self._uses += 1
+        if self._uses == _USES:
+            from gitflowrun.utilities import schema_code  # who reads a few records needs none
+
+            self._writer = schema_code.map_writer(
+                self._fields, self._sparse, self._version, keeps_extra=self._keeps_extra
+            )
+            self._reader = schema_code.map_reader(
+                self._cls,
+                self._loads,
+                self._optional,
+                self._known if self._keeps_extra else None,
+                self._least,
+            )
 
 
 class ArraySchema(Kind[T]):
@@ -268,16 +305,21 @@ class ArraySchema(Kind[T]):
         kinds: The kind of each field, in the class' order.
     """
 
-    __slots__ = ("_cls", "_kinds", "_loads", "_names", "_what")
+    __slots__ = ("_cls", "_kinds", "_names", "_reader", "_uses", "_what", "_writer")
     dump: Callable[[T], list[Any]]
 
     def __init__(self, cls: Callable[..., T], what: str, *kinds: Kind[Any]) -> None:
         super().__init__(self._read, self._write)
         self._cls, self._what, self._kinds = cls, what, kinds
-        self._loads = tuple(kind.load for kind in kinds)
         self._names = field_names(cls)
+        self._uses = 0
+        self._writer: Callable[[T], list[Any]] | None = None
+        self._reader: Callable[[Any], T] | None = None
 
     def _write(self, value: Any) -> list[Any]:
+        if self._writer:
+            return self._writer(value)
+        self._count_use()
         return [
             kind.dump(getattr(value, name)) if kind.dump else getattr(value, name)
             for name, kind in zip(self._names, self._kinds, strict=True)
@@ -286,10 +328,21 @@ class ArraySchema(Kind[T]):
     def _read(self, data: Any) -> T:
         """The value in a decoded array. Raises CorruptRecord when it is none."""
         try:
-            items = zip(self._loads, _array(data), strict=True)
-            return self._cls(*[load(item) for load, item in items])
+            if self._reader:
+                return self._reader(_array(data))
+            self._count_use()
+            items = zip(self._kinds, _array(data), strict=True)
+            return self._cls(*[kind.load(item) for kind, item in items])
         except _MALFORMED as error:
             raise _malformed(self._what, error) from error
+
+    def _count_use(self) -> None:
+        self._uses += 1
+        if self._uses == _USES:
+            from gitflowrun.utilities import schema_code  # as above
+
+            self._writer = schema_code.array_writer(self._names, self._kinds)
+            self._reader = schema_code.array_reader(self._cls, self._kinds)
 
 
 def _malformed(what: str, error: Exception) -> CorruptRecord:

@@ -168,6 +168,17 @@ def test_what_cannot_be_packed_is_named(value: Any, complaint: str) -> None:
         pack(value)
 
 
+@pytest.mark.parametrize("rest", [b"", b"\xd6\xff", bytes(40_000)])
+@pytest.mark.parametrize(
+    "value", [msgpack.ExtType(5, b"a"), msgpack.Timestamp(1), msgpack.Timestamp(1, 1)]
+)
+def test_no_extension_is_packed(value: Any, rest: bytes) -> None:
+    """However long the record is, and whatever else it holds."""
+    with pytest.raises(UnserializableArtifact, match="extension"):
+        pack({"a": [value], "b": rest})
+    assert unpack(pack({"b": rest})) == {"b": rest}
+
+
 def test_bytes_that_look_like_containers_are_no_depth() -> None:
     """How deep a value is decides its structure, not how many bytes could begin a container."""
     value = {"digest": b"\x91" * 200, "flat": [[]] * 100}

@@ -114,6 +114,12 @@ def stored_stream(data: memoryview) -> list[Buffer]:
     return pieces
 
 
+def stored_block(data: bytes) -> bytes:
+    """The same stream of a few bytes, in one piece: of small objects a commit has thousands."""
+    checksum = zlib.adler32(data).to_bytes(CHECKSUM, "big")
+    return b"%s%s%s%s" % (ZLIB_HEADER, block_header(len(data), last=True), data, checksum)
+
+
 def _stored_in_steps(data: memoryview, release: Callable[[int], None] | None) -> Iterator[Buffer]:
     """The same pieces, where nothing is looked at long before it is used: `data` may be a file that is mapped."""
     adler32 = _checksums(data).adler32

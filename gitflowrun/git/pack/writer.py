@@ -35,9 +35,10 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from gitflowrun.git.objects import ObjectType, Oid, hash_object
 from gitflowrun.git.owner import usable_cpus
-from gitflowrun.git.pack.format import crc32, entry_header, pack_header, zlib_stream
+from gitflowrun.git.pack.format import crc32, entry_header, pack_header, stored_block, zlib_stream
 from gitflowrun.git.pack.index import IndexEntry
 from gitflowrun.limits import (
+    DEFLATE_FROM,
     DIRECT_FROM,
     LARGE_PACK_BUFFER,
     OBJECTS_BY_THREADS,
@@ -96,7 +97,7 @@ class PackObject:
     @property
     def size(self) -> int:
         """Bytes of the content."""
-        return memoryview(self.data).nbytes
+        return len(self.data) if type(self.data) is bytes else memoryview(self.data).nbytes
 
     def identify(self) -> Oid:
         """Its id, computed unless it was given."""
@@ -118,6 +119,13 @@ class PackedObject:
     @classmethod
     def of(cls, given: PackObject) -> PackedObject:
         """Make the entry of an object."""
+        if (
+            type(given.data) is bytes
+            and len(given.data) < DEFLATE_FROM
+            and not (given.stable_copy or given.release)
+        ):
+            head = entry_header(given.kind, len(given.data))
+            return cls(given.identify(), (head + stored_block(given.data),))
         data = given.view if given.stable_copy is None else given.stable_copy(given.view)
         # Before the id: see `format` on SHA-1 after isal.
         stream = zlib_stream(data, given.release)
@@ -211,11 +219,13 @@ def _identified(objects: Sequence[PackObject], map_: _Map) -> list[PackObject]:
 
     All other ids are computed along with the entries. Where data may change meanwhile there is no id yet.
     """
+    if all(given.oid for given in objects):
+        return list(objects)
     count = Counter((given.kind, given.size) for given in objects)
     alike = [
         number
         for number, given in enumerate(objects)
-        if count[given.kind, given.size] > 1 and given.stable_copy is None
+        if given.oid is None and count[given.kind, given.size] > 1 and given.stable_copy is None
     ]
     found = list(objects)
     oids = map_(PackObject.identify, [objects[number] for number in alike])
@@ -275,7 +285,13 @@ class _PackFile:
         """Append pieces. Returns the CRC-32 of them all."""
         self._crc, self._summed = 0, self._filled
         for piece in pieces:
-            self._copy(memoryview(piece))
+            end = self._filled + len(piece)
+            if end <= self._capacity:
+                self._buffer[self._filled : end] = piece
+                self._filled = end
+                self.size += len(piece)
+            else:
+                self._copy(memoryview(piece))
         self._sum()
         return self._crc
 

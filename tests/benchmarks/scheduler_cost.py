@@ -1,0 +1,327 @@
+"""What a task costs the scheduler's process, how that grows with their number, and how much memory it takes.
+
+    python -m tests.benchmarks.scheduler_cost [--tasks 1000 10000 30000] [--workers 2] [--flow] [--profile FILE]
+
+The scheduler is the real one: plan, messages, pipes, log, live state, records, commits with fsync, the run log
+into a file. Tasks are simulated: a process takes each launch with its pipes, writes a line into one, and answers as
+the zygote and the task would, so that nothing but the scheduler is measured, and as many tasks may run at a time as
+are asked for. With `--flow` a real flow is run as well, whose scheduler is watched from outside.
+
+The cost of a task is the slope between a foreach of so many tasks and one of a tenth of that.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import gc
+import json
+import os
+import resource
+import select
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.benchmarks.launch import FLOW
+from tests.benchmarks.machine import ROOT, describe, environment, repository
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gitflowrun.artifacts.reference import ArtifactRef
+    from gitflowrun.git.repository import Repository
+    from gitflowrun.runs.records import RunIdentity
+    from gitflowrun.runtime.ipc.channel import Channel
+    from gitflowrun.runtime.ipc.messages import Launch, Message, Result, RunContext
+
+GRAPH = {
+    "start_step": "start",
+    "end_step": "end",
+    "steps": {
+        "start": {"type": "start", "next": ["work"]},
+        "work": {"type": "linear", "next": ["join"]},
+        "join": {"type": "join", "next": ["end"]},
+        "end": {"type": "end", "next": []},
+    },
+}
+_NO_PROCESS = 1 << 23  # no process has a number above this: nothing is left behind by it
+_IDLE = 0.05  # seconds without a launch: so many tasks as run now are all that there are
+
+
+class SimulatedTasks:
+    """A zygote and its tasks, which do nothing.
+
+    Args:
+        channel: To the scheduler.
+        tasks: The items of the foreach.
+        workers: Tasks that run at a time: so many are taken before the first one ends.
+    """
+
+    def __init__(self, channel: Channel, tasks: int, workers: int) -> None:
+        self._channel = channel
+        self._tasks = tasks
+        self._workers = workers
+        self._running: list[tuple[Launch, tuple[int, ...]]] = []
+        self._last: Launch | None = None
+        self._inherited: dict[str, ArtifactRef] = {}
+
+    def serve(self) -> None:
+        """Take launches and answer them until the scheduler is gone."""
+        from gitflowrun.runtime.ipc.messages import Launch, LaunchItem
+
+        while True:
+            if self._running and not self._has_more():
+                self._end(*self._running.pop(0))
+                continue
+            message, fds = self._channel.receive()
+            if message is None:
+                return
+            if isinstance(message, LaunchItem):
+                assert self._last is not None
+                message = message.launch(self._last)
+            elif isinstance(message, Launch):
+                self._last = message
+            if isinstance(message, Launch):
+                self._begin(message, fds)
+
+    def _has_more(self) -> bool:
+        if len(self._running) >= self._workers:
+            return False
+        return bool(select.select([self._channel], [], [], _IDLE)[0])
+
+    def _begin(self, launch: Launch, fds: tuple[int, ...]) -> None:
+        from gitflowrun.runtime.ipc.messages import Started
+
+        self._put(Started(launch.serial, _NO_PROCESS + launch.serial))
+        self._running.append((launch, fds))
+
+    def _end(self, launch: Launch, fds: tuple[int, ...]) -> None:
+        from gitflowrun.runtime.ipc.messages import Exited
+
+        if launch.frames:
+            os.write(fds[0], b"item %d\n" % launch.frames[-1].index)
+        for fd in fds:
+            os.close(fd)
+        self._put(self._result(launch))
+        self._put(Exited(launch.serial, 0, 0.005, 18 << 20))
+
+    def _put(self, message: Message) -> None:
+        """As the zygote sends it."""
+        from gitflowrun.runtime.ipc.channel import EXITED, STARTED
+        from gitflowrun.runtime.ipc.messages import Exited, Started
+
+        if isinstance(message, Started):
+            self._channel.put(STARTED.pack(b"S", message.serial, message.pid))
+        elif isinstance(message, Exited):
+            row = message.serial, message.status, message.cpu, message.max_rss
+            self._channel.put(EXITED.pack(b"E", *row))
+        else:
+            self._channel.send(message)
+
+    def _result(self, launch: Launch) -> Result:
+        """One artifact of its own and those of the step before."""
+        from gitflowrun.runs.records import Transition
+        from gitflowrun.runtime.ipc.messages import Result
+        from tests.helpers.runs import artifact, digest
+
+        if launch.task.step == "start":
+            listed = str(list(range(self._tasks))).encode()
+            self._inherited = {"items": artifact(listed, launch.task)}
+            jump = Transition(("work",), "items", self._tasks)
+            values = tuple(str(number) for number in range(self._tasks))
+            inline = {digest(listed): listed}
+            return Result(launch.serial, self._inherited, inline, (), jump, values)
+        following = {"work": "join", "join": "end", "end": None}[launch.task.step]
+        made = str(launch.frames[-1].index if launch.frames else launch.task).encode()
+        found = {**self._inherited, "x": artifact(made, launch.task)}
+        return Result(
+            launch.serial, found, {digest(made): made}, (),
+            Transition((following,)) if following else None,
+        )  # fmt: skip
+
+
+def simulate(tasks: int, workers: int, profile: str) -> dict[str, float]:
+    """Run a foreach of so many simulated tasks in this process; what that has taken of it."""
+    from gitflowrun.runtime.ipc.channel import Channel, channel_pair
+
+    ours, theirs = channel_pair()
+    if not os.fork():
+        ours.close()
+        SimulatedTasks(Channel(theirs), tasks, workers).serve()
+        os._exit(0)
+    theirs.close()
+    with tempfile.TemporaryDirectory() as directory:
+        place = repository(Path(directory) / "repo", {"flow.py": "pass\n"})
+        os.chdir(place)
+        run = prepare(Channel(ours, blocking=False), workers)
+        gc.collect()
+        gc.freeze()
+        before, begun = _used(), time.perf_counter()
+        if profile:
+            import cProfile
+
+            profiler = cProfile.Profile()
+            profiler.runcall(run)
+            profiler.dump_stats(profile)
+        else:
+            run()
+        cpu, wall = _used() - before, time.perf_counter() - begun
+        ours.close()
+        os.wait()
+        refs = ["rev-list", "--count", "--all"]
+        commits = subprocess.run(["git", *refs], capture_output=True, check=True, cwd=place)
+        size = sum(it.stat().st_size for it in place.glob(".git/objects/pack/*"))
+    return {
+        "cpu": cpu, "wall": wall, "peak": peak(), "commits": float(commits.stdout), "size": size,
+    }  # fmt: skip
+
+
+def prepare(channel: Channel, workers: int) -> Callable[[], object]:
+    """Make a run of the repository in this directory, and its scheduler as `runtime.scheduler.setup` makes it."""
+    from gitflowrun.cli.flow.run_log import RunLog
+    from gitflowrun.git.repository import Repository
+    from gitflowrun.git.snapshot import take_snapshot
+    from gitflowrun.limits import MAX_LOG_SIZE
+    from gitflowrun.runs.create import create_run
+    from gitflowrun.runs.live import LiveState
+    from gitflowrun.runtime.executors.local import ForkExecutor
+    from gitflowrun.runtime.ipc.channel import Connection
+    from gitflowrun.runtime.ipc.event_loop import EventLoop
+    from gitflowrun.runtime.scheduler.card_queue import CardQueue
+    from gitflowrun.runtime.scheduler.code_check import CodeCheck
+    from gitflowrun.runtime.scheduler.plan import Plan, Shape
+    from gitflowrun.runtime.scheduler.scheduler import Scheduler
+    from gitflowrun.values import replace
+    from tests.helpers.runs import draft
+
+    repo = Repository.discover(Path.cwd())
+    writer = create_run(repo, replace(draft(), graph=GRAPH), take_snapshot(repo))
+    loop = EventLoop()
+
+    def deliver(message: Message) -> None:
+        scheduler.deliver(message)
+
+    connection = Connection(loop, channel, deliver, lambda: None)
+    context = context_of(repo, writer.identity)
+    live = LiveState(repo, writer.identity.uid)
+    scheduler = Scheduler(
+        loop, writer, Plan(Shape.of(GRAPH)), ForkExecutor(connection, context),
+        RunLog(out=Path("log").open("w"), config={}),  # noqa: SIM115  (the run's)
+        live, CodeCheck(repo, writer.snapshot.tree),
+        CardQueue(lambda _: connection, live.directory, None),
+        max_workers=workers, max_log_size=MAX_LOG_SIZE,
+    )  # fmt: skip
+    return scheduler.run
+
+
+def context_of(repo: Repository, run: RunIdentity) -> RunContext:
+    """What the tasks of a run have in common; simulated tasks look at none of it."""
+    from gitflowrun.names import TaskName
+    from gitflowrun.runtime.ipc.messages import Parent, RunContext
+
+    return RunContext(
+        run=run, origin=None, user="ada", namespace=None, tags=(), objects_dir=str(repo.objects_dir),
+        incoming=str(repo.packs.incoming), git_dir=str(repo.git_dir), work_tree=str(repo.work_tree),
+        snapshot_begun=time.time(), metadata="local", durability="safe", shared=None, trusted_runs=frozenset(),
+        max_num_splits=1, tempdir=".", seeds={}, parameters=Parent(TaskName("_parameters", "0"), run.uid),
+    )  # fmt: skip
+
+
+def _used() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def peak(pid: str = "self") -> float:
+    """Peak resident MB of a process."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+
+def watch_flow(place: Path, tasks: int, workers: int) -> tuple[float, float]:
+    """CPU seconds and peak MB of the scheduler of a real flow with a foreach of so many tasks."""
+    flow = subprocess.Popen(
+        [sys.executable, "wide.py", "--quiet", "run", "--n", str(tasks), "--max-num-splits", str(tasks),
+         "--max-workers", str(workers)],
+        cwd=place, env={**os.environ, **environment()}, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    cpu = memory = 0.0
+    ticks = os.sysconf("SC_CLK_TCK")
+    scheduler: Path | None = None
+    while flow.poll() is None:
+        if scheduler is None:
+            found = [it for it in Path("/proc").glob("[0-9]*") if _is_scheduler(it, place)]
+            scheduler = found[0] if found else None
+        if scheduler is not None:
+            with contextlib.suppress(OSError, ValueError, IndexError):
+                fields = (scheduler / "stat").read_text().rpartition(")")[2].split()
+                cpu = max(cpu, (int(fields[11]) + int(fields[12])) / ticks)
+                memory = max(memory, peak(scheduler.name))
+        time.sleep(0.02)
+    if flow.returncode:
+        msg = f"the flow of {tasks} tasks has failed"
+        raise RuntimeError(msg)
+    return cpu, memory
+
+
+def _is_scheduler(process: Path, place: Path) -> bool:
+    try:
+        words = (process / "cmdline").read_bytes()
+        return b"scheduler_main.py" in words and (process / "cwd").resolve() == place.resolve()
+    except OSError:
+        return False
+
+
+def measure(tasks: int, workers: int, profile: str = "") -> dict[str, float]:
+    """What a foreach of simulated tasks takes of a scheduler in a process of its own."""
+    command = [sys.executable, "-m", "tests.benchmarks.scheduler_cost", "--simulate", str(tasks)]
+    command += ["--workers", str(workers), "--profile", profile]
+    env = {**os.environ, **environment(), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tasks", type=int, nargs="+", default=[1000, 10000, 30000])
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--flow", action="store_true", help="also run a real flow")
+    parser.add_argument("--profile", default="", help="where cProfile's figures of the last one go")
+    parser.add_argument("--simulate", type=int, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.simulate:
+        print(json.dumps(simulate(args.simulate, args.workers, args.profile)))
+        return
+    print(describe())
+    for tasks in args.tasks:
+        few, many = measure(tasks // 10, args.workers), measure(tasks, args.workers)
+        cost, left = many["cpu"] - few["cpu"], tasks - tasks // 10
+        print(
+            f"{tasks:9,} tasks {cost / left * 1e3:6.3f} ms CPU a task, {tasks / many['wall']:6.0f} tasks/s, "
+            f"{many['peak']:6.1f} MB peak ({(many['peak'] - few['peak']) / left * 1024:5.2f} KB a task), "
+            f"{many['commits']:.0f} commits, {many['size'] / tasks:.0f} bytes a task in git"
+        )
+        if args.profile:
+            measure(tasks, args.workers, args.profile)
+    if args.flow:
+        with tempfile.TemporaryDirectory() as directory:
+            place = repository(
+                Path(directory) / "repo", {"wide.py": FLOW.format(package="gitflowrun")}
+            )
+            for tasks in args.tasks:
+                few_cpu, _ = watch_flow(place, tasks // 10, args.workers)
+                cpu, memory = watch_flow(place, tasks, args.workers)
+                cost = (cpu - few_cpu) / (tasks - tasks // 10)
+                print(f"{tasks:9,} real  {cost * 1e3:6.3f} ms CPU a task, {memory:6.1f} MB peak")
+
+
+if __name__ == "__main__":
+    main()
