@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from gitflowrun._version import __version__
+from gitflowrun.artifacts.reference import ArtifactRef
 from gitflowrun.git.command import Git
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.transport.streamed_packs import start_pack
-from gitflowrun.names import RunId, TaskName
+from gitflowrun.names import Digest, RunId, TaskName
 from gitflowrun.runs.records import Attempt, RunIdentity, TaskRecord
 from gitflowrun.runs.trees import task_blob
 from gitflowrun.runtime.ipc.event_loop import EventLoop
@@ -123,6 +124,11 @@ class AgentProcess:
             ticks = self._loop.after(0.02, lambda: None)
             self._loop.turn()
 
+    def turn(self) -> None:
+        """Turn the loop once, and wait for little."""
+        self._loop.after(0.01, lambda: None)
+        self._loop.turn()
+
     def words(self) -> str:
         """What it has said on standard error, once it has ended."""
         if self.process.poll() is None or self.process.stderr is None:
@@ -209,8 +215,13 @@ def agent_start(repo: GitRepo, script: str = "flow.py", **changes: Any) -> Agent
         changes: Fields that are others, those of the run's context included.
     """
     run = RunIdentity("F", RunId("1"), Oid(bytes(range(20))))
+    name = TaskName("_parameters", "0")
+    secrets = {
+        it: ArtifactRef(Digest(bytes(Digest.SIZE)), 0, "plain/1", "str", (), name)
+        for it in changes.get("secrets", ())
+    }
     parameters = TaskRecord(
-        name=TaskName("_parameters", "0"), run=run, attempts=(Attempt(0, 1.0, 1.0, ok=True),)
+        name=name, run=run, attempts=(Attempt(0, 1.0, 1.0, ok=True),), artifacts=secrets
     )
     record = store(repo, parameters)
     top = str(repo.path)
@@ -221,7 +232,7 @@ def agent_start(repo: GitRepo, script: str = "flow.py", **changes: Any) -> Agent
         durability="safe", shared=None, trusted_runs=frozenset(), max_num_splits=100, tempdir=".",
         seeds={}, parameters=Parent(parameters.name, record),
     )  # fmt: skip
-    names = RunContext.__match_args__
+    names = {*RunContext.__match_args__} - {*AgentStart.__match_args__}
     context = replace(
         context, **{name: changes.pop(name) for name in list(changes) if name in names}
     )
@@ -250,3 +261,19 @@ def launch(serial: int, step: str = "start", **fields: Any) -> Launch:
 def cache_of(home: Path) -> Path:
     """An agent's cache."""
     return home / "gitflowrun" / "agents" / "c0ffee"
+
+
+def record_of(
+    agent: AgentProcess, made: Launch, result: Result, run: RunIdentity, **fields: Any
+) -> Parent:
+    """Keep what a task has made in the driver's repository, as its scheduler does; where its record is."""
+    repo = agent.repo
+    for data in result.inline.values():
+        repo.git("hash-object", "-w", "--stdin", stdin=data)
+    for data in agent.packs(made.serial).values():
+        repo.git("index-pack", "--stdin", stdin=data)
+    record = TaskRecord(
+        name=made.task, run=run, attempts=(Attempt(0, 1.0, 1.0, ok=True),),
+        artifacts=result.artifacts, frames=made.frames, **fields,
+    )  # fmt: skip
+    return Parent(made.task, store(repo, record))

@@ -80,8 +80,12 @@ class IncomingPack:
             self._file.write(data)
         self._size += len(data)
 
-    def index(self) -> subprocess.Popen[bytes]:
+    def index(self, *, alone: bool = False) -> subprocess.Popen[bytes]:
         """Have git look at all of it and make its index. The process ends its standard output when it has.
+
+        Args:
+            alone: Whether git sees nothing else. Otherwise it compares objects that are there already with those that
+                have come, and gives up where the former are damaged.
 
         Raises:
             RepositoryError: the disk is full, or git can't be started.
@@ -91,6 +95,7 @@ class IncomingPack:
         reached("remote.received")
         return self._git.start(
             "index-pack", str(suffixed(self._written, ".pack")),
+            env={"GIT_OBJECT_DIRECTORY": str(self._place)} if alone else None,
             stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
         )  # fmt: skip
 

@@ -90,12 +90,15 @@ class ObjectRequests:
 
     def want_again(self, oid: Oid, done: Callable[[str], None]) -> None:
         """As `want`, of one that a task could not read: it is got anew where what is here is damaged."""
-        if oid in self._coming or not self._is_whole(oid):
-            request = self._coming.get(oid) or self._ask(WantObjects(next(self._numbers), (oid,)))
+        if oid in self._coming or oid not in self._reader:
+            self.want([oid], done)
+        elif self._is_whole(oid):
+            done("")
+        else:
+            request = self._ask(WantObjects(next(self._numbers), (oid,)))
+            request.for_all = True  # git makes no loose object of what it takes to be here
             self._coming[oid] = request
             request.waiting.append(done)
-        else:
-            done("")
 
     def want_tree(self, tree: Oid, have: tuple[Oid, ...], done: Callable[[str], None]) -> None:
         """Have a tree here and all that it leads to.
@@ -144,7 +147,7 @@ class ObjectRequests:
     def _index(self, request: _Request, pack: IncomingPack) -> None:
         """Have git look at a pack that has come, and keep its objects."""
         is_small = pack.size < LOOSE_ARRIVAL and not request.for_all
-        reading = pack.unpack(self._cache.own.git) if is_small else pack.index()
+        reading = pack.unpack(self._cache.own.git) if is_small else pack.index(alone=True)
         assert reading.stdout is not None
         fd = reading.stdout.fileno()
         self._loop.watch(fd, lambda: self._indexed(fd, request, pack, reading, is_small=is_small))

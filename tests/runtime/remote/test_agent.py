@@ -2,51 +2,364 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import os
+import signal
+import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from gitflowrun.runtime.ipc.messages import Started
-from tests.helpers.agents import AgentProcess, agent_start, launch
-from tests.helpers.flows import linear_flow
+from gitflowrun.runs.records import ForeachLevel
+from gitflowrun.runtime.ipc.messages import (
+    Exited,
+    Kill,
+    LaunchFailed,
+    LaunchItem,
+    Parent,
+    Result,
+    SecretValue,
+    Started,
+)
+from gitflowrun.runtime.ipc.remote_messages import (
+    AgentReady,
+    AgentStop,
+    CardRequested,
+    TaskNote,
+    TaskOutput,
+    TaskPack,
+    WantObjects,
+)
+from tests.helpers.agents import agent_start, cache_of, launch, record_of
+from tests.helpers.flows import eventually, linear_flow
 from tests.helpers.repos import GitRepo, make_repo
-
-Agents = Callable[..., AgentProcess]
-
-
-@pytest.fixture
-def agents(tmp_path: Path) -> Iterator[Agents]:
-    """Starts agents that have one cache, and ends them."""
-    made: list[AgentProcess] = []
-
-    def make(repo: GitRepo, start: Any = ..., **env: str) -> AgentProcess:
-        told = agent_start(repo) if start is ... else start
-        home = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
-        made.append(AgentProcess(repo, told, {**home, **env}))
-        return made[-1]
-
-    yield make
-    for agent in made:
-        agent.close()
+from tests.runtime.remote.conftest import Agents
 
 
-def repo_with(tmp_path: Path, code: str) -> GitRepo:
+def repo_with(tmp_path: Path, code: str, **files: str) -> GitRepo:
     """A repository with a flow."""
-    return make_repo(tmp_path / "driver", files={"flow.py": code})
+    return make_repo(tmp_path / "driver", files={"flow.py": code, **files})
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in {b"Z", b"X"}
+
+
+# ---- what is said of a task ----
 
 
 def test_a_task_on_a_worker(agents: Agents, tmp_path: Path) -> None:
     """Its code comes with the agent, its lines in order, and its result before its end."""
-    repo = repo_with(tmp_path, linear_flow("for i in range(3): print('line', i)\nself.x = 42"))
-    agent = agents(repo)
+    body = "for i in range(3): print('line', i)\nprint('bad', file=sys.stderr)\nself.x = 42"
+    agent = agents(repo_with(tmp_path, linear_flow(body)))
     ready = agent.ready()
-    assert (ready.pid, ready.shares_disk) == (agent.process.pid, False)
+    assert (ready.pid, ready.shares_disk, ready.notices) == (agent.process.pid, False, ())
     result, exited = agent.run(launch(1))
     assert result is not None
-    assert result.error is None
-    assert exited.status == 0
-    assert agent.output(1) == "line 0\nline 1\nline 2\n"
-    assert agent.next(Started).serial == 1
+    assert (result.error, exited.status) == (None, 0)
     assert result.artifacts["x"].size > 0
+    assert agent.output(1) == "line 0\nline 1\nline 2\n"
+    assert agent.output(1, "stderr") == "bad\n"
+    kinds = [type(it) for it in agent.heard if not isinstance(it, TaskOutput | WantObjects)]
+    assert kinds == [AgentReady, Started, Result, Exited]
+    assert isinstance(agent.heard[-1], Exited)
+
+
+@pytest.mark.parametrize("isolation", ["fork", "fresh"])
+@pytest.mark.parametrize(
+    ("body", "status", "has_result"),
+    [
+        ("os.kill(os.getpid(), signal.SIGSEGV)", signal.SIGSEGV, False),
+        ("os._exit(7)", 7 << 8, False),
+        ("os._exit(0)", 0, False),
+        ("raise ValueError('no')", 1 << 8, True),
+    ],
+)
+def test_how_a_task_ends(
+    agents: Agents, tmp_path: Path, isolation: str, body: str, status: int, has_result: bool
+) -> None:
+    """As on one machine, and the agent goes on with the next one."""
+    code = linear_flow(f"print('before')\n{body}", "self.y = 1")
+    agent = agents(repo_with(tmp_path, code), isolation=isolation)
+    agent.ready()
+    result, exited = agent.run(launch(1))
+    assert exited.status & 0x7FFF == status
+    assert agent.output(1) == "before\n"
+    assert (result is not None and "ValueError: no" in str(result.error)) == has_result
+    result, exited = agent.run(launch(2, "end"))
+    assert result is not None
+    assert (result.error, exited.status) == (None, 0)
+
+
+def test_items_of_a_foreach(agents: Agents, tmp_path: Path) -> None:
+    """Further items come as what differs; several tasks run at the same time."""
+    code = linear_flow("print(self.index)\ntime.sleep(0.2)")
+    agent = agents(repo_with(tmp_path, code), slots=3)
+    agent.ready()
+    first = launch(1, frames=(ForeachLevel("s", "xs", 3, 0, "a"),))
+    agent.say(first)
+    for index in (1, 2):
+        agent.say(LaunchItem(1 + index, 1 + index, index, "b"))
+    agent.next(Exited, 3)
+    assert [agent.output(serial) for serial in (1, 2, 3)] == ["0\n", "1\n", "2\n"]
+    assert [type(it) for it in agent.heard].index(Exited) > [
+        number for number, it in enumerate(agent.heard) if isinstance(it, Started)
+    ][2]
+
+
+def test_kill(agents: Agents, tmp_path: Path) -> None:
+    """A signal reaches the task's process group, and what had begun with it."""
+    code = linear_flow("import subprocess\nsubprocess.run(['sleep', '50'])")
+    agent = agents(repo_with(tmp_path, code))
+    agent.ready()
+    agent.say(launch(1))
+    pid = agent.next(Started).pid
+    eventually(lambda: Path(f"/proc/{pid}/task/{pid}/children").read_text() != "")
+    agent.say(Kill(1, signal.SIGKILL))
+    assert agent.next(Exited).status == signal.SIGKILL
+
+
+def test_what_a_task_leaves_behind(agents: Agents, tmp_path: Path) -> None:
+    """Processes of its group are ended after it, which is told before its end is."""
+    code = linear_flow("import subprocess\nsubprocess.Popen(['sleep', '50'])")
+    agent = agents(repo_with(tmp_path, code))
+    agent.ready()
+    _, exited = agent.run(launch(1))
+    assert exited.status == 0
+    assert "left behind were ended" in agent.next(TaskNote).text
+    assert isinstance(agent.heard[-1], Exited)
+
+
+def test_much_output(agents: Agents, tmp_path: Path) -> None:
+    """All of it comes, in order."""
+    agent = agents(repo_with(tmp_path, linear_flow("for i in range(300_000): print(i)")))
+    agent.ready()
+    _, exited = agent.run(launch(1))
+    assert exited.status == 0
+    assert agent.output(1) == "".join(f"{i}\n" for i in range(300_000))
+
+
+def test_a_secret_is_in_no_file(agents: Agents, tmp_path: Path) -> None:
+    """A task has the secret parameter's value; nothing of it lies on the worker's disk."""
+    code = linear_flow("print(self.key)")
+    code = code.replace(
+        "class F(FlowSpec):\n", "class F(FlowSpec):\n    key = Parameter('key', secret=True)\n"
+    )
+    secret = SecretValue("str/1", b"open sesame", (b"open sesame",))
+    agent = agents(repo_with(tmp_path, code), secrets={"key": secret})
+    agent.ready()
+    agent.run(launch(1))
+    assert agent.output(1) == "open sesame\n"
+    files = [it for it in cache_of(tmp_path / "cache").rglob("*") if it.is_file()]
+    assert files
+    assert [it for it in files if b"open sesame" in it.read_bytes()] == []
+
+
+def test_cards(agents: Agents, tmp_path: Path) -> None:
+    """A card that is refreshed comes while the task runs, and as it is at last before the result."""
+    head = "from gitflowrun import card\nfrom gitflowrun.cards import Markdown"
+    body = (
+        "current.card.append(Markdown('first'))\ncurrent.card.refresh()\n"
+        "while not os.path.exists('go'): time.sleep(0.01)\ncurrent.card.append(Markdown('second'))"
+    )
+    code = linear_flow(body, head=head).replace(
+        "    @step\n    def start", "    @card\n    @step\n    def start"
+    )
+    agent = agents(repo_with(tmp_path, code))
+    agent.ready()
+    agent.say(launch(1))
+    live = agent.next(CardRequested)
+    assert live.name == "cards/start/1.0/0.json"
+    assert (b"first" in live.data, b"second" in live.data) == (True, False)
+    (place,) = cache_of(tmp_path / "cache").glob("agents/*/code")
+    (place / "go").touch()
+    agent.next(Exited)
+    last = agent.of(CardRequested)[-1]
+    assert b"second" in last.data
+    assert agent.heard.index(last) < agent.heard.index(agent.next(Result))
+
+
+# ---- objects ----
+
+
+def test_a_large_artifact(agents: Agents, tmp_path: Path) -> None:
+    """30 MB come in pieces of up to 1 MiB before the result, while others' lines go on; git takes the pack."""
+    body = "self.big = os.urandom(30 << 20)\nself.small = 1"
+    repo = repo_with(tmp_path, linear_flow(body, "print(len(self.big), self.small)"))
+    agent = agents(repo)
+    agent.ready()
+    result, _ = agent.run(launch(1))
+    assert result is not None
+    pieces = agent.of(TaskPack)
+    assert len(pieces) >= 30
+    assert max(len(it.data) for it in pieces) <= 1 << 20
+    assert agent.heard.index(pieces[-1]) < agent.heard.index(result)
+    assert sum(map(len, agent.packs(1).values())) > 30 << 20
+    run = agent_start(repo).run.run
+    parent = record_of(agent, launch(1), result, run)
+    repo.fsck()
+    _other_machine(agents, repo, parent)
+
+
+def _other_machine(agents: Agents, repo: GitRepo, parent: Parent) -> None:
+    """A task on another machine reads it: its record is asked for, then all parts at once."""
+    other = agents(repo, cache="other")
+    other.ready()
+    begun = len(other.served)
+    result, _ = other.run(launch(7, "end", parents=(parent,)))
+    assert result is not None
+    assert (result.error, other.output(7)) == (None, f"{30 << 20} 1\n")
+    record, parts, *small = other.served[begun:]
+    assert str(parent.record) in map(str, record.oids)
+    assert len(record.oids) == 2  # that of the parameters, too
+    assert len(parts.oids) > 10
+    assert len(small) <= 1
+    assert {*result.artifacts} >= {"big", "small"}
+    assert not result.packs
+    other.run(launch(8, "end", parents=(parent,)))
+    assert len(other.served) == begun + 2 + len(small)
+
+
+def test_tasks_that_want_the_same(agents: Agents, tmp_path: Path) -> None:
+    """Ask for it once."""
+    repo = repo_with(
+        tmp_path, linear_flow("self.big = os.urandom(3 << 20)", "print(len(self.big))")
+    )
+    first = agents(repo)
+    first.ready()
+    result, _ = first.run(launch(1))
+    assert result is not None
+    parent = record_of(first, launch(1), result, agent_start(repo).run.run)
+    other = agents(repo, cache="other", slots=3)
+    other.ready()
+    begun = len(other.served)
+    for serial in (2, 3, 4):
+        other.say(launch(serial, "end", parents=(parent,)))
+    other.next(Exited, 3)
+    assert [other.output(serial) for serial in (2, 3, 4)] == [f"{3 << 20}\n"] * 3
+    asked = [oid for want in other.served[begun:] for oid in want.oids]
+    assert len(asked) == len(set(asked))
+
+
+def test_an_object_that_nobody_has(agents: Agents, tmp_path: Path) -> None:
+    """The task that reads it fails with words; one whose inputs' records are lacking does not begin."""
+    repo = repo_with(
+        tmp_path, linear_flow("self.big = os.urandom(3 << 20)", "print(len(self.big))")
+    )
+    first = agents(repo)
+    first.ready()
+    result, _ = first.run(launch(1))
+    assert result is not None
+    parent = record_of(first, launch(1), result, agent_start(repo).run.run)
+    for pack in (repo.path / ".git/objects/pack").glob("pack-*"):
+        pack.unlink()
+    other = agents(repo, cache="other")
+    other.ready()
+    lost, exited = other.run(launch(2, "end", parents=(parent,)))
+    assert lost is not None
+    assert exited.status == 1 << 8
+    assert "start/1/big can't be read" in str(lost.error)
+    record = repo.path / ".git/objects" / str(parent.record)[:2] / str(parent.record)[2:]
+    record.unlink()
+    third = agents(repo, cache="third")
+    third.ready()
+    third.say(launch(3, "end", parents=(parent,)))
+    assert str(parent.record) in third.next(LaunchFailed).reason
+
+
+def test_what_the_driver_lacks_it_may_ask_for(agents: Agents, tmp_path: Path) -> None:
+    """A task's own objects come again; of others an answer that is no pack."""
+    repo = repo_with(tmp_path, linear_flow("self.big = os.urandom(3 << 20)"))
+    agent = agents(repo)
+    agent.ready()
+    result, _ = agent.run(launch(1))
+    assert result is not None
+    oids = tuple(chunk.oid for chunk in result.artifacts["big"].chunks)
+    before = len(agent.of(TaskPack))
+    agent.say(WantObjects(1, oids))
+    agent.until(lambda: not agent.of(TaskPack)[-1].more and len(agent.of(TaskPack)) > before)
+    pack = b"".join(it.data for it in agent.of(TaskPack)[before:])
+    repo.git("index-pack", "--stdin", stdin=pack)
+    assert repo.git("cat-file", "-t", str(oids[0])) == "blob"
+    before = len(agent.of(TaskPack))
+    agent.say(WantObjects(1, (agent_start(repo).code, type(oids[0])(bytes(20)))))
+    agent.until(lambda: len(agent.of(TaskPack)) > before)
+    assert b"".join(it.data for it in agent.of(TaskPack)[before:]) == b""
+
+
+# ---- the end ----
+
+
+@pytest.mark.parametrize("how", ["stop", "link", "SIGTERM", "SIGKILL"])
+@pytest.mark.parametrize("isolation", ["fork", "fresh"])
+def test_whatever_ends_an_agent_ends_its_tasks(
+    agents: Agents, tmp_path: Path, how: str, isolation: str
+) -> None:
+    """Within seconds, with the processes that they have begun; what was its own is gone, or goes with the next one."""
+    body = (
+        "import subprocess\nsleeper = subprocess.Popen(['sleep', '99'])\n"
+        "daemon = subprocess.Popen(['sleep', '98'], start_new_session=True)\n"
+        "print(sleeper.pid, daemon.pid, flush=True)\ntime.sleep(99)"
+    )
+    repo = repo_with(tmp_path, linear_flow(body))
+    agent = agents(repo, isolation=isolation)
+    agent.ready()
+    agent.say(launch(1))
+    agent.until(lambda: "\n" in agent.output(1))
+    sleeper, daemon = map(int, agent.output(1).split())
+    pid = agent.next(Started).pid
+    begun = time.monotonic()
+    assert agent.link is not None
+    if how == "stop":
+        agent.say(AgentStop())
+    elif how == "link":
+        agent.link.close()
+    else:
+        agent.process.send_signal(signal.Signals[how])
+    agent.wait(8)
+    eventually(lambda: not is_alive(pid))
+    assert time.monotonic() < begun + 8
+    if how == "SIGKILL":
+        os.kill(sleeper, signal.SIGKILL)
+        os.kill(daemon, signal.SIGKILL)
+        places = list(cache_of(tmp_path / "cache").glob("agents/*"))
+        agents(repo).ready()
+        assert not places[0].exists()
+    else:
+        eventually(lambda: not is_alive(sleeper) and not is_alive(daemon))
+        assert list(cache_of(tmp_path / "cache").glob("agents/*")) == []
+
+
+def test_a_zygote_that_is_killed_ends_the_agent(agents: Agents, tmp_path: Path) -> None:
+    """The driver sees its tasks as lost, and launches them again."""
+    agent = agents(
+        repo_with(tmp_path, linear_flow("os.kill(os.getppid(), signal.SIGKILL)\ntime.sleep(9)"))
+    )
+    agent.ready()
+    agent.say(launch(1))
+    agent.until(lambda: agent.lost)
+    assert agent.of(Result) == []
+    assert agent.wait() == 0
+
+
+@pytest.mark.parametrize("place", ["agent.fetched", "agent.copied", "agent.ready", "agent.sending"])
+def test_an_agent_that_dies_anywhere(agents: Agents, tmp_path: Path, place: str) -> None:
+    """The next one of the machine begins as if nothing had been, and nothing of the dead one stays."""
+    repo = repo_with(tmp_path, linear_flow("self.big = os.urandom(3 << 20)"))
+    dead = agents(repo, env={"GITFLOWRUN_FAILPOINTS": f"{place}=kill"})
+    dead.until(lambda: dead.lost or dead.of(AgentReady))
+    if dead.of(AgentReady):
+        dead.say(launch(1))
+    dead.until(lambda: dead.lost)
+    assert dead.of(Result) == []
+    agent = agents(repo)
+    agent.ready()
+    result, _ = agent.run(launch(1))
+    assert result is not None
+    assert result.error is None
+    (own,) = cache_of(tmp_path / "cache").glob("agents/*")
+    assert str(agent.process.pid) in own.name
