@@ -71,8 +71,8 @@ NAMES = frozenset({
     "free.unlinked",
     # An agent: the code has come, it is written as files, the flow is imported; a Result is about to be sent.
     "agent.fetched", "agent.copied", "agent.ready", "agent.sending",
-    # A pack from another machine: all of it is written to a file, it is published.
-    "remote.received", "remote.published",
+    # A pack from another machine: all of it is in a file, it is published; an agent is given a launch.
+    "remote.received", "remote.published", "remote.launched",
     # The doctor is about to mend something, has done so; a signature is about to be asked for, is made.
     "doctor.found", "doctor.mended", "sign.asked", "sign.made",
 })  # fmt: skip

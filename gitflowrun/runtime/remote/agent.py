@@ -216,8 +216,10 @@ class Agent:
         assert start is not None
         assert cache is not None
         top = cache.code.resolve()
+        place = top / start.directory
         try:
-            os.chdir(top / start.directory)
+            place.mkdir(parents=True, exist_ok=True)  # nothing of it need be in the snapshot
+            os.chdir(place)
             self._program = FlowProgram(
                 self._loop, command_here(start, top), self._on_task_message, self._on_program_lost
             )
