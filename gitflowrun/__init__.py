@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from gitflowrun.flow.decorators.packages import conda, conda_base, pypi, pypi_base, uv
     from gitflowrun.flow.decorators.parallel import parallel, pytorch_parallel
     from gitflowrun.flow.decorators.project import project
-    from gitflowrun.flow.decorators.resources import resources
+    from gitflowrun.flow.decorators.resources import isolation, resources
     from gitflowrun.flow.decorators.retry import retry
     from gitflowrun.flow.decorators.secrets import secrets
     from gitflowrun.flow.decorators.timeout import timeout
@@ -87,7 +87,7 @@ _MODULES = {
     "gitflowrun.flow.decorators.packages": "conda conda_base pypi pypi_base uv",
     "gitflowrun.flow.decorators.parallel": "parallel pytorch_parallel",
     "gitflowrun.flow.decorators.project": "project",
-    "gitflowrun.flow.decorators.resources": "resources",
+    "gitflowrun.flow.decorators.resources": "isolation resources",
     "gitflowrun.flow.decorators.retry": "retry",
     "gitflowrun.flow.decorators.secrets": "secrets",
     "gitflowrun.flow.decorators.timeout": "timeout",
@@ -155,6 +155,7 @@ __all__ = [
     "get_namespace",
     "get_version",
     "inspect_spin",
+    "isolation",
     "kubernetes",
     "metadata",
     "namespace",

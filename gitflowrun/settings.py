@@ -64,11 +64,17 @@ class Durability(Enum):
 
 
 class Isolation(Enum):
-    """How a task gets its process: a fork of the zygote, a new interpreter, or none at all."""
+    """How tasks get processes: a fork for each, forks that share one, new interpreters, or none at all."""
 
     FORK = "fork"
+    BATCH = "batch"
     FRESH = "fresh"
     INLINE = "inline"
+
+    @property
+    def forks(self) -> bool:
+        """Whether tasks are forks of the zygote."""
+        return self in {Isolation.FORK, Isolation.BATCH}
 
 
 def parse_size(text: str) -> int:

@@ -62,7 +62,7 @@ def test_patterns_are_lists_with_colons() -> None:
     ("key", "value", "allowed"),
     [
         ("runs.durability", "maybe", "safe, fast"),
-        ("runs.isolation", "", "fork, fresh, inline"),
+        ("runs.isolation", "", "fork, batch, fresh, inline"),
         ("runs.maxLogSize", "many", "k, m or g"),
         ("runs.maxLogSize", "0", "at least 1"),
         ("runs.snapshot.maxFileSize", "-1", "k, m or g"),

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 _ItemsKey = tuple[str, PayloadIdentity, bool]
 SMALL = frozenset({bool, complex, float, int, type(None)})
 IMMUTABLE = SMALL | {bytes, str}
+ABSENT = object()
+"""Stands for an item that is not at hand."""
 
 TASK_SLOT = "__gitflowrun_task__"
 
@@ -57,12 +59,15 @@ class ArtifactSource:
             and look at none.
         load_value: Makes the value of the artifact with this name and reference, anew at each call.
         given: Values that somebody has put in the place of artifacts, by name: of a spun task.
+        item_at_hand: Takes an artifact's reference and a position: that item, where it is known without loading
+            all of them and can't be changed, or else `ABSENT`.
     """
 
     task: TaskName
     fetch_record: Callable[[], TaskRecord]
     load_value: Callable[[str, ArtifactRef], object]
     given: Mapping[str, Any] = field(default_factory=dict)
+    item_at_hand: Callable[[ArtifactRef, int], object] = lambda _ref, _index: ABSENT
     _record: TaskRecord | None = None
 
     @property
@@ -231,6 +236,9 @@ class TaskState:
         if depth not in self._items:
             source, name = self._items_at(depth)
             ref = source.ref(name)
+            item = source.item_at_hand(ref, frame.index)
+            if item is not ABSENT:
+                return item
             # By name, for secrets have one payload, whatever they are; a stranger's reference may name any value.
             key = name, ref.identity, ref.untrusted
             load = partial(self._load, source, name)

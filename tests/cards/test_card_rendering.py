@@ -145,7 +145,7 @@ def test_what_cards_print_is_nobodys(bad: tuple[GitRepo, Output]) -> None:
     assert not [*repo.path.glob(".git/gitflowrun/live/*")]
 
 
-@pytest.mark.parametrize("isolation", ["fork", "fresh", "inline"])
+@pytest.mark.parametrize("isolation", ["fork", "batch", "fresh", "inline"])
 def test_each_way_of_execution_has_cards(repo: GitRepo, isolation: str) -> None:
     """Of the attempt that counts; of a run that fails, those of the tasks that have not."""
     repo.write("f.py", flow(own("nothing", "a"), ""))

@@ -59,7 +59,7 @@ def _installed(code: str, repo: GitRepo, env: dict[str, str] | None = None) -> s
     return done.out
 
 
-@pytest.mark.parametrize("isolation", ["fork", "fresh", "inline"])
+@pytest.mark.parametrize("isolation", ["fork", "batch", "fresh", "inline"])
 @pytest.mark.parametrize("is_there", [True, False])
 def test_an_unmodified_flow(repo: GitRepo, tmp_path: Path, isolation: str, is_there: bool) -> None:
     """Whether Metaflow is installed or not, and in each task; types of exceptions have its names."""

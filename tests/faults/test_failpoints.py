@@ -19,15 +19,18 @@ from gitflowrun.limits import FEW_REFS
 from gitflowrun.runs.runs import Status
 from tests.faults.check import (
     FLOW,
+    acknowledged,
     digests,
+    executions,
     flow_goes_on,
     git_is_well,
     nobody_is_left,
+    nothing_is_lost,
     told_well,
     told_why,
 )
 from tests.helpers.clones import clone, ids, refs, send, tags
-from tests.helpers.flows import background, eventually
+from tests.helpers.flows import background, eventually, foreach_flow
 from tests.helpers.repos import GitRepo, Output, make_repo, run_program
 from tests.helpers.runs import make_run, store_of
 from tests.helpers.signing import SshKey, sign_by_ssh
@@ -44,9 +47,9 @@ REMOVE_THERE = (
 )
 RUNS = ("-m", "gitflowrun.cli.git_runs.main")
 # Where one error costs nobody anything: what is lost is a cache, or for people to look at; or it is tried again.
-HARMLESS = ("cache.", "dedup.", "live.", "packed.", "sign.", "step_cache.")
-# A process that nothing depends on.
-APART = ("card.",)
+HARMLESS = ("batch.ended", "cache.", "dedup.", "live.", "packed.", "sign.", "step_cache.")
+# A process that nothing depends on, at that moment.
+APART = ("card.", "batch.waits")
 # What could not be mended is a line of the report.
 REPORTED = ("doctor.",)
 # At the first time where it is reached once, else in the middle of a run.
@@ -137,6 +140,35 @@ def _after_tried(trial: Trial) -> None:
         assert task.at_attempt(0).output("stdout") == b"first\n"
         assert task.at_attempt(0).record.attempts[0].error == "ValueError: at first"
         assert task.record.ok is is_after
+
+
+def _batched_repo(place: Path) -> GitRepo:
+    """A flow with a foreach, whose tasks share processes."""
+    repo = make_repo(place / "repo")
+    note = "with open(os.environ['MARKER'], 'a') as log: log.write(f'work{self.input} ')"
+    repo.write("f.py", foreach_flow(note))
+    return repo
+
+
+def _after_batch(trial: Trial) -> None:
+    """Each task is there once, and none is executed again that was finished."""
+    nobody_is_left(trial.marker)
+    trial.repo.fsck()
+    finished = acknowledged(trial.done)
+    nothing_is_lost(trial.repo, finished)
+    if not _is_done(trial.repo):
+        done = trial.repo.flow(
+            "f.py", "resume", "--isolation", "batch", env={"MARKER": str(trial.marker)}
+        )
+        assert done.code == 0, done.err
+    run = store_of(trial.repo).latest("F")
+    assert run is not None
+    inputs = [it.record.frames[-1].index for it in run.tasks_of("work")]
+    assert sorted(inputs) == [0, 1, 2, 3]
+    times = executions(trial.marker)
+    assert all(0 < times[f"work{it}"] <= 2 for it in inputs)
+    assert sum(times.values()) <= 5, "more than what was lost is done twice"
+    git_is_well(trial.repo)
 
 
 def _many_packs(place: Path) -> GitRepo:
@@ -394,6 +426,9 @@ SCENARIOS = (
     ),
     Scenario(("card.", "cards."), _carded_repo, ("f.py", "run"), _after_flow),
     Scenario(("step_cache.",), _cached_repo, ("f.py", "run", "--cache"), _after_flow),
+    Scenario(
+        ("batch.",), _batched_repo, ("f.py", "run", "--isolation", "batch", "--max-workers", "1"), _after_batch
+    ),
     Scenario(("attempt.",), _tried_repo, ("f.py", "run"), _after_tried),
     Scenario(("fold.",), _many_packs, ("-c", FOLD), _after_fold),
     Scenario(("tags.",), _one_run, (*RUNS, "tag", "1", "good"), _after_tag),

@@ -183,7 +183,7 @@ def test_a_task_that_dies_has_failed(
     assert line in task.output("stderr").decode()
 
 
-@pytest.mark.parametrize("kind", ["fork", "fresh"])
+@pytest.mark.parametrize("kind", ["fork", "batch", "fresh"])
 def test_a_run_of_which_a_task_died_is_resumed(repo: GitRepo, kind: str) -> None:
     """What had finished is reused."""
     body = "if not os.path.exists('good'): os.kill(os.getpid(), signal.SIGKILL)"
@@ -278,7 +278,7 @@ def test_tasks_have_the_signal_handlers_of_their_module(repo: GitRepo) -> None:
         "os.kill(os.getpid(), signal.SIGTERM)"
     )
     repo.write("f.py", linear_flow(look).replace("class ", f"{own}class ", 1))
-    for kind in ("fork", "fresh"):
+    for kind in ("fork", "batch", "fresh"):
         done = repo.flow("f.py", "run", env={"GITFLOWRUN_ISOLATION": kind})
         assert done.code == 0, done.err
         assert one_task(latest(repo), "start").output("stdout") == b"own handler\n"
@@ -327,7 +327,7 @@ def test_what_a_task_leaves_behind_is_killed_and_hangs_nothing(repo: GitRepo, ma
     nobody_is_left(marker)
 
 
-@pytest.mark.parametrize("kind", ["fork", pytest.param("fresh", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", ["fork", "batch", pytest.param("fresh", marks=pytest.mark.slow)])
 def test_whole_families_die_with_the_scheduler(repo: GitRepo, marker: Path, kind: str) -> None:
     """A kill -9 of the scheduler: tasks and their children are gone two seconds later."""
     work = "import subprocess\nsubprocess.Popen(['sleep', '60'])\nprint('ready', flush=True)\ntime.sleep(60)"

@@ -46,8 +46,8 @@ def ran(repo: GitRepo, text: str, *words: str, code: int = 0, **env: str) -> Any
     return done
 
 
-KINDS = ("fork", "fresh", "inline")
-SOME_KINDS = ("fork", pytest.param("fresh", marks=pytest.mark.slow), "inline")
+KINDS = ("fork", "batch", "fresh", "inline")
+SOME_KINDS = ("fork", "batch", pytest.param("fresh", marks=pytest.mark.slow), "inline")
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -158,7 +158,7 @@ def test_what_a_step_assigns_is_what_the_next_one_reads(flow: tuple[str, Script]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("isolation", ["fork", "inline", "fresh"])
+@pytest.mark.parametrize("isolation", ["fork", "batch", "inline", "fresh"])
 def test_so_it_is_when_flows_are_run(isolation: str, tmp_path: Path) -> None:
     """In processes of their own, through what is stored of each value."""
     source = (ROOT / "tests/flow/moving_flows.py").read_text()

@@ -203,7 +203,7 @@ def _no_repository_stays_chosen() -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    "isolation", ["fork", pytest.param("fresh", marks=pytest.mark.slow), "inline"]
+    "isolation", ["fork", "batch", pytest.param("fresh", marks=pytest.mark.slow), "inline"]
 )
 def test_known_lookalikes_stay_what_they_are(project: GitRepo, isolation: str) -> None:
     """Steps, joins, a resumed run and the client see each value as it was given, however tasks are isolated."""

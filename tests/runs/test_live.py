@@ -114,7 +114,7 @@ def test_what_was_written_before_the_scheduler_was_killed_is_shown(repo: GitRepo
     assert repo.call("logs", "1").out == "whole line\n\rbar 1"
 
 
-@pytest.mark.parametrize("kind", ["fork", "fresh", "inline"])
+@pytest.mark.parametrize("kind", ["fork", "batch", "fresh", "inline"])
 def test_a_task_finds_itself(repo: GitRepo, kind: str) -> None:
     """From its first moment on: by its pathspec, in its step, in its run."""
     start = (

@@ -55,7 +55,7 @@ def flow(code: str = FAIL, end: str = "pass", times: int = 2) -> str:
     return FLOW.format(code=code, end=end, times=times)
 
 
-@pytest.mark.parametrize("isolation", ["fork", "fresh", "inline"])
+@pytest.mark.parametrize("isolation", ["fork", "batch", "fresh", "inline"])
 def test_a_step_is_tried_again_until_it_succeeds(repo: GitRepo, isolation: str) -> None:
     """Each attempt is a process of its own, with its number; all of each is recorded."""
     repo.write("f.py", flow())

@@ -276,7 +276,9 @@ def gang_flow(fail: str = "False", again: str = "") -> str:
     return GANG_FLOW.replace("FAIL", fail).replace("    TRY\n", f"    {again}\n" if again else "")
 
 
-@pytest.mark.parametrize("kind", ["fork", pytest.param("fresh", marks=pytest.mark.slow), "inline"])
+@pytest.mark.parametrize(
+    "kind", ["fork", "batch", pytest.param("fresh", marks=pytest.mark.slow), "inline"]
+)
 def test_the_nodes_of_a_gang_run_at_the_same_time(repo: GitRepo, kind: str) -> None:
     """However few tasks may run: each waits for all others. In one process they run one after the other."""
     repo.write("f.py", gang_flow())

@@ -154,7 +154,7 @@ def payload_oid(repo: GitRepo, run: str, artifact: str) -> str:
     return repo.git("rev-parse", f"runs/{run}:data/{artifact}")
 
 
-@pytest.mark.parametrize("isolation", ["fork", "fresh", "inline"])
+@pytest.mark.parametrize("isolation", ["fork", "batch", "fresh", "inline"])
 def test_steps_and_client_see_the_content(
     repo: GitRepo, files: dict[str, str], isolation: str
 ) -> None:

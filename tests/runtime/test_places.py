@@ -37,7 +37,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("kind", ["fork", "fresh"])
+@pytest.mark.parametrize("kind", ["fork", "batch", "fresh"])
 def test_runs_go_to_the_repository_of_the_flows_file(
     repo: GitRepo, tmp_path: Path, kind: str
 ) -> None:
@@ -230,7 +230,7 @@ def test_a_kept_run_belongs_to_the_clone_in_which_a_step_uses_it(
     assert clone.call("trust", "origin").code == 0
     assert clone.call("fetch", "origin").code == 0
     uid = repo.git("rev-list", "--max-parents=0", "runs/Away/1")
-    for kind in ("fork", "fresh"):
+    for kind in ("fork", "batch", "fresh"):
         done = clone.flow("keep.py", "resume", "2", env={"GITFLOWRUN_ISOLATION": kind})
         assert done.code == 0, done.out + done.err
         assert f"BEST Away/1-{uid[:7]} ['1']" in done.out
@@ -308,7 +308,7 @@ def test_classes_of_a_flow_whose_file_is_started_otherwise(repo: GitRepo, words:
     assert done.code == 0, done.err
 
 
-@pytest.mark.parametrize("kind", ["fork", pytest.param("fresh", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", ["fork", "batch", pytest.param("fresh", marks=pytest.mark.slow)])
 def test_a_profiler_that_starts_a_flow(repo: GitRepo, tmp_path: Path, kind: str) -> None:
     """The run goes to the flow's repository and has its code and classes, though `__main__` is the profiler's."""
     tools = make_repo(tmp_path / "tools")

@@ -23,7 +23,7 @@ from tests.helpers.flows import (
 )
 from tests.helpers.repos import ROOT, GitRepo, run_program
 
-KINDS = ("fork", "fresh", "inline")
+KINDS = ("fork", "batch", "fresh", "inline")
 
 
 def isolated(kind: str) -> dict[str, str]:
@@ -510,7 +510,9 @@ def _is_stopped(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
-@pytest.mark.parametrize("isolation", ["fork", pytest.param("fresh", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "isolation", ["fork", "batch", pytest.param("fresh", marks=pytest.mark.slow)]
+)
 def test_ctrl_z_stops_the_tasks_too(repo: GitRepo, isolation: str) -> None:
     """They are in process groups of their own; `fg`, which continues the run, continues them."""
     work = "print('task', os.getpid())\nwhile not os.path.exists('go'): time.sleep(0.01)"

@@ -41,14 +41,14 @@ def check(repo: GitRepo, kind: str, way: str, first: str = "") -> None:
     assert b"Traceback" in task.output("stderr")
 
 
-@pytest.mark.parametrize("kind", ["fork", "inline"])
+@pytest.mark.parametrize("kind", ["fork", "batch", "inline"])
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 def test_an_error_is_told_without_streams(repo: GitRepo, kind: str, way: str) -> None:
     """Streams that are None, closed, broken or elsewhere hide nothing."""
     check(repo, kind, way)
 
 
-@pytest.mark.parametrize("kind", ["fork", pytest.param("fresh", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", ["fork", "batch", pytest.param("fresh", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("way", DESCRIPTORS.values(), ids=DESCRIPTORS)
 def test_an_error_is_told_without_descriptors(repo: GitRepo, kind: str, way: str) -> None:
     """Descriptors that are closed, or lead elsewhere by now, hide nothing, and nobody's file gets our words."""
@@ -62,7 +62,7 @@ def test_an_error_is_told_where_few_files_may_be_open(repo: GitRepo) -> None:
     check(repo, "fork", "sys.stderr = None", FEW_FILES)
 
 
-@pytest.mark.parametrize("kind", ["fork", "inline"])
+@pytest.mark.parametrize("kind", ["fork", "batch", "inline"])
 def test_a_value_that_cannot_be_stored_is_told_without_streams(repo: GitRepo, kind: str) -> None:
     """Its name is in the log."""
     repo.write("f.py", linear_flow("sys.stderr = None; self.lock = __import__('threading').Lock()"))
@@ -70,7 +70,7 @@ def test_a_value_that_cannot_be_stored_is_told_without_streams(repo: GitRepo, ki
     assert b"artifact 'lock'" in one_task(latest(repo), "start").output("stderr")
 
 
-@pytest.mark.parametrize("kind", ["fork", "inline"])
+@pytest.mark.parametrize("kind", ["fork", "batch", "inline"])
 def test_tasks_after_a_closed_stream_have_theirs(repo: GitRepo, kind: str) -> None:
     """What one step has closed, the next has open, and an exit handler that prints harms nothing."""
     close = "import atexit; atexit.register(print, 'bye'); sys.stdout.close(); sys.stderr.close()"

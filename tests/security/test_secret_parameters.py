@@ -116,7 +116,7 @@ def test_git_gets_stars_and_a_keyed_hash(vault: GitRepo) -> None:
     assert vault.call("cat", "1/_parameters/0/entry").out.strip() == "***"
 
 
-@pytest.mark.parametrize("isolation", ["fork", "fresh", "inline"])
+@pytest.mark.parametrize("isolation", ["fork", "batch", "fresh", "inline"])
 def test_errors_say_nothing(vault: GitRepo, isolation: str) -> None:
     """Traceback, error and exception of a failed task are there without the secret, however tasks are executed."""
     failed = vault.flow("vault.py", "run", env=_with(DO="fail", GITFLOWRUN_ISOLATION=isolation))

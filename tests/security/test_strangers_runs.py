@@ -535,7 +535,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("isolation", ["fork", "inline"])
+@pytest.mark.parametrize("isolation", ["fork", "batch", "inline"])
 def test_a_step_that_fails_loads_nothing_of_a_strangers(tmp_path: Path, isolation: str) -> None:
     """What a failed step inherits under the name of its own exception is not loaded to be compared with that."""
     bird = tmp_path / "bird"

@@ -17,6 +17,7 @@ from gitflowrun.flow.secret_parameters import redacted
 from gitflowrun.limits import MAX_NUM_SPLITS, MAX_WORKERS
 from gitflowrun.names import check_tag
 from gitflowrun.runtime.ipc.request import RERUN, RunKind, RunRequest
+from gitflowrun.settings import Isolation
 
 _MEGABYTE = 1 << 20
 _TYPED = (ParameterSource.COMMANDLINE, ParameterSource.PROMPT)
@@ -24,6 +25,10 @@ _TYPED = (ParameterSource.COMMANDLINE, ParameterSource.PROMPT)
 
 def _in_bytes(_ctx: click.Context, _option: click.Parameter, size: int | None) -> int | None:
     return None if size is None else size * _MEGABYTE
+
+
+def _isolation(_ctx: click.Context, _option: click.Parameter, kind: str | None) -> Isolation | None:
+    return None if kind is None else Isolation(kind)
 
 
 def _file(text: str) -> Path:
@@ -68,6 +73,10 @@ run_options = together(
         "Tags of the new run are not affected.",
     ),
     with_option,
+    click.option(
+        "--isolation", type=click.Choice([it.value for it in Isolation]), callback=_isolation,
+        help="How tasks get their processes.  [default: runs.isolation, or fork]",
+    ),
     click.option(
         "--cache/--no-cache", default=None,
         help="Take what an earlier run has done with the same code, inputs and parameters from there.  "

@@ -22,6 +22,7 @@ STEP_DECORATORS = {
     "catch": "catch",
     "conda": "packages",
     "environment": "environment",
+    "isolation": "resources",
     "kubernetes": "clusters",
     "parallel": "parallel",
     "pypi": "packages",

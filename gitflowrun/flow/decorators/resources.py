@@ -1,4 +1,4 @@
-"""`@resources`: what a step's tasks need of a machine."""
+"""`@resources` and `@isolation`: what a step's tasks need of a machine, and whether they share processes."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING, Any
 from gitflowrun.errors import DecoratorError
 from gitflowrun.flow.decorators.base import StepDecorator, amount_of
 from gitflowrun.flow.decorators.declare import StepDeclaration
+from gitflowrun.names import did_you_mean
+from gitflowrun.settings import Isolation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import ClassVar
+
+_KINDS = tuple(kind.value for kind in Isolation if kind.forks)
 
 
 class ResourcesDecorator(StepDecorator):
@@ -41,4 +45,25 @@ class ResourcesDecorator(StepDecorator):
                 )
 
 
+class IsolationDecorator(StepDecorator):
+    """Say how the tasks of a step get their processes, whatever the run says. Metaflow has nothing like it.
+
+    Args:
+        kind: `batch`: those of a foreach share processes, one after the other; `fork`: each gets one.
+    """
+
+    name = "isolation"
+    defaults: ClassVar[Mapping[str, Any]] = {"kind": "batch"}
+
+    def step_init(self, flow: Any, graph: Any, step_name: str, *_: Any) -> None:
+        """Refuse what is no kind. Raises DecoratorError."""
+        kind = self.attributes["kind"]
+        if kind not in _KINDS:
+            raise DecoratorError(
+                f"@isolation of step {step_name!r}: there is no kind {kind!r}",
+                hint=did_you_mean(str(kind), _KINDS, f"it is one of: {', '.join(_KINDS)}"),
+            )
+
+
 resources = StepDeclaration(ResourcesDecorator)
+isolation = StepDeclaration(IsolationDecorator)

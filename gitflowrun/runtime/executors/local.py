@@ -79,10 +79,13 @@ class ForkExecutor(RemoteExecutor):
 
     def launch(self, launch: Launch, stdout: int, stderr: int) -> None:
         """Start a task, whose output goes to copies of these descriptors."""
+        self._send(launch, (stdout, stderr))
+
+    def _send(self, launch: Launch, fds: tuple[int, ...]) -> None:
         item = LaunchItem.of(launch, self._last)
         if item is None:
             self._last = launch
-        self._connection.send(launch if item is None else item, (stdout, stderr))
+        self._connection.send(launch if item is None else item, fds)
 
     def close(self) -> None:
         """End the zygote, which kills its tasks."""

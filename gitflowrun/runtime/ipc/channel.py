@@ -65,6 +65,8 @@ class Channel:
         self._socket = sock
         self._waiting: deque[tuple[bytes, tuple[int, ...]]] = deque()
         self._buffer = bytearray(limits.MESSAGE_BUFFER)
+        self.was_reset = False
+        """Whether the other end was closed before it had read all that was sent: the kernel says so."""
 
     @classmethod
     def from_fd(cls, fd: int) -> Channel:
@@ -150,6 +152,7 @@ class Channel:
                 [self._buffer], _ANCILLARY, socket.MSG_CMSG_CLOEXEC
             )
         except ConnectionResetError:
+            self.was_reset = True
             return b"", ()
         return bytes(memoryview(self._buffer)[:size]), _descriptors(ancillary)
 
@@ -240,11 +243,14 @@ class Connection:
         self._on_close = on_close
         self.is_open = True
         """Whether messages may still come."""
+        self.is_unheard = False
+        """Whether the other end is gone and has not read all that was sent."""
         self._watch()
 
     def send(self, message: Message, fds: tuple[int, ...] = ()) -> None:
         """Send a message, and copies of open files, now or as soon as the other end takes it."""
         if not self.is_open:
+            self.is_unheard = True
             return
         try:
             if isinstance(message, LaunchItem):
@@ -253,6 +259,7 @@ class Connection:
             else:
                 self._channel.send(message, fds)
         except OSError:
+            self.is_unheard = True
             return  # the end of the channel is noticed when it is read
         if self._channel.wants_write:
             self._watch()
@@ -276,6 +283,7 @@ class Connection:
             except CorruptRecord:
                 message = None  # a process that sends no messages is as good as gone
             if message is None:
+                self.is_unheard |= self._channel.was_reset
                 self.close()
                 self._on_close()
                 return

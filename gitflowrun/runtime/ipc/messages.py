@@ -3,7 +3,7 @@
 launcher process -> scheduler    StartRun, StoredParameters, Interrupt
 scheduler -> launcher process    InheritedParameters, RunRefused, RunNamed, RunFinished
 scheduler -> executor            RunContext, Launch, LaunchItem, Kill
-executor, task -> scheduler      Started, Result, Exited, LaunchFailed
+executor, task -> scheduler      Started, Result, Exited, LaunchFailed, LaunchLost
 flow's program -> agent          FlowImported
 
 1. The launcher process says StartRun. Of a resumed run and a clone the scheduler answers InheritedParameters, and
@@ -401,8 +401,15 @@ class LaunchFailed:
 
 
 @frozen
+class LaunchLost:
+    """The process that was to run a task ended before it had read of it; nothing of the task ran."""
+
+    serial: int
+
+
+@frozen
 class Exited:
-    """A task's process has ended: its wait status, CPU seconds and peak resident bytes."""
+    """A task's process has ended, or the task has in one that goes on: its wait status, CPU seconds and peak bytes."""
 
     serial: int
     status: int
@@ -497,7 +504,7 @@ class CardsRendered:
 
 Message = (
     StartRun | InheritedParameters | StoredParameters | Interrupt | RunRefused | RunNamed | RunFinished | RunContext
-    | Launch | LaunchItem | Kill | Started | LaunchFailed | Exited | Result
+    | Launch | LaunchItem | Kill | Started | LaunchFailed | LaunchLost | Exited | Result
     | FlowImported | OpenRepository | RenderCards | CardsRendered
 )  # fmt: skip
 
@@ -540,6 +547,7 @@ _SCHEMAS: dict[str, ArraySchema[Any]] = {
         (Kill, COUNT, COUNT),
         (Started, COUNT, COUNT),
         (LaunchFailed, COUNT, TEXT),
+        (LaunchLost, COUNT),
         (Exited, COUNT, INTEGER, REAL, COUNT),
         (FlowImported, TEXT),
         (OpenRepository, MAP, TEXT_MAP),

@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from gitflowrun.runtime.ipc.events import Listener
     from gitflowrun.runtime.launch.runtime_hooks import RuntimeHooks
 
+_FORKED = frozenset(kind.value for kind in Isolation if kind.forks)
 _TASKS = "/proc/self/task"
 _HARMLESS = ("jemalloc_bg",)
 _ACCELERATORS = ("/dev/nvidia", "/dev/kfd", "/dev/dri/render", "/dev/neuron")
@@ -68,6 +69,12 @@ _COUNTERS = (
     "scipy_openblas_get_num_threads",
     "scipy_openblas_get_num_threads64_",
 )
+
+
+def _asks_to_fork(word: str, following: str) -> bool:
+    """Whether a word of the command line is the option that overrules the environment, which is read later."""
+    option, _, kind = word.partition("=")
+    return option == "--isolation" and (kind or following).lower() in _FORKED
 
 
 def why_not_fork() -> str | None:
@@ -184,7 +191,7 @@ class Launcher:
         """Start what a run needs."""
         wanted = os.environ.get("GITFLOWRUN_ISOLATION", "fork").lower()
         why_not: str | None = f"GITFLOWRUN_ISOLATION is {wanted}"
-        if wanted == Isolation.FORK.value:
+        if wanted in _FORKED or any(map(_asks_to_fork, sys.argv, (*sys.argv[1:], ""))):
             why_not = why_not_fork()
         process.adopt_orphans()
         ours, theirs = channel_pair()

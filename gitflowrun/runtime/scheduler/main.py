@@ -69,6 +69,7 @@ _NOT_TRUSTED = (
 )
 
 _OTHER_TASKS = "This is the last of {0} tasks of its step: `spin {1}/{2}/TASK` names another one."
+_NO_BATCH = "Each task gets a process of its own: the step cache is on, for which tasks note what they load."
 
 
 class SchedulerMain:
@@ -116,7 +117,9 @@ class SchedulerMain:
         stored = start.parameters if inherits is None else self._ask_parameters(inherits)
         assert stored is not None
         wanted = request.isolation or repo.settings.isolation
-        why_not_fork = start.why_not_fork if wanted is Isolation.FORK else None
+        if wanted is Isolation.BATCH and request.uses_cache(repo.settings.cache):
+            wanted = Isolation.FORK  # `_NewRun.cache` says so
+        why_not_fork = start.why_not_fork if wanted.forks else None
         isolation = Isolation.FRESH if why_not_fork else wanted
         notify = self._make_listener(start.typed, repo.config, repo.git_from(start.directory))
         begun = time.time() - CODE_IS_YOUNG
@@ -289,6 +292,8 @@ class _NewRun:
                 )
             )
             return None
+        if (start.request.isolation or self.repo.settings.isolation) is Isolation.BATCH:
+            notify(Notice(_NO_BATCH))
         if not start.step_code:
             notify(
                 Notice(

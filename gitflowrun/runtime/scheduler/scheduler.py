@@ -36,6 +36,7 @@ from gitflowrun.runtime.ipc.messages import (
     Exited,
     Launch,
     LaunchFailed,
+    LaunchLost,
     Message,
     Result,
     Retries,
@@ -303,9 +304,8 @@ class Scheduler:
             attempt.result = message
         elif isinstance(message, Exited):
             self._exited(attempt, message)
-        elif isinstance(message, LaunchFailed):
-            self._retire(attempt)
-            self._postpone(attempt.job, message.reason)
+        elif isinstance(message, LaunchFailed | LaunchLost):
+            self._not_begun(attempt, message)
         elif isinstance(message, TaskOutput):
             attempt.take(message.stream, message.data)
         elif isinstance(message, TaskPlaced):
@@ -314,6 +314,14 @@ class Scheduler:
             self._reporter.say(attempt, message.text)
         elif isinstance(message, TaskLost):
             self._task_lost(attempt, message.reason)
+
+    def _not_begun(self, attempt: TaskAttempt, message: LaunchFailed | LaunchLost) -> None:
+        """Launch a task again of which nothing has run."""
+        self._retire(attempt)
+        if isinstance(message, LaunchFailed):
+            self._postpone(attempt.job, message.reason)
+        else:
+            self._retry_lost(attempt.job, "its process was killed before it began")
 
     def _task_lost(self, attempt: TaskAttempt, reason: str) -> None:
         """Launch a task again whose worker was lost; it is recorded that a part of it may have run."""

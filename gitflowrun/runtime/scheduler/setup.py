@@ -18,6 +18,7 @@ from gitflowrun import limits
 from gitflowrun.masking import Mask
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.live import LiveState
+from gitflowrun.runtime.executors.batch import BatchExecutor, batched_steps
 from gitflowrun.runtime.executors.card_process import CardRendererProcess
 from gitflowrun.runtime.executors.local import (
     Executor,
@@ -104,6 +105,8 @@ class RunExecution:
         self._command = start.command
         self._run = run
         self._is_inline = isolation is Isolation.INLINE
+        self._batched = frozenset() if cache or run.spin else batched_steps(start.graph, isolation)
+        self._batch: BatchExecutor | None = None
         self._loop = EventLoop()
         self._signal = int(signal.SIGTERM)
         # Nothing is called back before the scheduler, which is made last, turns the loop.
@@ -166,10 +169,16 @@ class RunExecution:
     def _executor(self, isolation: Isolation) -> Executor:
         """The executor that was asked for, or the next best."""
         channels = self._channels
-        if isolation is Isolation.FORK and channels.zygote is not None:
+        if isolation.forks and channels.zygote is not None:
             zygote, alive = channels.zygote
             zygote.set_blocking(False)
             self._loop.watch(alive, self._on_zygote_lost)
+            if self._batched:
+                lost, run = self._on_zygote_lost, self._run
+                self._batch = BatchExecutor(
+                    self._loop, zygote, self._on_task_message, lost, run, self._batched
+                )
+                return self._batch
             connection = Connection(self._loop, zygote, self._on_task_message, self._on_zygote_lost)
             return ForkExecutor(connection, self._run)
         if channels.zygote is not None:  # it ends then
@@ -218,6 +227,8 @@ class RunExecution:
             self._channels.zygote = None
             self._loop.forget(alive)
             os.close(alive)
+            if self._batch is not None:
+                self._batch.lost()
             self._scheduler.executor_lost()
 
 

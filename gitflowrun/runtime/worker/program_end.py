@@ -78,7 +78,7 @@ class ProgramEnd:
         _disown_finalizers()
         self._descriptors = _writable()
         self._modules = len(sys.modules)
-        self._globals = {name: dict(vars(sys.modules[name])) for name in _users(sys.modules)}
+        self._globals = {name: dict(vars(sys.modules[name])) for name in users_modules(sys.modules)}
 
     def begin(self) -> None:
         """In a fork: let go of the child processes of the process it was forked from."""
@@ -87,7 +87,7 @@ class ProgramEnd:
             util._finalizer_registry.clear()
             sys.modules["multiprocessing.process"]._children = set()  # type: ignore[attr-defined]
             util._run_after_forkers()
-        self._lowest = _lowest_free()
+        self._lowest = free_descriptor()
 
     def end(self) -> None:
         """End the program. Its output is not flushed. What handlers raise is told on standard error.
@@ -107,7 +107,7 @@ class ProgramEnd:
     def _give_up_globals(self) -> None:
         # Not all modules: to look at them would copy the memory that a fork shares.
         new = list(islice(reversed(sys.modules), max(0, len(sys.modules) - self._modules)))
-        for name in [*_users(new), *self._globals]:
+        for name in [*users_modules(new), *self._globals]:
             inherited, own = self._globals.get(name, {}), vars(sys.modules[name])
             # The last one first: what was made later may need what was there before.
             for key in [key for key, value in own.items() if value is not inherited.get(key)][::-1]:
@@ -118,7 +118,7 @@ class ProgramEnd:
         for file in self._files:
             with contextlib.suppress(Exception):
                 file.flush()
-        if _lowest_free() == self._lowest or not _writable() - self._descriptors:
+        if free_descriptor() == self._lowest or not _writable() - self._descriptors:
             return
         for file in _files():
             with contextlib.suppress(Exception):
@@ -171,7 +171,7 @@ def _files() -> list[Any]:
     return sorted(found, key=lambda file: [not isinstance(file, kind) for kind in order])
 
 
-def _lowest_free() -> int:
+def free_descriptor() -> int:
     """The descriptor that a file would get: as long as it is the same, no file has been opened that still is."""
     try:
         fd = os.dup(0)
@@ -208,7 +208,7 @@ def thaw() -> None:
     """
     import gc
 
-    users = _users(sys.modules)
+    users = users_modules(sys.modules)
     if not any(_holds_end(sys.modules[name]) for name in users):
         return
     gc.unfreeze()
@@ -241,6 +241,52 @@ def _parts(value: Any) -> list[object]:
 
 
 # ---- whose is it? ----
+
+
+class ExitHandlers:
+    """Sees whether users have registered more handlers than there were, which the end of the process would call."""
+
+    def __init__(self) -> None:
+        self._seen = -1
+        self._count = self._users = self._finalizers = 0
+        self.has_more()
+        self._users, self._finalizers = self._count, _finalizers()
+
+    def has_more(self) -> bool:
+        """Whether there are more now. Handlers of libraries, which come with imports, are none."""
+        if atexit._ncallbacks() != self._seen:
+            found = _Counted()
+            with contextlib.suppress(
+                Exception
+            ):  # what users register may compare itself with nothing
+                atexit.unregister(found)  # type: ignore[arg-type]
+            self._seen, self._count = atexit._ncallbacks(), found.users
+        util: Any = sys.modules.get("multiprocessing.util")
+        return (
+            self._count > self._users
+            or _finalizers() > self._finalizers
+            or bool(util is not None and util._finalizer_registry)
+        )
+
+
+class _Counted:
+    """Equal to no handler, and counts those that users have registered."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self) -> None:
+        self.users = 0
+
+    def __eq__(self, other: object) -> bool:
+        self.users += not _is_librarys(other)
+        return False
+
+
+def _finalizers() -> int:
+    """How many objects have something to be called at the end of the process."""
+    weakref: Any = sys.modules.get("weakref")
+    registry = () if weakref is None else weakref.finalize._registry.values()
+    return sum(info.atexit for info in registry)
 
 
 class _Users:
@@ -294,7 +340,7 @@ def _is_installed(path: str | None) -> bool:
     return path is not None and any(place in path for place in _INSTALLED)
 
 
-def _users(names: Iterable[str]) -> list[str]:
+def users_modules(names: Iterable[str]) -> list[str]:
     """Of the names of loaded modules, those that are neither Python's nor an installed library's nor ours."""
     found = []
     for name in list(names):

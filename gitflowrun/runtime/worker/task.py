@@ -37,7 +37,7 @@ from gitflowrun.flow.definition import complete, facts_of
 from gitflowrun.flow.execute import StepOutcome, execute_step, prepare_hooks
 from gitflowrun.flow.failure import class_of
 from gitflowrun.flow.foreach import items_artifact
-from gitflowrun.flow.task_state import ArtifactSource
+from gitflowrun.flow.task_state import ABSENT, IMMUTABLE, ArtifactSource
 from gitflowrun.git.objects import ObjectType, tree_oids
 from gitflowrun.git.owner import Owner
 from gitflowrun.git.pack.publish import PackStore, explained
@@ -84,13 +84,14 @@ class TaskRunner:
         context: What all tasks of the run have in common.
 
     Attributes:
+        flow_cls: The flow.
         code: What this process loads from the work tree.
     """
 
     def __init__(self, flow_cls: type[FlowSpec], context: RunContext) -> None:
         self.context = context
+        self.flow_cls = flow_cls
         self.code = LoadedCode(context.work_tree, context.snapshot_begun)
-        self._flow_cls = flow_cls
         self._secrets = Secrets(context.secrets)
         self._absent = AbsentObjects(context.agent) if context.agent else None
         fallback = self._ask_git if self._absent is None else self._ask_agent
@@ -108,6 +109,7 @@ class TaskRunner:
         self._executors = context.trusted_runs | {context.run.uid}
         self._records: dict[Oid, TaskRecord] = {}
         self._preloaded: dict[PayloadIdentity, object] = {}
+        self._keeps_values = False
         self._looked_at: set[PayloadIdentity] | None = (
             None  # what was to be loaded ahead, if it could be
         )
@@ -159,6 +161,10 @@ class TaskRunner:
         """Keep an artifact's value for the first step that asks for it."""
         self._preloaded[ref.identity] = value
 
+    def keep_values(self) -> None:
+        """Be ready for more than one task in this process: what is loaded ahead serves each of them."""
+        self._keeps_values = True
+
     def look_ahead(self, launch: Launch) -> None:
         """Read what a fork will need first: tasks of one step need the same records and mostly the same values.
 
@@ -203,11 +209,11 @@ class TaskRunner:
             raise self._incomplete
         if self._read is not None:
             self._read.begin()
-        self._secrets.deliver(self._flow_cls, launch.task.step)
+        self._secrets.deliver(self.flow_cls, launch.task.step)
         given, of_inputs = self._given(launch)
         cards = self._cards(launch)
         outcome = execute_step(
-            self._flow_cls,
+            self.flow_cls,
             launch.task,
             [self._source(*pair) for pair in zip(launch.parents, of_inputs, strict=True)],
             self._source(context.parameters, given),
@@ -270,7 +276,7 @@ class TaskRunner:
 
     def _cards(self, launch: Launch) -> RunningCards | None:
         """The cards of a task; None where its step has none."""
-        decorators = attached(self._flow_cls).of_step(launch.task.step)
+        decorators = attached(self.flow_cls).of_step(launch.task.step)
         if not any(map(_is_card, decorators)):
             return None
         from gitflowrun.cards.manager import RunningCards  # few steps have any
@@ -360,7 +366,16 @@ class TaskRunner:
 
     def _source(self, parent: Parent, given: Mapping[str, Any] | None = None) -> ArtifactSource:
         load = partial(self._load, str(parent.name))
-        return ArtifactSource(parent.name, partial(self._record, parent), load, given or {})
+        record = partial(self._record, parent)
+        return ArtifactSource(parent.name, record, load, given or {}, self._item_at_hand)
+
+    def _item_at_hand(self, ref: ArtifactRef, index: int) -> object:
+        """An item that no step can change, of a list that was loaded ahead for many tasks; or else `ABSENT`."""
+        if not self._keeps_values or ref.untrusted:
+            return ABSENT
+        items = self._preloaded.get(ref.identity)
+        item = items[index] if type(items) is list and index < len(items) else ABSENT
+        return item if type(item) in IMMUTABLE else ABSENT
 
     def _given(self, launch: Launch) -> tuple[Mapping[str, Any], Sequence[Mapping[str, Any]]]:
         """What the user gives to a spun task in the place of artifacts: to the task, and to each of its inputs."""
@@ -370,7 +385,7 @@ class TaskRunner:
         from gitflowrun.flow.graph import FlowGraph
         from gitflowrun.runtime.worker import given_artifacts  # few tasks are given any
 
-        flow_cls, step, path = self._flow_cls, launch.task.step, spin.artifacts_module
+        flow_cls, step, path = self.flow_cls, launch.task.step, spin.artifacts_module
         if FlowGraph.of(flow_cls)[step].num_args > 1:
             of_inputs = given_artifacts.load_artifacts_of_inputs(
                 path, flow_cls, step, origin, parents, self._secrets
@@ -423,7 +438,11 @@ class TaskRunner:
         identity = ref.identity
         # In a fork's own memory: it is used once. A stranger's reference may name any value.
         if identity in self._preloaded and not ref.untrusted:
-            return self._preloaded.pop(identity)
+            if not self._keeps_values:
+                return self._preloaded.pop(identity)
+            value = self._preloaded[identity]
+            if type(value) in IMMUTABLE:  # another one could be changed by the step
+                return value
         try:
             if self._absent is not None:  # all of it at once, or each part would be a request
                 self._absent.fetch_lacking(self._objects, [chunk.oid for chunk in ref.chunks])

@@ -31,7 +31,8 @@ from gitflowrun.runtime.worker.task import TaskRunner
 if TYPE_CHECKING:
     from gitflowrun.flow import FlowSpec
 
-_INTERRUPTED = 130  # as a shell reports SIGINT
+INTERRUPTED = 130
+"""Exit status of a task that was interrupted where its step has nothing to say about it, as shells have it."""
 
 
 def run_task(
@@ -61,29 +62,29 @@ def run_task(
         result = runner.run(launch, process.tell)  # 2
         process.flush_output()
         is_sent = True
-        code = _send(channel, result)  # 3
+        code = send_result(channel, result)  # 3
         program.end()  # 4
     except KeyboardInterrupt:  # outside of the step, which has nothing to say about it
-        code = _INTERRUPTED
+        code = INTERRUPTED
     except BaseException:  # noqa: BLE001  (only the end of the process follows)
         # A failure of the package itself, or of the repository, for the task's log. Without an import: a step may
         # have emptied `sys.modules`.
         code = 1
         sys.__excepthook__(*sys.exc_info())
         if not is_sent:  # or it would be said that the step had ended the process
-            _send(channel, _failure(launch, sys.exc_info()[1]))
+            send_result(channel, failure_of(launch, sys.exc_info()[1]))
     finally:
         process.flush_output()
         os._exit(code)  # 5
 
 
-def _failure(launch: Launch, error: BaseException | None) -> Result:
+def failure_of(launch: Launch, error: BaseException | None) -> Result:
     """The result of a task that a failure of ours has ended."""
     why = f"gitflowrun failed: {type(error).__name__}: {error}"
     return Result(launch.serial, {}, {}, (), None, error=why[:ERROR_TEXT])
 
 
-def _send(channel: Channel, result: Result) -> int:
+def send_result(channel: Channel, result: Result) -> int:
     """Send a result; the exit status that goes with it."""
     try:
         reached("payload.sending")

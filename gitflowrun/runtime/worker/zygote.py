@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from gitflowrun.runtime.worker.program_end import ProgramEnd
 
 _LAUNCH_ITEM = ord("L")
+_OUTPUT = 2  # descriptors of a task's output
 _FOR_THE_RUN = (signal.SIGTERM, signal.SIGHUP)
 """Signals that end a run, and often come to all its processes at once: the scheduler ends tasks for them."""
 
@@ -155,9 +156,11 @@ class _Zygote:
 
         Args:
             serial: The number of the launch.
-            fds: The pipes of its output.
+            fds: The pipes of its output; with a third, the socket by which the child gets more tasks.
             item: A LaunchItem, unread, when it is for another item of the same foreach: the child reads it.
         """
+        if len(fds) > _OUTPUT:
+            import gitflowrun.runtime.worker.batch_child  # noqa: F401  (once, not in each fork; few runs need it)
         try:
             pid = os.fork()
         except OSError as error:
@@ -186,6 +189,11 @@ class _Zygote:
                 value = item[LAUNCH_ITEM.size :].decode()
                 launch = LaunchItem(number, task, index, value).launch(launch)
             assert self._runner is not None
+            if len(fds) > _OUTPUT:
+                from gitflowrun.runtime.worker.batch_child import run_tasks  # loaded before
+
+                self._channel.close()
+                run_tasks(self._runner, launch, self._program, *fds)
             run_task(self._runner, launch, self._channel, self._program, *fds)
         finally:
             os._exit(1)

@@ -144,7 +144,9 @@ def test_a_run_log_that_cannot_be_written_is_said_once(flow: GitRepo) -> None:
     assert json.loads(flow.call("list", "--json").out)[0]["status"] == "done"
 
 
-@pytest.mark.parametrize("isolation", ["fork", pytest.param("fresh", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "isolation", ["fork", "batch", pytest.param("fresh", marks=pytest.mark.slow)]
+)
 def test_a_run_from_a_deleted_directory(flow: GitRepo, isolation: str) -> None:
     """The repository is that of the flow's file, so the run needs no current directory."""
     words = [sys.executable, str(flow.path / "small.py"), "--quiet", "run"]
@@ -305,7 +307,9 @@ def test_a_reader_that_leaves_does_not_end_the_run(flow: GitRepo) -> None:
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
-@pytest.mark.parametrize("kind", ["fork", pytest.param("fresh", marks=pytest.mark.slow), "inline"])
+@pytest.mark.parametrize(
+    "kind", ["fork", "batch", pytest.param("fresh", marks=pytest.mark.slow), "inline"]
+)
 def test_closed_streams_do_not_keep_a_flow_from_running(
     flow: GitRepo, closed: str, kind: str
 ) -> None:

@@ -16,7 +16,7 @@ ENDED = {"GITFLOWRUN_FAILPOINTS": "run.ended=kill"}
 TOLD = "The scheduler was killed when run F/1 had ended and all of it was recorded.\n"
 
 
-@pytest.mark.parametrize("kind", ["fork", "inline"])
+@pytest.mark.parametrize("kind", ["fork", "batch", "inline"])
 def test_a_scheduler_killed_after_a_done_run(repo: GitRepo, kind: str) -> None:
     """The run is done and recorded: the program says so, and that its scheduler was killed late, and ends with 0."""
     repo.write("f.py", linear_flow("self.x = 7"))

@@ -127,7 +127,7 @@ def test_show_diff_and_the_client_tell_of_edited_code(repo: GitRepo) -> None:
     assert "pkg/late.py" in repo.python("-c", asked).out
 
 
-@pytest.mark.parametrize("kind", ["fork", pytest.param("fresh", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", ["fork", "batch", pytest.param("fresh", marks=pytest.mark.slow)])
 def test_files_that_are_as_they_were_are_not_named(repo: GitRepo, kind: str) -> None:
     """Files that were only touched, or written again as they were, or are not checked out as stored, are the same."""
     repo.write(".gitattributes", "*.py text eol=crlf")

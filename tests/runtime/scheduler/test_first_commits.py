@@ -114,7 +114,7 @@ def test_parameters_that_fail_make_no_run(repo: GitRepo, head: str, members: str
     assert make_run(repo).id == "1"
 
 
-@pytest.mark.parametrize("isolation", ["fork", "fresh", "inline"])
+@pytest.mark.parametrize("isolation", ["fork", "batch", "fresh", "inline"])
 def test_large_parameters_and_constants(repo: GitRepo, isolation: str) -> None:
     """Files and constants of megabytes are in the run before its first step, stored once, and no pack stays kept."""
     members = "text = IncludeFile('text', default='big.txt')\n    table = bytes(range(256)) * 8_000"

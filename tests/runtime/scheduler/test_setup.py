@@ -114,7 +114,7 @@ class Bench:
         repo: Any = SimpleNamespace(settings=settings, shared_mode=None)
         writer: Any = SimpleNamespace(identity=SimpleNamespace(uid=1))
         key = SimpleNamespace(texts=[b"hunter2-hunter2"])
-        run: Any = SimpleNamespace(secrets={"key": key})
+        run: Any = SimpleNamespace(secrets={"key": key}, spin=None)
         plan: Any = None
         self.execution = RunExecution(
             repo, self.channels, start, isolation, lambda _: None, writer, plan, run, plan, 9

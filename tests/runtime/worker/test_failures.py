@@ -8,7 +8,7 @@ from tests.helpers.flows import latest, linear_flow, one_task
 from tests.helpers.repos import GitRepo
 
 
-@pytest.mark.parametrize("kind", ["fork", pytest.param("fresh", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", ["fork", "batch", pytest.param("fresh", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("error", "said"),
     [
