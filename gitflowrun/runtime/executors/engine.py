@@ -40,6 +40,8 @@ class Engine(Protocol):
 
     name: str
     """What users call it, such as `dask`."""
+    host: str | None
+    """The host that its workers reach this machine by; None where it can't tell."""
 
     def start(self, number: int, call: bytes, resources: Resources) -> None:
         """Place an agent: have `run_agent(call)` called on a worker that has these resources, once there is room."""

@@ -61,6 +61,7 @@ class FakeEngine:
     """An engine whose calls of agents are kept for the test."""
 
     name = "fake"
+    host: str | None = None
 
     def __init__(self) -> None:
         self.calls: dict[int, tuple[bytes, Resources]] = {}

@@ -1,0 +1,1 @@
+"""The engines that place agents: Dask, Ray, and any `concurrent.futures.Executor`."""

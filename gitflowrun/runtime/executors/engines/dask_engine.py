@@ -1,0 +1,211 @@
+"""Dask as an engine: a cluster that is there, or one of this machine for the time of a run.
+
+Dask knows threads of workers, of which an agent takes one, and abstract resources, which workers announce as they like
+(`dask worker --resources "GPU=2,MEMORY=100e9"`). Of what `@resources` says, `gpu` is asked for as GPU, `memory` as
+MEMORY in bytes and `cpu`, where it is more than one, as CPU: each if any worker announces it, for nothing would ever
+run otherwise.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import logging
+import os
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from gitflowrun.errors import ExecutorError, UsageError
+from gitflowrun.runtime.executors.engines import engine_limits
+from gitflowrun.runtime.executors.engines.known_workers import KnownWorkers, WorkerFacts, within
+from gitflowrun.runtime.executors.engines.placed_calls import GIVEN_UP, PlacedCalls, reason_of
+from gitflowrun.runtime.executors.engines.run_agent import run_agent
+from gitflowrun.runtime.ipc.addresses import LOOPBACK, address_towards, is_loopback, parse_address
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gitflowrun.runtime.executors.engine import OnEnd, Resources
+
+_MEGABYTE = 1_000_000
+
+
+class DaskEngine:
+    """Places agents on Dask's workers, each in a thread of its worker.
+
+    Args:
+        address: Of Dask's scheduler; None for a cluster of this machine.
+        slots: For that one: threads of its worker.
+        on_end: See `Engine`.
+        program: See `run_agent`.
+
+    Raises:
+        ExecutorError: Dask is not installed, or does not answer there.
+    """
+
+    name = "dask"
+
+    def __init__(
+        self,
+        address: str | None,
+        slots: int,
+        on_end: OnEnd,
+        program: Sequence[str] | None = None,
+    ) -> None:
+        try:
+            distributed: Any = importlib.import_module("distributed")
+        except ImportError as error:
+            raise ExecutorError(
+                f"Dask can't be used: {error}", hint="pip install 'gitflowrun[dask]'"
+            ) from error
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)
+        self._calls = PlacedCalls(on_end)
+        self._program = program
+        self._run = uuid.uuid4().hex
+        self._cluster: Any = None
+        try:
+            if address is None:
+                self._cluster = _own_cluster(distributed, slots)
+            self._client = within(
+                engine_limits.ENGINE_START,
+                lambda: distributed.Client(
+                    self._cluster or address,
+                    timeout=engine_limits.ENGINE_PATIENCE,
+                    set_as_default=False,
+                    name="gitflowrun",
+                ),
+            )
+            self._address = self._client.scheduler.address
+            self._workers = KnownWorkers(self._ask)
+        except Exception as error:
+            self._end_cluster()
+            raise _no_scheduler(address, error) from error
+        self.host = LOOPBACK if address is None else _host_towards(self._address)
+
+    def _ask(self) -> WorkerFacts:
+        workers = self._client.scheduler_info()["workers"].values()
+        resources: dict[str, float] = {}
+        for worker in workers:
+            for name, count in (worker.get("resources") or {}).items():
+                resources[name] = max(resources.get(name, 0), count)
+        return WorkerFacts(len(workers), sum(worker["nthreads"] for worker in workers), resources)
+
+    def start(self, number: int, call: bytes, resources: Resources) -> None:
+        """Have an agent placed."""
+        self._calls.begin(number)
+        try:
+            future = self._client.submit(
+                run_agent,
+                call,
+                self._program,
+                key=f"gitflowrun-agent-{self._run}-{number}",
+                pure=False,
+                retries=0,
+                resources=self._wanted(resources),
+            )
+        except Exception as error:  # noqa: BLE001  (Dask raises whatever its connections do)
+            self._calls.end(number, reason_of(error))
+            return
+        self._calls.place(number, future)
+        future.add_done_callback(lambda done: self._ended(number, done))
+
+    def _wanted(self, resources: Resources) -> dict[str, float] | None:
+        wanted = {
+            "GPU": resources.gpu,
+            "CPU": resources.cpu if resources.cpu > 1 else 0,
+            "MEMORY": resources.memory * _MEGABYTE,
+        }
+        announced = self._workers.facts.resources
+        return {
+            name: count for name, count in wanted.items() if count and name in announced
+        } or None
+
+    def _ended(self, number: int, future: Any) -> None:
+        """Take the end of a call, in Dask's thread for that."""
+        if not self._calls.is_wanted(number):
+            return
+        try:
+            if future.status == "cancelled":
+                reason = GIVEN_UP
+            elif future.status == "error":
+                reason = reason_of(future.exception(timeout=engine_limits.ENGINE_PATIENCE))
+            else:
+                reason = future.result(timeout=engine_limits.ENGINE_PATIENCE)
+        except BaseException as error:  # noqa: BLE001  (likewise)
+            reason = reason_of(error)
+        self._calls.end(number, reason)
+
+    def cancel(self, number: int) -> None:
+        """Give a call up: Dask forgets what nobody waits for."""
+        future = self._calls.future(number)
+        if future is not None:
+            self._calls.end(number, GIVEN_UP)
+            future.release()
+
+    def slots(self) -> int | None:
+        """Threads of all workers."""
+        return self._workers.facts.slots
+
+    def where(self) -> str:
+        """Its scheduler's address and how many workers there are."""
+        count = self._workers.facts.workers
+        return f"{self._address}, {count} worker{'' if count == 1 else 's'}"
+
+    def close(self) -> None:
+        """Leave the cluster; end it if it was made for this run."""
+        self._workers.close()
+        with contextlib.suppress(Exception):
+            self._client.close(timeout=engine_limits.ENGINE_END)
+        self._end_cluster()
+
+    def _end_cluster(self) -> None:
+        if self._cluster is not None:
+            with contextlib.suppress(Exception):
+                self._cluster.close(timeout=engine_limits.ENGINE_END)
+
+
+def _own_cluster(distributed: Any, slots: int) -> Any:
+    """A cluster of one worker, whose threads do nothing but wait for their agents."""
+    return distributed.LocalCluster(
+        n_workers=1,
+        threads_per_worker=slots,
+        processes=True,
+        host=LOOPBACK,
+        dashboard_address=None,
+        worker_dashboard_address=None,
+        silence_logs=logging.CRITICAL,
+        memory_limit=0,  # of the worker, which needs none: agents are processes of their own
+        resources={"GPU": gpus} if (gpus := len(_own_gpus())) else None,
+    )
+
+
+def _own_gpus() -> list[str]:
+    """The graphics processors of this machine that programs may use."""
+    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if allowed is not None:
+        return [it for it in allowed.split(",") if it.strip()]
+    with contextlib.suppress(OSError):
+        return [it for it in os.listdir("/dev") if it.startswith("nvidia") and it[6:].isdigit()]  # noqa: PTH208
+    return []
+
+
+def _host_towards(address: str) -> str | None:
+    """The address of this machine that the cluster of a scheduler sees; None where the route does not tell."""
+    try:
+        host, _ = parse_address(address.rpartition("://")[2])
+    except UsageError:
+        return None
+    return None if is_loopback(host) else address_towards(host)
+
+
+def _no_scheduler(address: str | None, error: Exception) -> ExecutorError:
+    if address is None:
+        return ExecutorError(
+            f"Dask's cluster on this machine has not started: {reason_of(error)}",
+            hint="`python -c 'from distributed import LocalCluster; LocalCluster()'` shows more",
+        )
+    return ExecutorError(
+        f"no Dask scheduler can be used at {address}: {reason_of(error)}",
+        hint="start one by `dask scheduler`, and workers by `dask worker ADDRESS`; versions of Dask and Python "
+        "must be alike",
+    )
