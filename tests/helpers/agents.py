@@ -230,7 +230,7 @@ def agent_start(repo: GitRepo, script: str = "flow.py", **changes: Any) -> Agent
         objects_dir=f"{top}/.git/objects", incoming=f"{top}/.git/gitflowrun/incoming",
         git_dir=f"{top}/.git", work_tree=top, snapshot_begun=time.time(), metadata=f"local@{top}",
         durability="safe", shared=None, trusted_runs=frozenset(), max_num_splits=100, tempdir=".",
-        seeds={}, parameters=Parent(parameters.name, record),
+        seeds={}, parameters=Parent(parameters.name, record), cache=changes.pop("cache_steps", False),
     )  # fmt: skip
     names = {*RunContext.__match_args__} - {*AgentStart.__match_args__}
     context = replace(

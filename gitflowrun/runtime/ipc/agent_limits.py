@@ -32,3 +32,5 @@ PACK_PIECE = 1 << 20
 """Bytes of a pack in one message."""
 SENT_AHEAD = 8 << 20
 """Bytes that may wait for a link before more of a pack is read for it, and more of what tasks write."""
+SENT_PACKS = 16 << 30
+"""Bytes of packs that an agent keeps of what it has sent: what follows on the same worker reads them there."""

@@ -27,7 +27,7 @@ from gitflowrun.runtime.executors.local import ForkExecutor, FreshExecutor
 from gitflowrun.runtime.ipc import process
 from gitflowrun.runtime.ipc.absent_objects import ObjectServer
 from gitflowrun.runtime.ipc.agent_limits import FETCH_PAUSE, PACK_PIECE, RECORDS_AT_ONCE
-from gitflowrun.runtime.ipc.messages import FlowImported, Kill, Launch, LaunchItem
+from gitflowrun.runtime.ipc.messages import FlowImported, Kill, Launch, LaunchItem, Result
 from gitflowrun.runtime.ipc.remote_messages import (
     AgentReady,
     AgentStart,
@@ -45,6 +45,7 @@ from gitflowrun.runtime.remote.code_copy import write_code
 from gitflowrun.runtime.remote.flow_program import FlowProgram, command_here
 from gitflowrun.runtime.remote.object_requests import ObjectRequests
 from gitflowrun.runtime.remote.outbox import Outbox
+from gitflowrun.runtime.remote.read_paths import with_drivers_paths
 from gitflowrun.settings import Durability, Isolation
 from gitflowrun.values import replace
 
@@ -117,7 +118,7 @@ class Agent:
         elif isinstance(message, Launch):
             self._last = message
             self._launch(message)
-        elif isinstance(message, Kill) and self._executor is not None:
+        elif isinstance(message, Kill):
             self._kill(message)
 
     def _refuse(self, refusal: AgentRefused) -> None:
@@ -197,19 +198,24 @@ class Agent:
                     self._loop.after(0, lambda: self._go_on_copying(files))
                     return
         except (CorruptRecord, MissingObject) as error:
-            if self._is_second_copy or self._shares_disk:
-                self._fail(error)
-                return
-            # Somebody has tampered with the cache, or a power cut has.
-            self._is_second_copy = True
-            self._cache.forget_trees()
-            shutil.rmtree(self._cache.code, ignore_errors=True)
-            self._get_code()
+            self._copy_anew(error)
         except GitflowrunError as error:
             self._fail(error)
         else:
             reached("agent.copied")
             self._start_program()
+
+    def _copy_anew(self, error: GitflowrunError) -> None:
+        """Somebody has tampered with the cache, or a power cut has; or the driver's repository needs its remote."""
+        assert self._cache is not None
+        if self._is_second_copy:
+            self._fail(error)
+            return
+        self._is_second_copy = True
+        self._shares_disk = False
+        self._cache.forget_trees()
+        shutil.rmtree(self._cache.code, ignore_errors=True)
+        self._get_code()
 
     def _start_program(self) -> None:
         start, cache = self._start, self._cache
@@ -286,7 +292,7 @@ class Agent:
             live = layout.live_directory(own.packs.incoming.parent, self._start.run.run.uid)
         task = AgentTask(
             self._loop, self._outbox, launch, pack_dir, live,
-            lambda: self._forget(launch.serial),
+            self._pack_sent, lambda: self._forget(launch.serial),
         )  # fmt: skip
         self._tasks[launch.serial] = task
         if self._shares_disk:
@@ -317,25 +323,41 @@ class Agent:
     def _give_process(self, task: AgentTask) -> None:
         if self._executor is None:
             task.fail("the agent is not ready")
-        elif task.is_killed:
-            task.fail("it was given up before it had begun")
-        else:
+        elif not task.is_killed:
             task.start(self._executor)
+
+    def _pack_sent(self, name: str) -> None:
+        """The driver has a pack: it may go when there are too many, and whoever reads it then gets it anew."""
+        assert self._cache is not None
+        self._cache.own_pack_sent(name)
 
     def _kill(self, kill: Kill) -> None:
         task = self._tasks.get(kill.serial)
         if task is not None:
-            task.is_killed = task.is_killed or kill.signal not in {signal.SIGSTOP, signal.SIGCONT}
-            assert self._executor is not None
-            self._executor.kill(kill.serial, kill.signal)
+            ends = kill.signal not in {signal.SIGSTOP, signal.SIGCONT}
+            if not task.has_begun and ends:
+                task.give_up(kill.signal)
+            elif self._executor is not None:
+                task.is_killed = task.is_killed or ends
+                self._executor.kill(kill.serial, kill.signal)
 
     def _on_task_message(self, message: Message) -> None:
         if isinstance(message, FlowImported):
             self._imported(message)
             return
+        if isinstance(message, Result) and message.read:
+            message = self._told_of_files(message)
         task = self._tasks.get(getattr(message, "serial", 0))
         if task is not None:
             task.deliver(message)
+
+    def _told_of_files(self, result: Result) -> Result:
+        """A result with the driver's paths of what its task has read, for the step cache."""
+        assert self._start is not None
+        assert self._cache is not None
+        top = str(self._cache.code.resolve())
+        work_tree, cache = self._start.run.work_tree, str(self._cache.top.resolve())
+        return with_drivers_paths(result, top, work_tree, cache, shares_disk=self._shares_disk)
 
     def _on_program_lost(self) -> None:
         """The zygote has ended by itself: its tasks have died with it."""

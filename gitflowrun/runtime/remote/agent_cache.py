@@ -20,6 +20,7 @@ import os
 import shutil
 import tempfile
 import time
+from collections import deque
 from pathlib import Path
 
 from gitflowrun.errors import RepositoryError
@@ -29,7 +30,7 @@ from gitflowrun.git.owner import Owner, State
 from gitflowrun.git.pack.publish import PackStore, explained
 from gitflowrun.git.pack.reader import PackReader
 from gitflowrun.git.permissions import STATE
-from gitflowrun.runtime.ipc.agent_limits import CACHE_AGE, CACHE_SIZE, KNOWN_TREES
+from gitflowrun.runtime.ipc.agent_limits import CACHE_AGE, CACHE_SIZE, KNOWN_TREES, SENT_PACKS
 from gitflowrun.settings import Durability
 
 _PRIVATE = 0o700
@@ -68,6 +69,7 @@ class AgentCache:
         repository: What the repository is called: hexadecimal digits.
 
     Attributes:
+        top: Its directory.
         shared: What stays for other agents.
         own: What goes with this one.
         code: Where its work tree is to be.
@@ -79,19 +81,21 @@ class AgentCache:
     def __init__(self, repository: str) -> None:
         if not repository or set(repository) - set("0123456789abcdef"):
             raise RepositoryError(f"{repository!r} is no name of a repository in a cache")
-        self._top = _cache_home() / "gitflowrun" / "agents" / repository
-        self._place = self._top / "agents" / Owner.process().encode()
-        with explained(self._top):
-            for directory in (self._top / "trees", self._place):
+        self.top = _cache_home() / "gitflowrun" / "agents" / repository
+        self._place = self.top / "agents" / Owner.process().encode()
+        with explained(self.top):
+            for directory in (self.top / "trees", self._place):
                 directory.mkdir(_PRIVATE, parents=True, exist_ok=True)
-            self._users = os.open(self._top / "users", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._users = os.open(self.top / "users", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             self._evict()
             self._sweep()
-            self.shared = CacheRepository(self._top / "shared.git")
+            self.shared = CacheRepository(self.top / "shared.git")
             self.own = CacheRepository(self._place / "own.git", self.shared)
             self.shared.packs.sweep()
         self.code = self._place / "code"
         self._fetching = -1
+        self._sent: deque[tuple[str, int]] = deque()
+        self._sent_size = 0
 
     @property
     def reader(self) -> PackReader:
@@ -102,7 +106,7 @@ class AgentCache:
 
     def begin_fetch(self) -> bool:
         """Become the one that gets code; whether nobody else of this machine is."""
-        self._fetching = os.open(self._top / "code", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._fetching = os.open(self.top / "code", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         if _locked(self._fetching, fcntl.LOCK_EX):
             return True
         self.end_fetch()
@@ -137,11 +141,24 @@ class AgentCache:
         return tuple(Oid.from_hex(mark.name) for mark in self._marks()[:KNOWN_TREES])
 
     def _mark(self, tree: Oid) -> Path:
-        return self._top / "trees" / str(tree)
+        return self.top / "trees" / str(tree)
 
     def _marks(self) -> list[Path]:
-        marks = [it for it in (self._top / "trees").iterdir() if len(it.name) == 2 * Oid.SIZE]
+        marks = [it for it in (self.top / "trees").iterdir() if len(it.name) == 2 * Oid.SIZE]
         return sorted(marks, key=_time_of, reverse=True)
+
+    # ---- what tasks write ----
+
+    def own_pack_sent(self, name: str) -> None:
+        """A pack of a task is with the driver: remove the oldest of those that are, as far as they are too much."""
+        pack_dir = self.own.packs.pack_dir
+        size = _size_of(pack_dir / f"{name}.pack")
+        self._sent.append((name, size))
+        self._sent_size += size
+        while self._sent_size > SENT_PACKS and len(self._sent) > 1:
+            oldest, size = self._sent.popleft()
+            self._sent_size -= size
+            _remove_pack(pack_dir / f"{oldest}.pack")
 
     # ---- its end ----
 
@@ -156,9 +173,7 @@ class AgentCache:
     def _evict(self) -> None:
         """Where no other agent lives, remove what is too old or too much; be one that lives from now on."""
         if _locked(self._users, fcntl.LOCK_EX):
-            packs = sorted(
-                (self._top / "shared.git/objects/pack").glob("pack-*.pack"), key=_time_of
-            )
+            packs = sorted((self.top / "shared.git/objects/pack").glob("pack-*.pack"), key=_time_of)
             size = sum(pack.stat().st_size for pack in packs)
             oldest = time.time() - CACHE_AGE
             for pack in packs:
@@ -166,8 +181,7 @@ class AgentCache:
                     break
                 size -= pack.stat().st_size
                 self.forget_trees()
-                for suffix in (".idx", ".pack", ".rev", ".keep"):
-                    pack.with_suffix(suffix).unlink(missing_ok=True)
+                _remove_pack(pack)
         with contextlib.suppress(
             OSError
         ):  # a file system without locks, on which nothing is evicted
@@ -175,7 +189,7 @@ class AgentCache:
 
     def _sweep(self) -> None:
         """Remove what agents that were killed have left."""
-        for place in (self._top / "agents").iterdir():
+        for place in (self.top / "agents").iterdir():
             owner = Owner.decode(place.name)
             state = owner.state() if owner else State.UNKNOWN
             # One of another machine may use the same directory.
@@ -228,6 +242,18 @@ def _locked(descriptor: int, operation: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def _remove_pack(pack: Path) -> None:
+    for suffix in (".idx", ".pack", ".rev", ".keep"):
+        pack.with_suffix(suffix).unlink(missing_ok=True)
+
+
+def _size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _time_of(path: Path) -> float:

@@ -42,6 +42,7 @@ class AgentTask:
         launch: The launch.
         pack_dir: Where its packs are; None where the driver has them already.
         live: Where the files of its cards are; None where the driver has these already.
+        on_sent: Called with the name of a pack that was sent.
         on_end: Called when all is over.
     """
 
@@ -52,6 +53,7 @@ class AgentTask:
         launch: Launch,
         pack_dir: Path | None,
         live: Path | None,
+        on_sent: Callable[[str], None],
         on_end: Callable[[], None],
     ) -> None:
         self.launch = launch
@@ -61,7 +63,10 @@ class AgentTask:
         self._outbox = outbox
         self._pack_dir = pack_dir
         self._live = live
+        self._on_sent = on_sent
         self._on_end = on_end
+        self.has_begun = False
+        """Whether a process was asked for."""
         self._pid = 0
         self._pipes: dict[int, str] = {}
         self._result: Result | None = None
@@ -77,6 +82,7 @@ class AgentTask:
 
     def start(self, executor: Executor) -> None:
         """Give it a process."""
+        self.has_begun = True
         ends: list[int] = []
         try:
             for stream in _STREAMS:
@@ -94,6 +100,12 @@ class AgentTask:
     def fail(self, reason: str) -> None:
         """It has got no process."""
         self._outbox.send(LaunchFailed(self.serial, reason))
+        self._end()
+
+    def give_up(self, number: int) -> None:
+        """End it before it has got a process, as if this signal had ended that."""
+        self.is_killed = True
+        self._outbox.send(Exited(self.serial, number, 0.0, 0))
         self._end()
 
     def deliver(self, message: Message) -> None:
@@ -156,6 +168,7 @@ class AgentTask:
             if self._pack_dir is not None:
                 for name in result.packs:
                     yield from pack_pieces(self.serial, name, self._pack_dir / f"{name}.pack")
+                    self._on_sent(name)
         except OSError as error:
             why = f"what the task has stored can't be read: {error.strerror or error}"
             result = Result(self.serial, {}, {}, (), None, error=why, code=result.code)

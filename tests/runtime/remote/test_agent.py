@@ -363,3 +363,67 @@ def test_an_agent_that_dies_anywhere(agents: Agents, tmp_path: Path, place: str)
     assert result.error is None
     (own,) = cache_of(tmp_path / "cache").glob("agents/*")
     assert str(agent.process.pid) in own.name
+
+
+def test_a_task_that_is_killed_before_it_has_begun(agents: Agents, tmp_path: Path) -> None:
+    """While its inputs are on their way: it ends as by that signal, and nothing of it runs."""
+    repo = repo_with(tmp_path, linear_flow("print('ran')"))
+    agent = agents(repo)
+    agent.ready()
+    agent.hold = True
+    agent.say(launch(1))
+    agent.until(lambda: len(agent.served) == 2)
+    agent.say(Kill(1, signal.SIGSTOP))
+    agent.say(Kill(1, signal.SIGTERM))
+    assert agent.next(Exited).status == signal.SIGTERM
+    agent.serve(agent.served[1])
+    agent.hold = False
+    agent.run(launch(2))
+    assert (agent.output(1), agent.output(2)) == ("", "ran\n")
+    assert len(agent.of(Started)) == 1
+
+
+def test_a_driver_that_takes_nothing(agents: Agents, tmp_path: Path) -> None:
+    """A task that writes without end waits, and the agent holds little; all comes once the driver reads."""
+    body = "for _ in range(3000): print('x' * 99_999)\nself.big = os.urandom(20 << 20)"
+    agent = agents(repo_with(tmp_path, linear_flow(body)))
+    agent.ready()
+    agent.say(launch(1))
+    agent.until(lambda: agent.of(TaskOutput))
+    time.sleep(2)
+    status = Path(f"/proc/{agent.process.pid}/status").read_text()
+    (peak,) = (int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
+    assert peak < 120 << 10
+    assert not agent.of(Exited)
+    assert agent.next(Exited, seconds=120).status == 0
+    assert agent.output(1) == f"{'x' * 99_999}\n" * 3000
+
+
+def test_modules_that_are_loaded_late_are_named(agents: Agents, tmp_path: Path) -> None:
+    """Whatever the worker's clock says: the driver compares them with the snapshot."""
+    repo = repo_with(tmp_path, linear_flow("import helper"), **{"helper.py": "x = 1\n"})
+    agent = agents(repo, snapshot_begun=time.time() + 99_999)
+    agent.ready()
+    result, _ = agent.run(launch(1))
+    assert result is not None
+    assert {it: str(oid) for it, oid in result.code.items()} == {
+        "helper.py": repo.git("rev-parse", "HEAD:helper.py")
+    }
+
+
+@pytest.mark.parametrize(
+    ("opened", "unfit"), [("data.txt", ""), ("/etc/../opt/none", "on another machine")]
+)
+def test_files_that_a_task_opens(agents: Agents, tmp_path: Path, opened: str, unfit: str) -> None:
+    """Have the driver's paths for the step cache, if they are of the run's code."""
+    body = f"import contextlib\nself.big = os.urandom(3 << 20)\nwith contextlib.suppress(OSError): open({opened!r})"
+    repo = repo_with(tmp_path, linear_flow(body), **{"data.txt": "1\n"})
+    agent = agents(repo, cache_steps=True)
+    agent.ready()
+    result, _ = agent.run(launch(1))
+    assert result is not None
+    assert result.error is None
+    assert unfit in result.unfit
+    if not unfit:
+        assert {*result.read} == {f"{repo.path}/flow.py", f"{repo.path}/data.txt"}
+        assert repo.git("rev-parse", "HEAD:data.txt") in result.read[f"{repo.path}/data.txt"]
