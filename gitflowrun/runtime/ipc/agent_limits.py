@@ -34,3 +34,7 @@ SENT_AHEAD = 8 << 20
 """Bytes that may wait for a link before more of a pack is read for it, and more of what tasks write."""
 SENT_PACKS = 16 << 30
 """Bytes of packs that an agent keeps of what it has sent: what follows on the same worker reads them there."""
+HELD_TIME = 0.02
+"""Seconds for which what a task has written, and that it has begun or returned, may wait for more to be sent."""
+HELD_SIZE = 64 << 10
+"""Bytes of that which are sent at once."""

@@ -1,19 +1,32 @@
-"""What an agent sends piece by piece, as its link takes it: packs of gigabytes, and what must come behind them."""
+"""What an agent sends, as its link takes it: packs of gigabytes in pieces, and many short messages at once.
+
+A message costs driver and agent a system call each, which takes longer than all else that is done with it. So what can
+wait for some milliseconds does: of a short task, all that is said arrives with its end.
+"""
 
 from __future__ import annotations
 
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
-from gitflowrun.runtime.ipc.agent_limits import PAUSED_OUTPUT, SENT_AHEAD
-from gitflowrun.runtime.ipc.remote_messages import pack_remote
+from gitflowrun.runtime.ipc.agent_limits import (
+    HELD_SIZE,
+    HELD_TIME,
+    PAUSED_OUTPUT,
+    SENT_AHEAD,
+)
+from gitflowrun.runtime.ipc.messages import Result, Started
+from gitflowrun.runtime.ipc.remote_messages import TaskNote, TaskOutput, pack_remote
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
-    from gitflowrun.runtime.ipc.event_loop import EventLoop
+    from gitflowrun.runtime.ipc.event_loop import EventLoop, Timer
     from gitflowrun.runtime.ipc.messages import Message
     from gitflowrun.runtime.ipc.remote_messages import RemoteMessage
+
+
+_PATIENT = (Started, Result, TaskOutput, TaskNote)
 
 
 class MessageLink(Protocol):
@@ -22,8 +35,8 @@ class MessageLink(Protocol):
     waiting: int
     """Bytes that are not sent yet."""
 
-    def send(self, message: bytes) -> None:
-        """Send a message as soon as may be."""
+    def send_together(self, messages: Iterable[bytes]) -> None:
+        """Send messages as soon as may be."""
 
     def close(self) -> None:
         """End the link."""
@@ -43,6 +56,9 @@ class Outbox:
         self._queue: deque[Iterator[Message | RemoteMessage]] = deque()
         self._is_waiting = False
         self._wants_room: list[Callable[[], None]] = []
+        self._held: list[bytes] = []
+        self._held_size = 0
+        self._timer: Timer | None = None
 
     @property
     def is_full(self) -> bool:
@@ -50,8 +66,23 @@ class Outbox:
         return self._link.waiting > SENT_AHEAD
 
     def send(self, message: Message | RemoteMessage) -> None:
-        """Send a message at once, before those that wait."""
-        self._link.send(pack_remote(message))
+        """Send a message before those that were added, at once or within milliseconds."""
+        data = pack_remote(message)
+        self._held.append(data)
+        self._held_size += len(data)
+        if self._held_size > HELD_SIZE or not isinstance(message, _PATIENT):
+            self.flush()
+        elif len(self._held) == 1:
+            self._timer = self._loop.after(HELD_TIME, self.flush)
+
+    def flush(self) -> None:
+        """Send what waits for others."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        held, self._held, self._held_size = self._held, [], 0
+        if held:
+            self._link.send_together(held)
 
     def add(self, messages: Iterator[Message | RemoteMessage]) -> None:
         """Send messages after those that were added before, each made when the link has room for it."""
