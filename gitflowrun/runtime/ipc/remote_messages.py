@@ -62,6 +62,7 @@ class AgentStart:
         repository: What the driver's repository is called in the agent's cache: hexadecimal digits.
         shared: A file in the driver's repository, and its content. An agent that finds it so shares the driver's disk,
             and works in its repository itself; empty where it must not.
+        batched: The steps whose tasks may share processes (`executors.batch`).
     """
 
     protocol: int
@@ -78,6 +79,7 @@ class AgentStart:
     other_packages: str
     repository: str
     shared: tuple[str, ...] = ()
+    batched: tuple[str, ...] = ()
 
 
 @frozen
@@ -214,7 +216,7 @@ _SCHEMAS: dict[str, ArraySchema[Any]] = {
     for cls, *kinds in (
         (
             AgentStart, COUNT, TEXT, messages.RUN_CONTEXT, OID, TEXTS, TEXT, TEXTS, TEXT_MAP, TEXT, COUNT,
-            TEXT_MAP, TEXT, TEXT, TEXTS,
+            TEXT_MAP, TEXT, TEXT, TEXTS, TEXTS,
         ),
         (AgentReady, TEXT, COUNT, TEXT, FLAG, TEXTS),
         (AgentRefused, TEXT, TEXT, TEXT),

@@ -23,11 +23,13 @@ from gitflowrun.failpoints import reached
 from gitflowrun.git.pack.reader import PackReader
 from gitflowrun.git.transport.streamed_packs import start_pack
 from gitflowrun.runs import layout
+from gitflowrun.runtime.executors.batch import BatchExecutor
 from gitflowrun.runtime.executors.local import ForkExecutor, FreshExecutor
 from gitflowrun.runtime.ipc import process
 from gitflowrun.runtime.ipc.absent_objects import ObjectServer
 from gitflowrun.runtime.ipc.agent_limits import FETCH_PAUSE, PACK_PIECE, RECORDS_AT_ONCE
-from gitflowrun.runtime.ipc.messages import FlowImported, Kill, Launch, LaunchItem, Result
+from gitflowrun.runtime.ipc.channel import Channel, Connection
+from gitflowrun.runtime.ipc.messages import Kill, Launch, LaunchItem, LaunchLost, Result
 from gitflowrun.runtime.ipc.remote_messages import (
     AgentReady,
     AgentStart,
@@ -56,7 +58,7 @@ if TYPE_CHECKING:
     from gitflowrun.git.objects import Oid
     from gitflowrun.runtime.executors.local import Executor
     from gitflowrun.runtime.ipc.event_loop import EventLoop
-    from gitflowrun.runtime.ipc.messages import Message, RunContext
+    from gitflowrun.runtime.ipc.messages import FlowImported, Message, RunContext
     from gitflowrun.runtime.ipc.remote_messages import AgentRefused, RemoteMessage
     from gitflowrun.runtime.remote.outbox import MessageLink
 
@@ -227,12 +229,12 @@ class Agent:
             place.mkdir(parents=True, exist_ok=True)  # nothing of it need be in the snapshot
             os.chdir(place)
             self._program = FlowProgram(
-                self._loop, command_here(start, top), self._on_task_message, self._on_program_lost
+                self._loop, command_here(start, top), self._imported, self._on_program_lost
             )
         except OSError as error:
             self._refuse(requirements.refused(f"the flow's program can't be started: {error}"))
 
-    def _imported(self, imported: FlowImported) -> None:
+    def _imported(self, imported: FlowImported, zygote: Channel) -> None:
         """The flow's program can be imported: say that tasks may come."""
         start, program = self._start, self._program
         assert start is not None
@@ -242,15 +244,25 @@ class Agent:
         if start.isolation == Isolation.FRESH.value or why:
             if why:
                 self._notices.append(f"Each task gets a fresh interpreter there: {why}.")
+            zygote.close()
             program.close()
             self._program = None
             self._use_fresh()
         else:
-            self._executor = ForkExecutor(program.connection, run)
+            self._executor = self._forking(zygote, run, frozenset(start.batched))
         python = ".".join(map(str, sys.version_info[:3]))
         host, pid = os.uname().nodename, os.getpid()
         reached("agent.ready")
         self._outbox.send(AgentReady(host, pid, python, self._shares_disk, tuple(self._notices)))
+
+    def _forking(self, zygote: Channel, run: RunContext, batched: frozenset[str]) -> Executor:
+        """What has the zygote execute tasks; that it is lost its program notices."""
+        if batched:
+            return BatchExecutor(
+                self._loop, zygote, self._on_task_message, lambda: None, run, batched
+            )
+        connection = Connection(self._loop, zygote, self._on_task_message, lambda: None)
+        return ForkExecutor(connection, run)
 
     def _use_fresh(self) -> None:
         assert self._start is not None
@@ -342,13 +354,13 @@ class Agent:
                 self._executor.kill(kill.serial, kill.signal)
 
     def _on_task_message(self, message: Message) -> None:
-        if isinstance(message, FlowImported):
-            self._imported(message)
-            return
         if isinstance(message, Result) and message.read:
             message = self._told_of_files(message)
         task = self._tasks.get(getattr(message, "serial", 0))
-        if task is not None:
+        if task is not None and isinstance(message, LaunchLost):
+            task.begin_anew()
+            self._give_process(task)
+        elif task is not None:
             task.deliver(message)
 
     def _told_of_files(self, result: Result) -> Result:

@@ -97,6 +97,11 @@ class AgentTask:
             for fd in ends:
                 os.close(fd)
 
+    def begin_anew(self) -> None:
+        """Its process has ended before it knew of the task: it gets another one."""
+        for fd in list(self._pipes):
+            self._close(fd)
+
     def fail(self, reason: str) -> None:
         """It has got no process."""
         self._outbox.send(LaunchFailed(self.serial, reason))
@@ -111,10 +116,11 @@ class AgentTask:
     def deliver(self, message: Message) -> None:
         """Take what the executor or the task says."""
         if isinstance(message, Started):
+            if not self._pid:
+                self._outbox.send(message)
             self._pid = message.pid
-            self._outbox.send(message)
             self._read_output()
-            if self._live is not None:
+            if self._live is not None and self._timer is None:
                 self._timer = self._loop.after(CARD_LOOK, self._look_at_cards)
         elif isinstance(message, Result):
             self._result = message

@@ -18,10 +18,12 @@ import sys
 from typing import TYPE_CHECKING
 
 from gitflowrun import limits
+from gitflowrun.errors import CorruptRecord
 from gitflowrun.runtime.executors.local import fresh_hash_seed
 from gitflowrun.runtime.ipc import process
 from gitflowrun.runtime.ipc.agent_limits import PROGRAM_OUTPUT, ZYGOTE_END
-from gitflowrun.runtime.ipc.channel import Channel, Connection, OnMessage, channel_pair
+from gitflowrun.runtime.ipc.channel import Channel, channel_pair
+from gitflowrun.runtime.ipc.messages import FlowImported
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,11 +73,8 @@ class FlowProgram:
     Args:
         loop: The event loop.
         command: Program and arguments.
-        on_message: Called with each of its messages.
+        on_imported: Called once when it has imported the flow, with the way to it, which the callee closes.
         on_lost: Called once when it has ended by itself.
-
-    Attributes:
-        connection: The way to it.
 
     Raises:
         OSError: no process can be made.
@@ -85,10 +84,11 @@ class FlowProgram:
         self,
         loop: EventLoop,
         command: tuple[str, ...],
-        on_message: OnMessage,
+        on_imported: Callable[[FlowImported, Channel], None],
         on_lost: Callable[[], None],
     ) -> None:
         self._loop = loop
+        self._on_imported = on_imported
         self._on_lost = on_lost
         self._written = bytearray()
         ours, theirs = channel_pair()
@@ -108,7 +108,22 @@ class FlowProgram:
             os.close(written)
         loop.watch(self._alive, self._lost)
         loop.watch(self._output, self._read)
-        self.connection = Connection(loop, Channel(ours, blocking=False), on_message, lambda: None)
+        channel = Channel(ours, blocking=False)
+        self._channel: Channel | None = channel
+        loop.watch(channel.fileno(), lambda: self._hear(channel))
+
+    def _hear(self, channel: Channel) -> None:
+        """Take its first message."""
+        try:
+            message, _ = channel.receive()
+        except BlockingIOError:
+            return
+        except CorruptRecord:
+            message = None
+        self._loop.forget(channel.fileno())
+        if isinstance(message, FlowImported):  # otherwise its end is seen
+            self._channel = None
+            self._on_imported(message, channel)
 
     def _read(self) -> None:
         try:
@@ -123,10 +138,8 @@ class FlowProgram:
     def _lost(self) -> None:
         if self._alive < 0:
             return
-        self.connection.read()  # what it has said before its end
-        if self._alive >= 0:
-            self._close()
-            self._on_lost()
+        self._close()
+        self._on_lost()
 
     def why_lost(self) -> tuple[str, str]:
         """Why it has ended before the flow was imported, and what can be done."""
@@ -146,7 +159,7 @@ class FlowProgram:
     def close(self) -> None:
         """End it, and its tasks."""
         if self._alive >= 0:
-            self.connection.close()
+            self._close_channel()
             if not select.select([self._alive], [], [], ZYGOTE_END)[0]:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(self._pid, signal.SIGKILL)
@@ -157,12 +170,18 @@ class FlowProgram:
         os.close(self._alive)
         self._alive = -1
         self._read()
-        self.connection.close()
+        self._close_channel()
         self._loop.forget(self._output)
         os.close(self._output)
         with contextlib.suppress(ChildProcessError, ProcessLookupError):
             os.kill(self._pid, signal.SIGKILL)  # it has given up the pipe, and not always ended
             os.waitpid(self._pid, 0)
+
+    def _close_channel(self) -> None:
+        if self._channel is not None:
+            self._loop.forget(self._channel.fileno())
+            self._channel.close()
+            self._channel = None
 
 
 def _spawn(command: tuple[str, ...], fds: tuple[int, int], output: int) -> int:

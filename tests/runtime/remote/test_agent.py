@@ -30,7 +30,7 @@ from gitflowrun.runtime.ipc.remote_messages import (
     WantObjects,
 )
 from tests.helpers.agents import agent_start, cache_of, launch, record_of
-from tests.helpers.flows import eventually, linear_flow
+from tests.helpers.flows import eventually, foreach_flow, linear_flow
 from tests.helpers.repos import GitRepo, make_repo
 from tests.runtime.remote.conftest import Agents
 
@@ -427,3 +427,25 @@ def test_files_that_a_task_opens(agents: Agents, tmp_path: Path, opened: str, un
     if not unfit:
         assert {*result.read} == {f"{repo.path}/flow.py", f"{repo.path}/data.txt"}
         assert repo.git("rev-parse", "HEAD:data.txt") in result.read[f"{repo.path}/data.txt"]
+
+
+def test_batch_isolation(agents: Agents, tmp_path: Path) -> None:
+    """Tasks of a foreach share a process; one that ends it fails alone, and the next has another."""
+    code = foreach_flow(
+        "print(os.getpid())\nif self.input == 3: os._exit(9)\nself.x = 1", items="range(6)"
+    )
+    agent = agents(repo_with(tmp_path, code), isolation="batch", batched=("work",))
+    agent.ready()
+    result, _ = agent.run(launch(100))
+    assert result is not None
+    parents = (record_of(agent, launch(100), result, agent_start(agent.repo).run.run),)
+    ended = []
+    for index in range(6):
+        frames = (ForeachLevel("start", "items", 6, index, str(index)),)
+        done = agent.run(launch(1 + index, "work", frames=frames, parents=parents))
+        ended.append(done[1].status)
+    assert ended == [0, 0, 0, 9 << 8, 0, 0]
+    pids = [agent.output(1 + index) for index in range(6)]
+    assert len({*pids[:4]}) == 1
+    assert len({*pids[4:]}) == 1
+    assert pids[0] != pids[5]
