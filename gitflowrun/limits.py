@@ -170,12 +170,11 @@ take half the time of buffered ones, a third from 64 MiB; the first read afterwa
 writing and one reading together are faster than buffered."""
 WRITE_BACK = 32 << 20
 """What others write is sent to the disk in such steps, so that the last fsync finds little to do."""
-DEFLATE_FROM = 128
-"""Smaller data is stored: deflate rarely beats the 11 bytes of its frame."""
+DEFLATE_FROM, SMALL_TREE = 128, 512
+"""Smaller data, and trees, are stored: deflate rarely beats the 11 bytes of its frame, and can't shrink ids."""
 ESTIMATE_UP_TO = 4 << 10
 """For data up to this size deflate with fixed codes is a cheap estimate: 3 us instead of 30 for noise."""
-SAMPLE = 4 << 10
-SAMPLES = 8
+SAMPLE, SAMPLES = 4 << 10, 8
 """How many samples of larger data are deflated before the whole is."""
 DEFLATE_BY_STEPS = 4 << 20
 """Larger data is not held a second time while it is deflated."""
@@ -628,12 +627,12 @@ LEFT_BEHIND_NAMED = 8
 """So many of them are named."""
 
 # Commits of the scheduler.
-COMMIT_INTERVAL = 0.2
-"""Between commits that let nothing follow."""
-COMMIT_SHARE = 20
-"""That interval is at least this many times what a commit costs: commits take at most 5 % of a run."""
-UNCOMMITTED_OUTPUT = 32 << 20
-"""More output than that is not kept in memory for a later commit."""
+COMMIT_INTERVAL, COMMIT_SHARE = 0.2, 20
+"""Between commits that let nothing follow, and so many times what a commit costs: they take at most 5 % of a run."""
+UNCOMMITTED_OUTPUT, TASK_MEMORY = 32 << 20, 5 << 10
+"""More output and payloads are not kept for a later commit; what a task takes until then besides, with its objects."""
+LEAST_GROUP, GROUP_SHARE = 2_000, 8
+"""So many finished tasks, or such a part of those that are published, make a commit whatever the last one cost."""
 
 # The end of a run.
 GRACE = 5.0

@@ -86,13 +86,18 @@ def pack(value: Any, limits: Limits = MESSAGE) -> bytes:
 
 def _is_sound(packed: bytes, limits: Limits) -> bool:
     """Whether a packed value is too short to hold more than `limits` allow, nests no deeper, and has no extensions."""
-    if not _is_short(len(packed), limits) or _TIMESTAMP.search(packed):
+    if not _is_short(len(packed), limits) or (b"\xff" in packed and _has_timestamp(packed)):
         return False
     try:
         value = msgpack.unpackb(packed, raw=True, strict_map_key=False, ext_hook=_no_extension)
     except ValueError:
         return False
     return _heads(packed) <= limits.depth or _is_shallow(value, limits.depth)
+
+
+def _has_timestamp(packed: bytes) -> bool:
+    """Whether there may be one of msgpack's own extension values, about which the library asks no hook."""
+    return b"\xd6\xff" in packed or b"\xd7\xff" in packed or b"\xc7\x0c\xff" in packed
 
 
 def _is_short(size: int, limits: Limits) -> bool:
@@ -188,8 +193,6 @@ def _is_shallow(value: Any, depth: int) -> bool:
     return not level
 
 
-_TIMESTAMP = re.compile(rb"[\xd6\xd7]\xff|\xc7\x0c\xff")
-"""How msgpack's own extension values begin, about which the library asks no hook."""
 _CONTAINERS = frozenset({dict, list})
 _NO_HEADS = bytes(sorted({*range(256)} - {*range(0x80, 0xA0), *range(0xDC, 0xE0)}))
 

@@ -104,7 +104,7 @@ def _time(value: Any) -> float:
 
 def recorded_time(seconds: float) -> float:
     """A time as records can have it. A clock may say anything: before 1970 counts as 1970, after 9999 as 9999."""
-    return min(max(seconds, 0.0), MAX_TIME)
+    return seconds if 0.0 <= seconds <= MAX_TIME else min(max(seconds, 0.0), MAX_TIME)
 
 
 def _array(value: Any) -> Sequence[Any]:

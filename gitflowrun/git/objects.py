@@ -90,6 +90,9 @@ class Mode(IntEnum):
     GITLINK = 0o160000
 
 
+_TREE = int(Mode.TREE)
+
+
 @frozen
 class TreeEntry:
     """One row of a tree. Names stay bytes, as git keeps them."""
@@ -189,8 +192,16 @@ def parse_commit(data: Buffer) -> Commit:
 
 def tree_bytes(entries: Iterable[TreeEntry]) -> bytes:
     """The content of the tree with `entries`, in git's order (directories sort as if they ended in `/`)."""
-    rows = sorted(entries, key=lambda entry: entry.name + b"/" if entry.is_tree else entry.name)
-    return b"".join(b"%o %s\0%s" % (entry.mode, entry.name, entry.oid) for entry in rows)
+    rows = []
+    for entry in entries:  # of which a commit of a run makes thousands
+        name = entry.name
+        if entry.mode == _TREE:
+            rows.append((name + b"/", b"40000 %s\0%s" % (name, entry.oid)))
+        else:
+            rows.append((name, b"%o %s\0%s" % (entry.mode, name, entry.oid)))
+    if len(rows) > 1:
+        rows.sort()
+    return b"".join([row for _, row in rows])
 
 
 _TREE_ROW = re.compile(rb"([0-7]+) ([^\0]*)\0(.{20})", re.DOTALL)
@@ -250,10 +261,12 @@ def checked_pieces(oid: Oid, size: int, pieces: Iterable[bytes]) -> Iterator[byt
 
 def hash_object(kind: ObjectType, data: Buffer) -> Oid:
     """The id that git gives to an object (as `git hash-object`)."""
-    head = b"%s %d\0" % (_WORDS[kind], len(data))
-    if len(data) < HASHED_ALONE:
-        return _oid(_sha1_for(len(data))(head + data, usedforsecurity=False).digest())
-    digest = _sha1_for(len(data))(head, usedforsecurity=False)
+    size = len(data)
+    head = b"%s %d\0" % (_WORDS[kind], size)
+    make = _sha1_for(size)
+    if size < HASHED_ALONE:
+        return _oid(make(head + data, usedforsecurity=False).digest())
+    digest = make(head, usedforsecurity=False)
     digest.update(data)
     return _oid(digest.digest())
 

@@ -109,44 +109,44 @@ class StepTree:
     """The tasks of a step and the trees of each, as a directory that grows.
 
     A row is `name/` and the 20 bytes of the oid in one string: git sorts directories as if they ended in a
-    slash, so sorted rows are in git's order, and 10,000 tasks take less than 1 MB.
+    slash, so sorted rows are in git's order, and 10,000 tasks take less than 1 MB. What is put waits beside the rows
+    until they are needed: to put each in its place takes longer the more there are.
 
     A step that repeats itself gets one task with each commit. So where little has changed since the tree was encoded,
     its bytes are changed in those places alone: of 10,000 rows this takes a hundredth of the time.
     """
 
-    __slots__ = ("_changed", "_encoded", "_rows")
+    __slots__ = ("_count", "_encoded", "_put", "_rows")
 
     def __init__(self, tasks: Mapping[str, Oid] | None = None) -> None:
         self._rows = sorted(
             [b"%s/%s" % (task.encode(), tree) for task, tree in (tasks or {}).items()]
         )
+        self._count = len(self._rows)
         self._encoded: bytearray | None = None
-        self._changed: dict[bytes, bytes | None] = {}
-        """What was put since: the key of each row, and the row that was encoded for it."""
+        self._put: dict[bytes, Oid | None] = {}
+        """What was put since the rows were sorted: the key of each row, and its tree, None where it is taken away."""
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return self._count
 
     def put(self, task: str, tree: Oid | None) -> Oid | None:
         """Add a task, give it another tree, or take it away for None; the tree it had."""
-        key = f"{task}/".encode()
-        place = self._place(key)
-        rows = self._rows[place]
-        self._rows[place] = [key + tree] if tree else []
-        if self._encoded is not None:
-            self._changed.setdefault(key, rows[0] if rows else None)
-            if len(self._changed) > _CHANGED_ROWS:
-                self._encoded = None
-        return Oid(rows[0][-Oid.SIZE :]) if rows else None
+        before = self.get(task)
+        self._put[f"{task}/".encode()] = tree
+        self._count += (tree is not None) - (before is not None)
+        return before
 
     def get(self, task: str) -> Oid | None:
         """The tree of a task; None if it has none."""
-        rows = self._rows[self._place(f"{task}/".encode())]
+        key = f"{task}/".encode()
+        if key in self._put:
+            return self._put[key]
+        rows = self._rows[self._place(key)]
         return Oid(rows[0][-Oid.SIZE :]) if rows else None
 
     def __contains__(self, task: str) -> bool:
-        return bool(self._rows[self._place(f"{task}/".encode())])
+        return self.get(task) is not None
 
     def _place(self, key: bytes) -> slice:
         """Where the row that starts with `key` is; an empty slice, where it would be, if there is none."""
@@ -156,26 +156,28 @@ class StepTree:
 
     def encode(self) -> bytes:
         """The content of the tree object."""
-        if self._encoded is None:
+        if self._encoded is not None and len(self._put) <= _CHANGED_ROWS:
+            for key, tree in self._put.items():
+                self._change(self._encoded, key, tree)
+        else:
+            rows = [row for row in self._rows if row[: -Oid.SIZE] not in self._put]
+            self._rows = rows + [key + tree for key, tree in self._put.items() if tree]
+            self._rows.sort()
             end = -Oid.SIZE
             parts = [b"40000 %s\0%s" % (row[: end - 1], row[end:]) for row in self._rows]
             self._encoded = bytearray(b"".join(parts))
-        else:
-            for key in sorted(self._changed, reverse=True):  # the row behind each is there, then
-                self._change(self._encoded, key, self._changed[key])
-        self._changed.clear()
+        self._put.clear()
         return bytes(self._encoded)
 
-    def _change(self, encoded: bytearray, key: bytes, before: bytes | None) -> None:
-        """Bring the row of one task up to date in the encoded rows."""
-        if before is not None:
-            start = encoded.find(_row(before))
-            del encoded[start : start + len(_row(before))]
+    def _change(self, encoded: bytearray, key: bytes, tree: Oid | None) -> None:
+        """Bring a row up to date, here and in the encoded rows."""
         place = self._place(key)
-        if place.start < place.stop:
-            behind = self._rows[place.stop : place.stop + 1]
-            start = encoded.find(_row(behind[0])) if behind else len(encoded)
-            encoded[start:start] = _row(self._rows[place.start])
+        behind = self._rows[place.stop : place.stop + 1]
+        end = encoded.find(_row(behind[0])) if behind else len(encoded)
+        start = end - sum(len(_row(row)) for row in self._rows[place])
+        row = [key + tree] if tree else []
+        encoded[start:end] = b"".join(map(_row, row))
+        self._rows[place] = row
 
 
 def _row(row: bytes) -> bytes:

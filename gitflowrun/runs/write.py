@@ -308,10 +308,8 @@ class RunWriter:
         updates: Iterable[RefUpdate],
     ) -> list[str]:
         """Steps 2 to 5; the names of the packs that were written."""
-        views = []
-        for task in finished:
-            self._check_inherited(task.record)
-            views += self._view(task.record)
+        self._check_inherited(task.record for task in finished)
+        views = [it for task in finished for it in self._view(task.record)]
         root, trees = self._tree.build()  # 2
         failed = self._failed_after(finished)
         state = self._state_after(failed, status)
@@ -352,13 +350,18 @@ class RunWriter:
                 transact(self._repo.refs, [move.reversed for move in moves])
             raise
 
-    def _check_inherited(self, record: TaskRecord) -> None:
+    def _check_inherited(self, records: Iterable[TaskRecord]) -> None:
         """An inherited artifact lies in the tree of its producer, which must be in this run."""
-        for artifact, ref in record.artifacts.items():
-            if not self._tree.steps.has(ref.producer.step, ref.producer.task):
+        users = {
+            ref.producer: (record, artifact)
+            for record in records
+            for artifact, ref in record.artifacts.items()
+        }
+        for producer, (record, artifact) in users.items():
+            if not self._tree.steps.has(producer.step, producer.task):
                 raise RepositoryError(
                     f"{self.identity.pathspec}/{record.name} has artifact {artifact!r} of task "
-                    f"{ref.producer}, which is not in this run"
+                    f"{producer}, which is not in this run"
                 )
 
     def _view(self, record: TaskRecord) -> list[PackObject]:

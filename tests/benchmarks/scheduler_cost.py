@@ -3,7 +3,7 @@
     python -m tests.benchmarks.scheduler_cost [--tasks 1000 10000 30000] [--workers 2] [--flow] [--profile FILE]
 
 The scheduler is the real one: plan, messages, pipes, log, live state, records, commits with fsync, the run log
-into a file. Tasks are simulated: a process takes each launch with its pipes, writes a line into one, and answers as
+into a file. Tasks are simulated: each launch is taken with its pipes, a line is written into one, and it is answered as
 the zygote and the task would, so that nothing but the scheduler is measured, and as many tasks may run at a time as
 are asked for. With `--flow` a real flow is run as well, whose scheduler is watched from outside.
 
@@ -18,11 +18,11 @@ import gc
 import json
 import os
 import resource
-import select
 import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,55 +49,59 @@ GRAPH = {
     },
 }
 _NO_PROCESS = 1 << 23  # no process has a number above this: nothing is left behind by it
-_IDLE = 0.05  # seconds without a launch: so many tasks as run now are all that there are
 
 
 class SimulatedTasks:
-    """A zygote and its tasks, which do nothing.
+    """A zygote and its tasks, which do nothing, in the scheduler's own process and event loop.
+
+    In a process of its own each of its messages would let the scheduler wait and wake up again, and what that costs
+    is the machine's: with other programs beside it, twice as much.
 
     Args:
-        channel: To the scheduler.
+        channel: To the scheduler; it does not block.
         tasks: The items of the foreach.
         workers: Tasks that run at a time: so many are taken before the first one ends.
+
+    Attributes:
+        cpu: Seconds of CPU that it has taken itself.
     """
 
     def __init__(self, channel: Channel, tasks: int, workers: int) -> None:
+        self.cpu = 0.0
         self._channel = channel
         self._tasks = tasks
         self._workers = workers
-        self._running: list[tuple[Launch, tuple[int, ...]]] = []
+        self._begun = 0
+        self._running: deque[tuple[Launch, tuple[int, ...]]] = deque()
         self._last: Launch | None = None
         self._inherited: dict[str, ArtifactRef] = {}
 
     def serve(self) -> None:
-        """Take launches and answer them until the scheduler is gone."""
-        from gitflowrun.runtime.ipc.messages import Launch, LaunchItem
+        """Take launches and answer them."""
+        before = time.process_time()
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self._take(*self._channel.receive())
+        is_last = self._begun in {
+            0,
+            self._tasks,
+        }  # of a step: the scheduler sends no more before these have ended
+        while len(self._running) >= (1 if is_last else self._workers):
+            self._end(*self._running.popleft())
+        self.cpu += time.process_time() - before
 
-        while True:
-            if self._running and not self._has_more():
-                self._end(*self._running.pop(0))
-                continue
-            message, fds = self._channel.receive()
-            if message is None:
-                return
-            if isinstance(message, LaunchItem):
-                assert self._last is not None
-                message = message.launch(self._last)
-            elif isinstance(message, Launch):
-                self._last = message
-            if isinstance(message, Launch):
-                self._begin(message, fds)
+    def _take(self, message: Message | None, fds: tuple[int, ...]) -> None:
+        from gitflowrun.runtime.ipc.messages import Launch, LaunchItem, Started
 
-    def _has_more(self) -> bool:
-        if len(self._running) >= self._workers:
-            return False
-        return bool(select.select([self._channel], [], [], _IDLE)[0])
-
-    def _begin(self, launch: Launch, fds: tuple[int, ...]) -> None:
-        from gitflowrun.runtime.ipc.messages import Started
-
-        self._put(Started(launch.serial, _NO_PROCESS + launch.serial))
-        self._running.append((launch, fds))
+        if isinstance(message, LaunchItem):
+            assert self._last is not None
+            message = message.launch(self._last)
+        elif isinstance(message, Launch):
+            self._last = message
+        if isinstance(message, Launch):
+            self._begun += bool(message.frames)
+            self._put(Started(message.serial, _NO_PROCESS + message.serial))
+            self._running.append((message, fds))
 
     def _end(self, launch: Launch, fds: tuple[int, ...]) -> None:
         from gitflowrun.runtime.ipc.messages import Exited
@@ -146,18 +150,10 @@ class SimulatedTasks:
 
 def simulate(tasks: int, workers: int, profile: str) -> dict[str, float]:
     """Run a foreach of so many simulated tasks in this process; what that has taken of it."""
-    from gitflowrun.runtime.ipc.channel import Channel, channel_pair
-
-    ours, theirs = channel_pair()
-    if not os.fork():
-        ours.close()
-        SimulatedTasks(Channel(theirs), tasks, workers).serve()
-        os._exit(0)
-    theirs.close()
     with tempfile.TemporaryDirectory() as directory:
         place = repository(Path(directory) / "repo", {"flow.py": "pass\n"})
         os.chdir(place)
-        run = prepare(Channel(ours, blocking=False), workers)
+        run, simulated = prepare(tasks, workers)
         gc.collect()
         gc.freeze()
         before, begun = _used(), time.perf_counter()
@@ -169,18 +165,17 @@ def simulate(tasks: int, workers: int, profile: str) -> dict[str, float]:
             profiler.dump_stats(profile)
         else:
             run()
-        cpu, wall = _used() - before, time.perf_counter() - begun
-        ours.close()
-        os.wait()
+        cpu, wall = _used() - before - simulated.cpu, time.perf_counter() - begun
+        system = resource.getrusage(resource.RUSAGE_SELF).ru_stime
         refs = ["rev-list", "--count", "--all"]
         commits = subprocess.run(["git", *refs], capture_output=True, check=True, cwd=place)
         size = sum(it.stat().st_size for it in place.glob(".git/objects/pack/*"))
     return {
-        "cpu": cpu, "wall": wall, "peak": peak(), "commits": float(commits.stdout), "size": size,
+        "cpu": cpu, "system": system, "wall": wall, "peak": peak(), "commits": float(commits.stdout), "size": size,
     }  # fmt: skip
 
 
-def prepare(channel: Channel, workers: int) -> Callable[[], object]:
+def prepare(tasks: int, workers: int) -> tuple[Callable[[], object], SimulatedTasks]:
     """Make a run of the repository in this directory, and its scheduler as `runtime.scheduler.setup` makes it."""
     from gitflowrun.cli.flow.run_log import RunLog
     from gitflowrun.git.repository import Repository
@@ -189,7 +184,7 @@ def prepare(channel: Channel, workers: int) -> Callable[[], object]:
     from gitflowrun.runs.create import create_run
     from gitflowrun.runs.live import LiveState
     from gitflowrun.runtime.executors.local import ForkExecutor
-    from gitflowrun.runtime.ipc.channel import Connection
+    from gitflowrun.runtime.ipc.channel import Channel, Connection, channel_pair
     from gitflowrun.runtime.ipc.event_loop import EventLoop
     from gitflowrun.runtime.scheduler.card_queue import CardQueue
     from gitflowrun.runtime.scheduler.code_check import CodeCheck
@@ -205,7 +200,10 @@ def prepare(channel: Channel, workers: int) -> Callable[[], object]:
     def deliver(message: Message) -> None:
         scheduler.deliver(message)
 
-    connection = Connection(loop, channel, deliver, lambda: None)
+    ours, theirs = (Channel(it, blocking=False) for it in channel_pair())
+    simulated = SimulatedTasks(theirs, tasks, workers)
+    loop.watch(theirs.fileno(), simulated.serve)
+    connection = Connection(loop, ours, deliver, lambda: None)
     context = context_of(repo, writer.identity)
     live = LiveState(repo, writer.identity.uid)
     scheduler = Scheduler(
@@ -215,7 +213,7 @@ def prepare(channel: Channel, workers: int) -> Callable[[], object]:
         CardQueue(lambda _: connection, live.directory, None),
         max_workers=workers, max_log_size=MAX_LOG_SIZE,
     )  # fmt: skip
-    return scheduler.run
+    return scheduler.run, simulated
 
 
 def context_of(repo: Repository, run: RunIdentity) -> RunContext:

@@ -47,18 +47,21 @@ class IndexEntry:
 
 def index_bytes(entries: Sequence[IndexEntry], pack_trailer: bytes) -> bytes:
     """The index of a pack with `entries`."""
-    rows = sorted(entries, key=lambda entry: entry.oid)
-    counts = Counter(row.oid[0] for row in rows)
-    wide = [row.offset for row in rows if row.offset >= _WIDE]
-    places = count(_WIDE)
-    narrow = [row.offset if row.offset < _WIDE else next(places) for row in rows]
+    # By lists all the way: a commit of a run may have 20,000 small objects.
+    rows = sorted([(row.oid, row.crc, row.offset) for row in entries])
+    oids, crcs, offsets = zip(*rows, strict=True) if rows else ((), (), ())
+    counts = Counter([oid[0] for oid in oids])
+    wide = [offset for offset in offsets if offset >= _WIDE]
+    if wide:
+        places = count(_WIDE)
+        offsets = tuple(it if it < _WIDE else next(places) for it in offsets)
     body = b"".join(
         (
             _MAGIC,
-            _FANOUT.pack(*accumulate(counts[first] for first in range(256))),
-            *(row.oid for row in rows),
-            struct.pack(f">{len(rows)}I", *(row.crc for row in rows)),
-            struct.pack(f">{len(rows)}I", *narrow),
+            _FANOUT.pack(*accumulate([counts[first] for first in range(256)])),
+            *oids,
+            struct.pack(f">{len(rows)}I", *crcs),
+            struct.pack(f">{len(rows)}I", *offsets),
             struct.pack(f">{len(wide)}Q", *wide),
             pack_trailer,
         )

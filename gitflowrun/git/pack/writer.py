@@ -46,6 +46,7 @@ from gitflowrun.limits import (
     PACK_BUFFER,
     PACK_BUFFERS,
     PACK_BY_THREADS,
+    SMALL_TREE,
     SNAPSHOT_RELEASED,
     SYNCFS_TELLS,
     WRITE_BACK,
@@ -89,6 +90,14 @@ class PackObject:
     release: Callable[[int], None] | None = None
 
     @property
+    def is_small(self) -> bool:
+        """Whether it is stored as it is, in one piece: no compression would gain anything."""
+        data = self.data
+        if type(data) is not bytes or self.stable_copy or self.release:
+            return False
+        return len(data) < (SMALL_TREE if self.kind == ObjectType.TREE else DEFLATE_FROM)
+
+    @property
     def view(self) -> memoryview:
         """The content as bytes."""
         view = memoryview(self.data)
@@ -102,6 +111,12 @@ class PackObject:
     def identify(self) -> Oid:
         """Its id, computed unless it was given."""
         return self.oid or hash_object(self.kind, self.view)
+
+
+def _small_entry(given: PackObject) -> bytes:
+    """The entry of a small object."""
+    data = bytes(given.data)
+    return entry_header(given.kind, len(data)) + stored_block(data)
 
 
 @frozen
@@ -119,13 +134,8 @@ class PackedObject:
     @classmethod
     def of(cls, given: PackObject) -> PackedObject:
         """Make the entry of an object."""
-        if (
-            type(given.data) is bytes
-            and len(given.data) < DEFLATE_FROM
-            and not (given.stable_copy or given.release)
-        ):
-            head = entry_header(given.kind, len(given.data))
-            return cls(given.identify(), (head + stored_block(given.data),))
+        if given.is_small:
+            return cls(given.identify(), (_small_entry(given),))
         data = given.view if given.stable_copy is None else given.stable_copy(given.view)
         # Before the id: see `format` on SHA-1 after isal.
         stream = zlib_stream(data, given.release)

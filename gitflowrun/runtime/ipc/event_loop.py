@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
+import math
 import os
-import selectors
+import select
 import signal
 import time
 from collections.abc import Callable
@@ -13,6 +15,8 @@ from itertools import count
 from gitflowrun.values import mutable
 
 Callback = Callable[[], None]
+# As `selectors` has it: what is broken or closed can be read and written, which then says so.
+_READABLE, _WRITABLE = ~select.EPOLLOUT, ~select.EPOLLIN
 
 
 @mutable
@@ -30,7 +34,9 @@ class EventLoop:
     """Calls back when descriptors are ready, when signals have come and when timers are due."""
 
     def __init__(self) -> None:
-        self._selector = selectors.DefaultSelector()
+        # Not by `selectors`, whose values for each descriptor and event cost more than all else that is done here.
+        self._epoll = select.epoll()
+        self._watched: dict[int, tuple[Callback, Callback | None]] = {}
         self._timers: list[tuple[float, int, Timer]] = []
         self._order = count()
         self._on_signal: dict[int, Callback] = {}
@@ -38,17 +44,18 @@ class EventLoop:
 
     def watch(self, fd: int, on_read: Callback, on_write: Callback | None = None) -> None:
         """Call `on_read` whenever `fd` can be read, and `on_write` whenever it can be written."""
-        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if on_write else 0)
-        callbacks = (on_read, on_write)
-        if fd in self._selector.get_map():
-            self._selector.modify(fd, events, callbacks)
+        events = select.EPOLLIN | (select.EPOLLOUT if on_write else 0)
+        if fd in self._watched:
+            self._epoll.modify(fd, events)
         else:
-            self._selector.register(fd, events, callbacks)
+            self._epoll.register(fd, events)
+        self._watched[fd] = on_read, on_write
 
     def forget(self, fd: int) -> None:
         """Watch `fd` no longer; harmless when it is not watched."""
-        if fd in self._selector.get_map():
-            self._selector.unregister(fd)
+        if self._watched.pop(fd, None) is not None:
+            with contextlib.suppress(OSError):  # it was closed
+                self._epoll.unregister(fd)
 
     def after(self, seconds: float, callback: Callback) -> Timer:
         """Call back once, when this time has passed."""
@@ -74,21 +81,22 @@ class EventLoop:
 
     def turn(self) -> None:
         """Wait until something happens, and make the calls that are due then."""
-        for key, events in self._selector.select(self._time_left()):
-            on_read, on_write = key.data
+        left = self._time_left()
+        ready = self._epoll.poll(left if left is None else math.ceil(left * 1e3) * 1e-3)
+        for fd, events, callbacks in [(fd, it, self._watched.get(fd)) for fd, it in ready]:
+            if callbacks is None:
+                continue
+            on_read, on_write = callbacks
             # A callback before this one may have closed this descriptor.
-            if events & selectors.EVENT_READ and self._is_current(key):
+            if events & _READABLE and self._watched.get(fd) is callbacks:
                 on_read()
-            if events & selectors.EVENT_WRITE and on_write and self._is_current(key):
+            if on_write and events & _WRITABLE and self._watched.get(fd) is callbacks:
                 on_write()
         now = time.monotonic()
         while self._timers and self._timers[0][0] <= now:
             callback = heapq.heappop(self._timers)[2].callback
             if callback is not None:
                 callback()
-
-    def _is_current(self, key: selectors.SelectorKey) -> bool:
-        return self._selector.get_map().get(key.fd) is key
 
     def _time_left(self) -> float | None:
         """Seconds until the next timer is due; None without one."""
@@ -105,4 +113,4 @@ class EventLoop:
                 signal.signal(number, signal.SIG_DFL)
             os.close(signal.set_wakeup_fd(-1))
             os.close(self._woken)
-        self._selector.close()
+        self._epoll.close()

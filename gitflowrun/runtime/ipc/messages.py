@@ -508,6 +508,26 @@ Message = (
     | FlowImported | OpenRepository | RenderCards | CardsRendered
 )  # fmt: skip
 
+_KNOWN_REFERENCES = 256
+_known: dict[bytes, tuple[Any, ArtifactRef]] = {}
+"""References that were read last, and what of: all tasks of a foreach say the same of what they inherit."""
+
+
+def _load_reference(data: Any) -> ArtifactRef:
+    try:
+        known = _known.get(data["blake3"])
+        if known is not None and known[0] == data:
+            return known[1]
+    except (TypeError, KeyError):
+        return ARTIFACT_REF.load(data)  # which says what is wrong
+    found = ARTIFACT_REF.load(data)
+    if len(_known) == _KNOWN_REFERENCES:
+        _known.clear()
+    _known[found.digest] = data, found
+    return found
+
+
+_REFERENCES = map_of(Kind(_load_reference, ARTIFACT_REF.dump))
 _PARENT = ArraySchema(Parent, "parent", TASK_NAME, OID)
 _INLINE = Kind(
     lambda data: {Digest(digest): payload for digest, payload in data.items()}, lambda value: value
@@ -554,7 +574,7 @@ _SCHEMAS: dict[str, ArraySchema[Any]] = {
         (RenderCards, COUNT, TASK_NAME, COUNT, TEXT),
         (CardsRendered, COUNT, TEXTS),
         (
-            Result, COUNT, map_of(ARTIFACT_REF), _INLINE, TEXTS, optional(TRANSITION), TEXTS,
+            Result, COUNT, _REFERENCES, _INLINE, TEXTS, optional(TRANSITION), TEXTS,
             optional(TEXT), map_of(OID), many(METADATUM), COUNT, TEXTS, TEXT_MAP, TEXTS,
             TEXT_MAP, TEXT,
         ),

@@ -5,7 +5,8 @@ and needs no commit of its own. So nothing of it is lost with the scheduler, and
 Cards are rendered once their task is published, and come with a later commit.
 
 Whether a commit would let something follow is for the scheduler to judge; without that one is made at most
-every max(0.2 s, 20 x what a commit costs), so that commits never take more than 5 % of a run.
+every max(0.2 s, 20 x what a commit costs), so that commits never take more than 5 % of a run, unless very much is
+ready by then.
 """
 
 from __future__ import annotations
@@ -77,8 +78,12 @@ class CommitQueue:
 
     @property
     def is_heavy(self) -> bool:
-        """Whether what waits takes so much memory that a commit should not wait."""
-        return self._output > limits.UNCOMMITTED_OUTPUT
+        """Whether so much waits that a commit should not wait, for it takes memory, and is lost with this process.
+
+        The more tasks are published, the more the tree of their step takes to be written again, so the more may wait.
+        """
+        most = max(limits.LEAST_GROUP, self.finished // limits.GROUP_SHARE)
+        return self._output > limits.UNCOMMITTED_OUTPUT or len(self._entries) >= most
 
     @property
     def is_due(self) -> bool:
@@ -134,7 +139,7 @@ class CommitQueue:
         inline, packs = (result.inline, result.packs) if result else ({}, ())
         output = log.output("stdout"), log.output("stderr"), log.times()
         task = FinishedTask(record, inline, *output, packs, blob)
-        self._output += log.size
+        self._output += log.size + sum([len(it) for it in inline.values()]) + limits.TASK_MEMORY
         if result and result.cards and not again:  # of one that has failed, what it has refreshed
             self._has_cards.add(record.name)
         return record, self._append(task, blob, attempt.pid, is_live=attempt.is_live)

@@ -93,41 +93,55 @@ class TaskLog:
     """
 
     def __init__(self, limit: int, mask: Mask | None = None) -> None:
+        self._limit = limit
         self._mask = mask
-        self._streams = {
-            name: _Stream(limit, mask.stream() if mask else None) for name in (STDOUT, STDERR)
-        }
+        self._streams: dict[str, _Stream] = {}
+
+    def _stream(self, name: str) -> _Stream:
+        """A stream, which is made when there is something in it: most tasks write to one of them or to none."""
+        found = self._streams.get(name)
+        if found is None:
+            mask = self._mask.stream() if self._mask else None
+            found = self._streams[name] = _Stream(self._limit, mask)
+        return found
 
     def feed(self, stream: str, data: bytes, now: float) -> list[str]:
         """Add what the task wrote to a stream; the lines it completes, as text."""
-        return self._streams[stream].feed(data, now)
+        return self._stream(stream).feed(data, now)
 
     def end(self, stream: str, now: float) -> list[str]:
         """The last line of a stream, which is closed, where nothing ended it."""
-        return self._streams[stream].end(now)
+        found = self._streams.get(stream)
+        return found.end(now) if found else []
 
     def say(self, text: str, now: float) -> None:
         """Add a line of the scheduler's to the task's standard error."""
         shown = self._mask.text(text) if self._mask else text
-        self._streams[STDERR].say(shown.encode(errors="replace"), now)
+        self._stream(STDERR).say(shown.encode(errors="replace"), now)
 
     def unfinished(self, stream: str) -> str:
         """The line that a stream has begun, as it looks now."""
-        return self._streams[stream].unfinished
+        found = self._streams.get(stream)
+        return found.unfinished if found else ""
 
     def take(self, stream: str) -> bytes:
         """What was kept of a stream since this was asked last."""
-        return self._streams[stream].take()
+        found = self._streams.get(stream)
+        return found.take() if found else b""
 
     def output(self, stream: str) -> bytes:
         """What is kept of a stream."""
-        return bytes(self._streams[stream].kept)
+        found = self._streams.get(stream)
+        return bytes(found.kept) if found else b""
 
     @property
     def size(self) -> int:
         """Bytes kept of both streams."""
-        return sum(len(stream.kept) for stream in self._streams.values())
+        return sum([len(stream.kept) for stream in self._streams.values()])
 
     def times(self) -> bytes:
         """The `times` blob of the task."""
-        return encode_times(self._streams[STDOUT].times, self._streams[STDERR].times)
+        if not self._streams:
+            return b""
+        times = [found.times if (found := self._streams.get(it)) else () for it in (STDOUT, STDERR)]
+        return encode_times(*times)

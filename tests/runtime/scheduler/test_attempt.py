@@ -70,7 +70,7 @@ def test_output_is_read_from_the_start_of_the_process_to_the_end_of_its_streams(
     output.clear()
     loop.turn()
     assert output == [("stderr", b"", ["b"])]
-    assert not loop._selector.get_map()
+    assert not loop._watched
     attempt.drain()
     assert len(output) == 1
     assert attempt.log.output("stderr") == b"a\nb"

@@ -178,9 +178,45 @@ def test_commits_never_take_more_than_a_share_of_a_run(
 def test_much_output_does_not_wait_in_memory(fakes: Fakes, monkeypatch: pytest.MonkeyPatch) -> None:
     """More than a limit is heavy, until it is committed."""
     monkeypatch.setattr(limits, "UNCOMMITTED_OUTPUT", 16)
+    monkeypatch.setattr(limits, "TASK_MEMORY", 0)
     for _ in range(2):
         for heavy in (False, False, True):
             fakes.queue.add(ended(None))
             assert fakes.queue.is_heavy is heavy
         fakes.commit()
         assert not fakes.queue.is_heavy
+
+
+def test_payloads_and_records_do_not_wait_in_memory(
+    fakes: Fakes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What travels with a result counts, and what each task takes besides."""
+    monkeypatch.setattr(limits, "UNCOMMITTED_OUTPUT", 1000)
+    monkeypatch.setattr(limits, "TASK_MEMORY", 100)
+    value = artifact(b"v" * 500, TaskName("train", "2"))
+    result = Result(1, {"x": value}, {value.digest: b"v" * 500}, (), None)
+    for wanted in (False, True):
+        fakes.queue.add(ended(result))
+        assert fakes.queue.is_heavy is wanted
+    fakes.commit()
+    for number in range(1, 12):
+        fakes.queue.add(ended(None))
+        assert fakes.queue.is_heavy is (number > 9)  # each has written 8 bytes
+
+
+def test_how_many_tasks_may_wait_grows_with_their_run(
+    fakes: Fakes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So neither is much lost with the scheduler, nor is a large tree written too often."""
+    monkeypatch.setattr(limits, "LEAST_GROUP", 3)
+    monkeypatch.setattr(limits, "GROUP_SHARE", 2)
+    sizes = []
+    for _ in range(4):
+        size = 0
+        while not fakes.queue.is_heavy:
+            fakes.queue.add(ended(None))
+            size += 1
+        sizes.append(size)
+        fakes.commit()
+    assert sizes == [3, 3, 3, 4]
+    assert fakes.queue.finished == sum(sizes)
