@@ -24,7 +24,8 @@ KEYS = (
     "runs.durability", "runs.snapshot.maxFileSize", "runs.snapshot.exclude", "runs.snapshot.include", "runs.maxLogSize",
     "runs.env", "runs.user", "runs.namespace", "runs.isolation", "runs.gitTags", "runs.autoPush", "runs.sign",
     "runs.push.scan", "runs.push.allow", "runs.onFinish", "runs.trashExpire", "runs.cache",
-    "runs.spinPersist", "runs.spinExpire",
+    "runs.spinPersist", "runs.spinExpire", "runs.executor", "runs.executorAddress", "runs.executorPackages",
+    "runs.executorSharedDisk",
 )  # fmt: skip
 """Every key of ours in git config, in the spelling of the documentation.
 
@@ -37,9 +38,13 @@ LISTS = {
     "runs.push.allow": " ",
 }
 """The settings that are lists, in lower case, and what stands between the items of one value."""
-TEXTS = frozenset({*LISTS, "runs.user", "runs.namespace", "runs.onfinish"})
+TEXTS = frozenset({
+    *LISTS, "runs.user", "runs.namespace", "runs.onfinish", "runs.executor", "runs.executoraddress"
+})  # fmt: skip
 """The settings that may be any text."""
 _OUR_SUBSECTIONS = {"", "snapshot", "push"}
+LOCAL = "local"
+"""The value of `runs.executor` that stands for this machine."""
 OWN_NAMESPACE = "user"
 """The value of `runs.namespace` that stands for the current user's tag."""
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
@@ -75,6 +80,14 @@ class Isolation(Enum):
     def forks(self) -> bool:
         """Whether tasks are forks of the zygote."""
         return self in {Isolation.FORK, Isolation.BATCH}
+
+
+class OtherPackages(Enum):
+    """What becomes of a worker whose packages are not those of the driver."""
+
+    REFUSE = "refuse"
+    WARN = "warn"
+    IGNORE = "ignore"
 
 
 def parse_size(text: str) -> int:
@@ -240,6 +253,10 @@ class Settings:
     spin_persist: bool = False
     spin_expire: float = SPIN_EXPIRE
     cache: bool = False
+    executor: str = LOCAL
+    executor_address: str | None = None
+    executor_packages: str = OtherPackages.WARN.value
+    executor_shared_disk: bool = True
 
     @classmethod
     def parse(cls, config: Mapping[str, str], environ: Mapping[str, str]) -> Settings:
@@ -273,6 +290,10 @@ class Settings:
             spin_persist=given.flag("spinPersist", default=False),
             spin_expire=given.age("spinExpire", SPIN_EXPIRE),
             cache=given.flag("cache", default=False),
+            executor=(given.text("executor") or "").strip() or LOCAL,
+            executor_address=(given.text("executorAddress") or "").strip() or None,
+            executor_packages=given.choice("executorPackages", OtherPackages.WARN).value,
+            executor_shared_disk=given.flag("executorSharedDisk", default=True),
         )
 
     def namespace_of(self, user: str) -> str | None:

@@ -11,25 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from gitflowrun.values import frozen
+from gitflowrun.runtime.ipc.messages import Resources
+
+__all__ = ["Engine", "OnEnd", "Resources"]
 
 OnEnd = Callable[[int, str | None], None]
 """Takes an agent's number and why its call has ended: None when it has returned as it should."""
-
-
-@frozen
-class Resources:
-    """What one task of a step takes, as `@resources` says.
-
-    Attributes:
-        cpu: Processors.
-        gpu: Graphics processors.
-        memory: Megabytes; 0 when nothing is said.
-    """
-
-    cpu: float = 1
-    gpu: float = 0
-    memory: float = 0
 
 
 class Engine(Protocol):

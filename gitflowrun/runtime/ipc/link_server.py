@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from gitflowrun.errors import ExecutorError
 from gitflowrun.runtime.ipc import remote_limits
-from gitflowrun.runtime.ipc.addresses import is_loopback, own_addresses
+from gitflowrun.runtime.ipc.addresses import is_loopback, own_addresses, parse_address
 from gitflowrun.runtime.ipc.link import (
     HELLO,
     KEY_SIZE,
@@ -46,11 +46,13 @@ class LinkServer:
         loop: The event loop.
         on_link: Called with the number and the link of each agent that has come. It sets the link's `on_message` and
             `on_close` before it returns.
-        host: The host that agents are told; of this machine only when it is a loopback address. When None, the
-            addresses that this machine has.
-        port: The port; any free one when 0.
+        host: The host that agents are told, and the port, if it must be a certain one (`addresses.parse_address`). With
+            a loopback address only this machine is listened to. When None, agents are told the addresses that this
+            machine has.
+        port: The port where `host` says none; any free one when 0.
 
     Raises:
+        UsageError: the host is no address.
         ExecutorError: the system does not let it listen there.
     """
 
@@ -59,6 +61,9 @@ class LinkServer:
         self._on_link = on_link
         self._expected: dict[int, bytes] = {}
         self._callers: dict[_Caller, float] = {}  # when they came, the oldest first
+        if host is not None:
+            host, own_port = parse_address(host)
+            port = port or own_port
         self._socket = _listen(host, port)
         self._socket.settimeout(0)
         self.hosts = own_addresses() if host is None else (host,)

@@ -136,6 +136,21 @@ class Retries:
         return self.own + self.further
 
 
+@frozen
+class Resources:
+    """What one task of a step takes, as `@resources` says.
+
+    Attributes:
+        cpu: Processors.
+        gpu: Graphics processors.
+        memory: Megabytes; 0 when nothing is said.
+    """
+
+    cpu: float = 1.0
+    gpu: float = 0.0
+    memory: float = 0.0
+
+
 AROUND = ""
 """Stands in `StartRun.step_code` for what the files of the flow have outside of its steps."""
 
@@ -169,6 +184,7 @@ class StartRun:
         step_files: The files that this code is from.
         surroundings: For the step cache: the interpreter's flags, the directory that the program is in, and those in
             which the user's modules are looked for.
+        resources: What tasks take, by step; those of others what `Resources` says.
     """
 
     flow: str
@@ -191,6 +207,7 @@ class StartRun:
     step_code: Mapping[str, bytes] = field(default_factory=dict)
     step_files: tuple[str, ...] = ()
     surroundings: tuple[str, ...] = ()
+    resources: Mapping[str, Resources] = field(default_factory=dict)
 
 
 @frozen
@@ -533,6 +550,7 @@ _INLINE = Kind(
     lambda data: {Digest(digest): payload for digest, payload in data.items()}, lambda value: value
 )
 _UIDS = Kind(lambda uids: frozenset(map(OID.load, uids)), lambda uids: sorted(map(bytes, uids)))
+_RESOURCES = map_of(ArraySchema(Resources, "resources", REAL, REAL, REAL))
 _RETRIES = map_of(ArraySchema(Retries, "retries", COUNT, COUNT))
 _SECRETS = map_of(ArraySchema(SecretValue, "secret", TEXT, BINARY, many(BINARY)))
 _PARAMETER_KINDS = (
@@ -553,7 +571,7 @@ _SCHEMAS: dict[str, ArraySchema[Any]] = {
         (
             StartRun, TEXT, MAP, RUN_REQUEST, optional(_PARAMETERS), TEXT, TEXTS, TEXTS,
             optional(TEXT), TEXTS, TEXTS, optional(TEXT), TEXT, MAP, MAP, TEXT_MAP, _RETRIES, TEXTS,
-            map_of(BINARY), TEXTS, TEXTS,
+            map_of(BINARY), TEXTS, TEXTS, _RESOURCES,
         ),
         (InheritedParameters, TEXT, TEXTS, TEXT_MAP),
         (StoredParameters, *_PARAMETER_KINDS),

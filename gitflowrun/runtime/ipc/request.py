@@ -24,7 +24,7 @@ from gitflowrun.schema import (
     map_of,
     optional,
 )
-from gitflowrun.settings import Isolation
+from gitflowrun.settings import LOCAL, Isolation
 from gitflowrun.values import field, frozen
 
 if TYPE_CHECKING:
@@ -99,6 +99,7 @@ class RunRequest:
         namespace: Namespace that tasks see; the one that `runs.namespace` sets when None.
         argv: The command line, for the record.
         isolation: How tasks get their processes; the setting `runs.isolation` when None.
+        executor: What executes tasks, as `--executor` says it; the setting `runs.executor` when None.
         decospecs: Decorators, described as text, for all steps that have none of the same name.
         options: What the options of the flow's own decorators were given, by the options' names.
         configs: The flow's configs by attribute, packed (`flow.config.known`).
@@ -127,6 +128,11 @@ class RunRequest:
     task: str | None = None
     spin: Spin | None = None
     cache: bool | None = None
+    executor: str | None = None
+
+    def executed_by(self, setting: str) -> str:
+        """What executes tasks, where this is what the setting `runs.executor` says."""
+        return LOCAL if self.kind is RunKind.SPIN else self.executor or setting
 
     def uses_cache(self, setting: bool) -> bool:
         """Whether the step cache is used, where this is what the setting `runs.cache` says."""
@@ -157,6 +163,7 @@ RUN_REQUEST = MapSchema(
         "task": optional(TEXT),
         "spin": optional(SPIN),
         "cache": optional(FLAG),
+        "executor": optional(TEXT),
     },
 )
 """A request without the values of its parameters, which travel beside it, encoded."""

@@ -35,6 +35,7 @@ from gitflowrun.runtime.ipc.messages import (
     Interrupt,
     Launch,
     Message,
+    Resources,
     Retries,
     RunContext,
     RunFinished,
@@ -300,6 +301,7 @@ class Launcher:
     ) -> StartRun:
         """What the scheduler is told of a run."""
         from gitflowrun.flow.decorators.attempts import retries_of
+        from gitflowrun.flow.decorators.resources import resources_of
         from gitflowrun.flow.definition import system_tags_of
         from gitflowrun.flow.graph import FlowGraph
         from gitflowrun.git.repository import REPOSITORY
@@ -339,6 +341,7 @@ class Launcher:
             step_code=code,
             step_files=files,
             surroundings=around,
+            resources={step: Resources(*it) for step, it in resources_of(self._flow_cls).items()},
         )
 
     def _serve(

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +32,7 @@ from gitflowrun.runs.maintenance import ensure_dedup_index, tidy
 from gitflowrun.runs.runs import RunStore
 from gitflowrun.runs.trees import FinishedTask, task_blob
 from gitflowrun.runs.trust import Trust
+from gitflowrun.runtime.executors.engines.engine_choice import check_executor
 from gitflowrun.runtime.ipc.events import Listener, Notice, RunStarted, StepCloned, TaskCloned
 from gitflowrun.runtime.ipc.messages import (
     InheritedParameters,
@@ -48,17 +50,18 @@ from gitflowrun.runtime.scheduler.code_check import CodeCheck
 from gitflowrun.runtime.scheduler.plan import Plan, Shape, SpunPlan
 from gitflowrun.runtime.scheduler.resume import Adoption
 from gitflowrun.runtime.scheduler.setup import Channels, RunExecution
-from gitflowrun.settings import Isolation, unknown_settings, user_name
+from gitflowrun.settings import LOCAL, Isolation, unknown_settings, user_name
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from _thread import LockType
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from gitflowrun.git.objects import Oid
     from gitflowrun.runs.read import StoredRun, StoredTask
     from gitflowrun.runs.records import RunIdentity
     from gitflowrun.runs.write import RunWriter
+    from gitflowrun.runtime.scheduler.engine_setup import StartedEngine
     from gitflowrun.runtime.scheduler.spin import SpunTask
     from gitflowrun.runtime.scheduler.step_cache import StepCache
 
@@ -119,9 +122,24 @@ class SchedulerMain:
         wanted = request.isolation or repo.settings.isolation
         if wanted is Isolation.BATCH and request.uses_cache(repo.settings.cache):
             wanted = Isolation.FORK  # `_NewRun.cache` says so
-        why_not_fork = start.why_not_fork if wanted.forks else None
-        isolation = Isolation.FRESH if why_not_fork else wanted
         notify = self._make_listener(start.typed, repo.config, repo.git_from(start.directory))
+        with _started_engine(start, repo) as engine:
+            can_fork = engine is not None or start.why_not_fork is None  # there, agents see
+            isolation = Isolation.FRESH if wanted.forks and not can_fork else wanted
+            return self._execute(run, plan, adoption, stored, isolation, notify, engine)
+
+    def _execute(
+        self,
+        run: _NewRun,
+        plan: Plan,
+        adoption: Adoption,
+        stored: StoredParameters,
+        isolation: Isolation,
+        notify: Listener,
+        engine: StartedEngine | None,
+    ) -> tuple[int, str | None]:
+        """Create the run, and execute it to its end."""
+        start, repo, request = run.start, run.repo, run.start.request
         begun = time.time() - CODE_IS_YOUNG
         snapshot = take_snapshot(repo, Path(start.script))  # 3
         info = run_info.describe(
@@ -141,15 +159,15 @@ class SchedulerMain:
                 writer.commit([], status=Status.FAILED)
                 raise
             run.tell(writer, stored, adoption, notify)
-            if why_not_fork:
-                notify(Notice(f"Each task gets a fresh interpreter: {why_not_fork}."))
+            if isolation is Isolation.FRESH and start.why_not_fork and engine is None:
+                notify(Notice(f"Each task gets a fresh interpreter: {start.why_not_fork}."))
             ensure_dedup_index(repo)
             sweep_live_states(repo)
             context = run.context(writer.identity, stored, begun)
             code = CodeCheck(repo, writer.snapshot.tree)
             execution = RunExecution(
                 repo, self._channels, start, isolation, notify, writer, plan, context, code,
-                adoption.first_id, run.cache(writer, stored, notify),
+                adoption.first_id, run.cache(writer, stored, notify), engine,
             )  # fmt: skip
             return execution.execute()  # 5
 
@@ -345,6 +363,28 @@ class _NewRun:
             spin=request.spin,
             cache=bool(self.start.step_code) and not self._is_inline(),
         )
+
+
+@contextmanager
+def _started_engine(start: StartRun, repo: Repository) -> Iterator[StartedEngine | None]:
+    """The engine that is to execute the run; None where this machine does. Raises what keeps it from it."""
+    request = start.request
+    words = check_executor(request.executed_by(repo.settings.executor))
+    if words == LOCAL:
+        yield None
+        return
+    if (request.isolation or repo.settings.isolation) is Isolation.INLINE:
+        raise UsageError(
+            f"tasks that {words} executes have processes of their own, and isolation is inline",
+            hint="leave out --executor, or the isolation",
+        )
+    from gitflowrun.runtime.scheduler.engine_setup import StartedEngine  # few runs have one
+
+    engine = StartedEngine(words, start, repo)
+    try:
+        yield engine
+    finally:
+        engine.close()
 
 
 def _try_signing(repo: Repository) -> None:

@@ -36,10 +36,13 @@ from gitflowrun.settings import Isolation
 from gitflowrun.values import mutable
 
 if TYPE_CHECKING:
+    from gitflowrun.git.objects import Oid
     from gitflowrun.git.repository import Repository
     from gitflowrun.runs.write import RunWriter
     from gitflowrun.runtime.ipc.messages import RunContext, StartRun
+    from gitflowrun.runtime.ipc.remote_messages import RemoteMessage
     from gitflowrun.runtime.scheduler.code_check import CodeCheck
+    from gitflowrun.runtime.scheduler.engine_setup import StartedEngine
     from gitflowrun.runtime.scheduler.plan import Plan
     from gitflowrun.runtime.scheduler.step_cache import StepCache
 
@@ -85,6 +88,7 @@ class RunExecution:
         code: Compares what tasks have loaded with the run's snapshot.
         first_id: The first task id that is free.
         cache: Finds tasks that earlier runs have done; None where it is off.
+        engine: What executes tasks in the place of this machine; None where this machine does.
     """
 
     def __init__(
@@ -100,6 +104,7 @@ class RunExecution:
         code: CodeCheck,
         first_id: int,
         cache: StepCache | None = None,
+        engine: StartedEngine | None = None,
     ) -> None:
         self._channels = channels
         self._command = start.command
@@ -107,7 +112,8 @@ class RunExecution:
         self._is_inline = isolation is Isolation.INLINE
         self._batched = frozenset() if cache or run.spin else batched_steps(start.graph, isolation)
         self._batch: BatchExecutor | None = None
-        self._loop = EventLoop()
+        self._engine = engine
+        self._loop = EventLoop() if engine is None else engine.loop
         self._signal = int(signal.SIGTERM)
         # Nothing is called back before the scheduler, which is made last, turns the loop.
         channels.launcher.set_blocking(False)
@@ -115,7 +121,7 @@ class RunExecution:
             self._loop, channels.launcher, self._on_launcher_message, self._on_launcher_lost
         )
         self._loop.on_signal(signal.SIGTERM, partial(self._interrupt, signal.SIGTERM))
-        executor = self._executor(isolation)
+        executor = self._executor(isolation, writer.snapshot.tree, notify)
         live = LiveState(repo, writer.identity.uid)
         opened = OpenRepository(start.repository, start.config)
         self._renderer = CardRendererProcess(
@@ -137,7 +143,11 @@ class RunExecution:
             live,
             code,
             self._cards,
-            max_workers=1 if self._is_inline else _affordable(wanted, notify),
+            max_workers=1
+            if self._is_inline
+            else wanted
+            if engine is not None
+            else _affordable(wanted, notify),
             max_log_size=start.request.max_log_size or repo.settings.max_log_size,
             echo=not self._is_inline,
             first_id=first_id,
@@ -159,6 +169,8 @@ class RunExecution:
             status, error = self._scheduler.run()
         finally:
             self._renderer.close()
+            if self._engine is not None:
+                self._engine.close()
             self._loop.close()
             if self._launcher.is_open:
                 self._channels.launcher.set_blocking(True)
@@ -166,9 +178,12 @@ class RunExecution:
 
     # ---- executors ----
 
-    def _executor(self, isolation: Isolation) -> Executor:
+    def _executor(self, isolation: Isolation, code: Oid, notify: Listener) -> Executor:
         """The executor that was asked for, or the next best."""
         channels = self._channels
+        if self._engine is not None:
+            self._end_zygote()
+            return self._engine.executor(self._run, code, isolation, self._on_task_message, notify)
         if isolation.forks and channels.zygote is not None:
             zygote, alive = channels.zygote
             zygote.set_blocking(False)
@@ -181,19 +196,22 @@ class RunExecution:
                 return self._batch
             connection = Connection(self._loop, zygote, self._on_task_message, self._on_zygote_lost)
             return ForkExecutor(connection, self._run)
-        if channels.zygote is not None:  # it ends then
-            channels.zygote[0].close()
-            channels.zygote = None
+        self._end_zygote()
         return (
             RemoteExecutor(self._launcher, self._run) if self._is_inline else self._fresh_executor()
         )
+
+    def _end_zygote(self) -> None:
+        if self._channels.zygote is not None:
+            self._channels.zygote[0].close()
+            self._channels.zygote = None
 
     def _fresh_executor(self) -> Executor:
         return FreshExecutor(self._loop, self._command, self._on_task_message, self._run)
 
     # ---- what comes from other processes ----
 
-    def _on_task_message(self, message: Message) -> None:
+    def _on_task_message(self, message: Message | RemoteMessage) -> None:
         self._scheduler.deliver(message)
 
     def _on_cards(self, message: Message) -> None:

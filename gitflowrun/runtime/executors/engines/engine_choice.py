@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 from gitflowrun.errors import UsageError
 from gitflowrun.names import nearest
+from gitflowrun.settings import LOCAL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gitflowrun.runtime.executors.engine import Engine, OnEnd
 
-LOCAL = "local"
-"""The executor of this machine, which needs no engine."""
 _ENGINES = ("dask", "ray")
 _FACTORY = r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*\Z"
 _ALLOWED = "local, dask, dask:ADDRESS, ray, ray:ADDRESS, or MODULE:FUNCTION that makes a concurrent.futures.Executor"
