@@ -36,7 +36,6 @@ from gitflowrun.settings import Isolation
 from gitflowrun.values import mutable
 
 if TYPE_CHECKING:
-    from gitflowrun.git.objects import Oid
     from gitflowrun.git.repository import Repository
     from gitflowrun.runs.write import RunWriter
     from gitflowrun.runtime.ipc.messages import RunContext, StartRun
@@ -121,7 +120,7 @@ class RunExecution:
             self._loop, channels.launcher, self._on_launcher_message, self._on_launcher_lost
         )
         self._loop.on_signal(signal.SIGTERM, partial(self._interrupt, signal.SIGTERM))
-        executor = self._executor(isolation, writer.snapshot.tree, notify)
+        executor = self._executor(isolation, writer, notify)
         live = LiveState(repo, writer.identity.uid)
         opened = OpenRepository(start.repository, start.config)
         self._renderer = CardRendererProcess(
@@ -178,11 +177,12 @@ class RunExecution:
 
     # ---- executors ----
 
-    def _executor(self, isolation: Isolation, code: Oid, notify: Listener) -> Executor:
+    def _executor(self, isolation: Isolation, writer: RunWriter, notify: Listener) -> Executor:
         """The executor that was asked for, or the next best."""
         channels = self._channels
         if self._engine is not None:
             self._end_zygote()
+            code = writer.snapshot.tree
             return self._engine.executor(self._run, code, isolation, self._on_task_message, notify)
         if isolation.forks and channels.zygote is not None:
             zygote, alive = channels.zygote
