@@ -3,8 +3,8 @@
 1. A task of a foreach whose step is run so goes to a process that has run tasks of this step and waits: its message
    and the pipes of its output go by the process' own socket.
 2. Where none waits, the zygote forks one, and gives it the other end of such a socket with its first task.
-3. The process says what a task has given (Result) and that it has ended (Exited), and waits again; or it ends with the
-   task, which the zygote sees.
+3. The process says what a task has given and that it has ended (TaskDone), and waits again; or it ends with the task,
+   which the zygote sees, as that of any task.
 4. A process that ends before it has read of its next task has done nothing of that: LaunchLost.
 
 All else goes to a fork of its own: what is tried again, what is not in a foreach, the nodes of gangs, and steps whose
@@ -25,7 +25,9 @@ from gitflowrun.runtime.ipc.messages import (
     LaunchItem,
     LaunchLost,
     Message,
+    Result,
     Started,
+    TaskDone,
 )
 from gitflowrun.runtime.worker.batch_limits import MOST_IDLE
 from gitflowrun.settings import Isolation
@@ -190,11 +192,13 @@ class BatchExecutor(ForkExecutor):
     def _from_child(self, child: _Child, message: Message) -> None:
         if isinstance(message, Started):
             self._begin(child, message.pid)
-        elif getattr(message, "serial", None) == child.task:
-            if isinstance(message, Exited):  # 3
-                child.cpu += message.cpu
-                self._rest(child)
+        elif isinstance(message, Result) and message.serial == child.task:
             self._on_message(message)
+        elif isinstance(message, TaskDone) and message.result.serial == child.task:  # 3
+            self._rest(child)
+            child.cpu += message.cpu
+            self._on_message(message.result)
+            self._on_message(Exited(message.result.serial, 0, message.cpu, message.max_rss))
 
     def _rest(self, child: _Child) -> None:
         """A task of it has ended, and it goes on."""

@@ -3,7 +3,7 @@
 launcher process -> scheduler    StartRun, StoredParameters, Interrupt
 scheduler -> launcher process    InheritedParameters, RunRefused, RunNamed, RunFinished
 scheduler -> executor            RunContext, Launch, LaunchItem, Kill
-executor, task -> scheduler      Started, Result, Exited, LaunchFailed, LaunchLost
+executor, task -> scheduler      Started, Result, Exited, LaunchFailed, LaunchLost, TaskDone
 flow's program -> agent          FlowImported
 
 1. The launcher process says StartRun. Of a resumed run and a clone the scheduler answers InheritedParameters, and
@@ -426,7 +426,7 @@ class LaunchLost:
 
 @frozen
 class Exited:
-    """A task's process has ended, or the task has in one that goes on: its wait status, CPU seconds and peak bytes."""
+    """A task's process has ended: its wait status, CPU seconds and peak resident bytes."""
 
     serial: int
     status: int
@@ -476,6 +476,15 @@ class Result:
 
 
 @frozen
+class TaskDone:
+    """A task has ended well in a process that goes on: the CPU seconds and peak resident bytes it took, its result."""
+
+    cpu: float
+    max_rss: int
+    result: Result
+
+
+@frozen
 class FlowImported:
     """The flow's program, which an agent has started as a zygote, has imported the flow.
 
@@ -522,7 +531,7 @@ class CardsRendered:
 Message = (
     StartRun | InheritedParameters | StoredParameters | Interrupt | RunRefused | RunNamed | RunFinished | RunContext
     | Launch | LaunchItem | Kill | Started | LaunchFailed | LaunchLost | Exited | Result
-    | FlowImported | OpenRepository | RenderCards | CardsRendered
+    | TaskDone | FlowImported | OpenRepository | RenderCards | CardsRendered
 )  # fmt: skip
 
 _KNOWN_REFERENCES = 256
@@ -565,6 +574,10 @@ _RUN_CONTEXT_KINDS = (
     optional(SPIN), FLAG, TEXT,
 )  # fmt: skip
 RUN_CONTEXT = ArraySchema(RunContext, "run context", *_RUN_CONTEXT_KINDS)
+_RESULT_KINDS = (
+    COUNT, _REFERENCES, _INLINE, TEXTS, optional(TRANSITION), TEXTS, optional(TEXT),
+    map_of(OID), many(METADATUM), COUNT, TEXTS, TEXT_MAP, TEXTS, TEXT_MAP, TEXT,
+)  # fmt: skip
 _SCHEMAS: dict[str, ArraySchema[Any]] = {
     cls.__name__: ArraySchema(cls, cls.__name__, *kinds)
     for cls, *kinds in (
@@ -591,11 +604,8 @@ _SCHEMAS: dict[str, ArraySchema[Any]] = {
         (OpenRepository, MAP, TEXT_MAP),
         (RenderCards, COUNT, TASK_NAME, COUNT, TEXT),
         (CardsRendered, COUNT, TEXTS),
-        (
-            Result, COUNT, _REFERENCES, _INLINE, TEXTS, optional(TRANSITION), TEXTS,
-            optional(TEXT), map_of(OID), many(METADATUM), COUNT, TEXTS, TEXT_MAP, TEXTS,
-            TEXT_MAP, TEXT,
-        ),
+        (Result, *_RESULT_KINDS),
+        (TaskDone, REAL, COUNT, ArraySchema(Result, "result", *_RESULT_KINDS)),
     )
 }  # fmt: skip
 

@@ -4,12 +4,12 @@ It is forked from the zygote for its first task, as any other (`task_process`), 
 scheduler.
 
 1. Take a session and the pipes of the first task, and say Started.
-2. Run the task and send its Result.
+2. Run the task.
 3. Put back what the task has changed in the process, as far as that can be told (`batch_state`).
-4. Where all is as it was, the step has returned and the process has not done enough: say Exited for the task alone,
-   with what it took, and wait for a Launch or a LaunchItem, which bring the pipes of the next task. Go on at 2.
-5. Or else end as the process of a task does: what the step has begun is ended (`program_end`), and the end of the
-   process, which the zygote sees, is that of its last task.
+4. Where all is as it was, the step has returned and the process has not done enough: say TaskDone, which has the Result
+   and what the task took, and wait for a Launch or a LaunchItem, which bring the pipes of the next task. Go on at 2.
+5. Or else send the Result and end as the process of a task does: what the step has begun is ended (`program_end`), and
+   the end of the process, which the zygote sees, is that of its last task.
 
 So a crash, a signal, an exit handler that fails and what a task leaves behind mean what they mean for a process of its
 own. Who gives a launch to a process that ends before it has read of it knows from the kernel that it did not (a socket
@@ -30,8 +30,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 from gitflowrun.failpoints import reached
 from gitflowrun.runtime.ipc import process
-from gitflowrun.runtime.ipc.channel import EXITED, STARTED, Channel
-from gitflowrun.runtime.ipc.messages import Launch, LaunchItem, Result
+from gitflowrun.runtime.ipc.channel import STARTED, Channel
+from gitflowrun.runtime.ipc.messages import Launch, LaunchItem, Result, TaskDone
 from gitflowrun.runtime.worker.batch_limits import SECONDS_A_CHILD, TASKS_A_CHILD
 from gitflowrun.runtime.worker.batch_state import ProcessState
 from gitflowrun.runtime.worker.task_process import INTERRUPTED, failure_of, send_result
@@ -71,14 +71,16 @@ def run_tasks(
         while True:
             result = child.run(launch)  # 2
             process.flush_output()
-            is_sent = True
-            code = send_result(channel, result)
-            if code or not child.may_go_on():  # 3
+            if result.error or not child.may_go_on() or not child.says_done(result):  # 3
+                is_sent = True
+                code = send_result(channel, result)
                 break
+            is_sent = True
             following = child.next(launch)  # 4
             if following is None:
+                code = 0
                 break
-            launch, is_sent, code = following, False, 1
+            launch, is_sent = following, False
             reached("batch.taken")
         program.end()  # 5
     except KeyboardInterrupt:  # outside of the step, which has nothing to say about it
@@ -120,17 +122,25 @@ class _Child:
             self._tasks < TASKS_A_CHILD and time.monotonic() < self._until and self._state.restore()
         )
 
+    def says_done(self, result: Result) -> bool:
+        """Say that a task has ended, and how; False where the system does not let it."""
+        cpu, peak = process.usage(resource.getrusage(resource.RUSAGE_SELF))
+        try:
+            reached("batch.ended")
+            self._channel.send(TaskDone(cpu - self._cpu, peak, result))
+        except OSError:
+            return False
+        self._cpu = cpu
+        return True
+
     def next(self, done: Launch) -> Launch | None:
-        """Say that a task has ended, and wait for the next; None when none follows, or the system is at its end."""
+        """Wait for the task that follows one; None when none does, or the system is at its end."""
         try:
             return self._next(done)
         except OSError:
             return None
 
     def _next(self, done: Launch) -> Launch | None:
-        cpu, peak = process.usage(resource.getrusage(resource.RUSAGE_SELF))
-        reached("batch.ended")
-        self._channel.put(EXITED.pack(b"E", done.serial, 0, cpu - self._cpu, peak))
         reached("batch.waits")
         waiting = time.monotonic()
         message, fds = self._channel.receive()
@@ -147,7 +157,6 @@ class _Child:
             launch = message.launch(self._last)
         else:
             return None
-        self._cpu = cpu
         if self._peak >= 0:
             os.write(self._peak, _RESET_PEAK)
         process.take_output(*fds)

@@ -171,7 +171,7 @@ def _directory() -> str:
 
 def _changed(own: Mapping[str, Any], was: Mapping[str, Any]) -> list[str]:
     """The names that are bound to something else, or were not or are no longer bound."""
-    if own.keys() == was.keys() and all(map(operator.is_, own.values(), map(was.__getitem__, own))):
+    if len(own) == len(was) and all(map(operator.is_, own.values(), was.values())):  # in one order
         return []
     return [
         name
