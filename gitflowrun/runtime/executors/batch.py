@@ -16,6 +16,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from gitflowrun.runtime.executors.executor_limits import MOST_IDLE
 from gitflowrun.runtime.executors.local import ForkExecutor
 from gitflowrun.runtime.ipc.channel import Channel, Connection, OnMessage, channel_pair
 from gitflowrun.runtime.ipc.messages import (
@@ -29,7 +30,6 @@ from gitflowrun.runtime.ipc.messages import (
     Started,
     TaskDone,
 )
-from gitflowrun.runtime.worker.batch_limits import MOST_IDLE
 from gitflowrun.settings import Isolation
 from gitflowrun.values import mutable
 

@@ -1,4 +1,4 @@
-"""The limits of runs that an engine executes."""
+"""The limits of executors: of batch isolation, and of runs that an engine executes."""
 
 from __future__ import annotations
 
@@ -16,3 +16,5 @@ HOSTS_TOLD = 20
 """Machines that are named in the run's log as they join."""
 VERIFIED_AT_ONCE = 8 << 20
 """Bytes of what has arrived that are compared with their BLAKE3 in one turn of the scheduler's loop."""
+MOST_IDLE = 64
+"""Processes that wait for more tasks of their steps; the oldest end first."""

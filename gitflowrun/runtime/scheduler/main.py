@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from gitflowrun.runs.read import StoredRun, StoredTask
     from gitflowrun.runs.records import RunIdentity
     from gitflowrun.runs.write import RunWriter
-    from gitflowrun.runtime.scheduler.engine_setup import StartedEngine
+    from gitflowrun.runtime.executors.started_engine import StartedEngine
     from gitflowrun.runtime.scheduler.spin import SpunTask
     from gitflowrun.runtime.scheduler.step_cache import StepCache
 
@@ -378,9 +378,9 @@ def _started_engine(start: StartRun, repo: Repository) -> Iterator[StartedEngine
             f"tasks that {words} executes have processes of their own, and isolation is inline",
             hint="leave out --executor, or the isolation",
         )
-    from gitflowrun.runtime.scheduler.engine_setup import StartedEngine  # few runs have one
+    from gitflowrun.runtime.executors.started_engine import StartedEngine  # few runs have one
 
-    engine = StartedEngine(words, start, repo)
+    engine = StartedEngine(words, start, repo, run_info.installed_packages(start.path))
     try:
         yield engine
     finally:

@@ -266,24 +266,37 @@ class Scheduler:
             self._serial, job.name, attempt.number, frames, parents, job.planned.iterations, failure
         )
         self._running[self._serial] = attempt
-        names = tuple(parent.name for parent in parents)
-        self._live.start(StartedTask(job.name, attempt.started, names, frames, attempt.number))
-        for reason in job.lost_to:
-            self._reporter.log(attempt, f"Launched again: {reason}", attempt.started)
+        if self._executor.is_remote:
+            self._executor.launch(launch, NO_PIPE, NO_PIPE)  # it has begun when it is placed
+            return
+        self._show(attempt)
         try:
-            if self._executor.is_remote:
-                self._executor.launch(launch, NO_PIPE, NO_PIPE)
-            else:
-                with attempt.pipes() as (stdout, stderr):
-                    self._executor.launch(launch, stdout, stderr)
+            with attempt.pipes() as (stdout, stderr):
+                self._executor.launch(launch, stdout, stderr)
         except OSError as error:  # no descriptor or no process is left
             self._retire(attempt)
             self._postpone(job, error.strerror or str(error))
         else:
-            attempt.timer = self._loop.after(
-                limits.LIVE_AFTER, lambda: self._reporter.go_live(attempt)
-            )
-            self._reporter.is_changed = True
+            self._go_live_soon(attempt)
+
+    def _show(self, attempt: TaskAttempt) -> None:
+        """Let other processes see that a task runs."""
+        job = attempt.job
+        names = tuple(parent.name for parent in job.planned.parents)
+        started = StartedTask(job.name, attempt.started, names, job.planned.frames, attempt.number)
+        self._live.start(started)
+        for reason in job.lost_to:
+            self._reporter.log(attempt, f"Launched again: {reason}", attempt.started)
+
+    def _go_live_soon(self, attempt: TaskAttempt) -> None:
+        attempt.timer = self._loop.after(limits.LIVE_AFTER, lambda: self._reporter.go_live(attempt))
+        self._reporter.is_changed = True
+
+    def _placed(self, attempt: TaskAttempt, where: str) -> None:
+        """A task that has waited for a worker begins."""
+        attempt.where, attempt.started = where, time.time()
+        self._show(attempt)
+        self._go_live_soon(attempt)
 
     # ---- messages ----
 
@@ -309,7 +322,7 @@ class Scheduler:
         elif isinstance(message, TaskOutput):
             attempt.take(message.stream, message.data)
         elif isinstance(message, TaskPlaced):
-            attempt.where = message.where
+            self._placed(attempt, message.where)
         elif isinstance(message, TaskNote):
             self._reporter.say(attempt, message.text)
         elif isinstance(message, TaskLost):
@@ -647,8 +660,12 @@ class Scheduler:
 
     def _progress(self, *, last: bool = False) -> None:
         if last or self._reporter.is_due():
-            queued = self._plan.queued + self._plan.held + len(self._again)
-            self._reporter.progress(self._queue.finished, queued, self._running.values())
+            running = [
+                it for it in self._running.values() if it.where or not self._executor.is_remote
+            ]
+            waiting = len(self._running) - len(running) + len(self._again)
+            queued = self._plan.queued + self._plan.held + waiting
+            self._reporter.progress(self._queue.finished, queued, running)
 
 
 def _kill_group(pid: int) -> None:

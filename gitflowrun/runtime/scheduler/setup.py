@@ -38,10 +38,10 @@ from gitflowrun.values import mutable
 if TYPE_CHECKING:
     from gitflowrun.git.repository import Repository
     from gitflowrun.runs.write import RunWriter
+    from gitflowrun.runtime.executors.started_engine import StartedEngine
     from gitflowrun.runtime.ipc.messages import RunContext, StartRun
     from gitflowrun.runtime.ipc.remote_messages import RemoteMessage
     from gitflowrun.runtime.scheduler.code_check import CodeCheck
-    from gitflowrun.runtime.scheduler.engine_setup import StartedEngine
     from gitflowrun.runtime.scheduler.plan import Plan
     from gitflowrun.runtime.scheduler.step_cache import StepCache
 

@@ -4,5 +4,3 @@ TASKS_A_CHILD = 100
 """Tasks that one process runs: what its tasks leave in memory is gone then."""
 SECONDS_A_CHILD = 1.0
 """Seconds for which it runs tasks: a fork costs nothing beside tasks that take longer."""
-MOST_IDLE = 64
-"""Processes that wait for more tasks of their steps; the oldest end first."""

@@ -135,8 +135,10 @@ def test_a_request_becomes_a_run(repo: GitRepo, tmp_path: Path) -> None:
     assert not any("fresh interpreter" in text for text in served.texts)
     assert not live.exists()
     assert DedupIndex(opened.state_dir, opened.objects).exists
-    ((_, _, start, isolation, _, writer, plan, context, _, first_id, cache),) = served.executed
-    assert cache is None
+    ((_, _, start, isolation, _, writer, plan, context, _, first_id, cache, engine),) = (
+        served.executed
+    )
+    assert (cache, engine) == (None, None)
     assert (isolation, first_id, context.run) == (Isolation.FORK, 1, run.identity)
     assert start.flow == writer.info.flow == "MyFlow"
     assert plan.take().step == "start"

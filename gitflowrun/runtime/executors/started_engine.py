@@ -19,7 +19,6 @@ from gitflowrun.runtime.ipc.events import Notice
 from gitflowrun.runtime.ipc.link_server import LinkServer
 from gitflowrun.runtime.ipc.remote_messages import PROTOCOL, AgentStart
 from gitflowrun.runtime.ipc.thread_calls import ThreadCalls
-from gitflowrun.runtime.scheduler.run_info import installed_packages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -46,6 +45,7 @@ class StartedEngine:
         words: Which engine, as `--executor` says it.
         start: What the launcher process said of the run.
         repo: The repository.
+        packages: The packages of the run, and their versions.
 
     Attributes:
         loop: The event loop of the run.
@@ -54,10 +54,13 @@ class StartedEngine:
         UsageError: there is no such engine, it is not installed, or it does not answer.
     """
 
-    def __init__(self, words: str, start: StartRun, repo: Repository) -> None:
+    def __init__(
+        self, words: str, start: StartRun, repo: Repository, packages: Mapping[str, str]
+    ) -> None:
         self.loop = EventLoop()
         self._start = start
         self._repo = repo
+        self._packages = packages
         self._calls = ThreadCalls(self.loop)
         self._executor: EngineExecutor | None = None
         slots = start.request.max_workers
@@ -129,7 +132,7 @@ class StartedEngine:
             environ=_variables(os.environ, repo.settings.env, start.hash_seed),
             isolation=isolation.value,
             slots=1,
-            packages=installed_packages(start.path),
+            packages=self._packages,
             other_packages=repo.settings.executor_packages,
             repository=digest(f"{platform.node()}:{repo.git_dir}".encode()).hex()[:32],
             shared=shared if repo.settings.executor_shared_disk else (),
