@@ -92,7 +92,7 @@ class IncomingPack:
         """
         with explained(self._written):
             self._file.close()
-        reached("remote.received")
+            reached("remote.received")
         return self._git.start(
             "index-pack", str(suffixed(self._written, ".pack")),
             env={"GIT_OBJECT_DIRECTORY": str(self._place)} if alone else None,
@@ -108,7 +108,7 @@ class IncomingPack:
         """Have git make loose objects of it in another repository, after it has looked at all; else as `index`."""
         with explained(self._written):
             self._file.close()
-        reached("remote.received")
+            reached("remote.received")
         with suffixed(self._written, ".pack").open("rb") as file:
             return git.start("unpack-objects", "-q", stdin=file, stderr=subprocess.PIPE)
 

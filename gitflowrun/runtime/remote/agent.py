@@ -118,8 +118,8 @@ class Agent:
         elif isinstance(message, LaunchItem) and self._last is not None:
             self._launch(message.launch(self._last))
         elif isinstance(message, Launch):
-            self._last = message
-            self._launch(message)
+            self._last = _like(message, self._last)
+            self._launch(self._last)
         elif isinstance(message, Kill):
             self._kill(message)
 
@@ -417,6 +417,13 @@ class Agent:
         if self._cache is not None:
             os.chdir("/")
             self._cache.leave()
+
+
+def _like(launch: Launch, last: Launch | None) -> Launch:
+    """A launch that has the parents of the last one, if these are equal: executors tell a foreach's items by that."""
+    if last is None or launch.parents != last.parents:
+        return launch
+    return replace(launch, parents=last.parents)
 
 
 def _is_shared(start: AgentStart) -> bool:

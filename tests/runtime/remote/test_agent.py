@@ -243,6 +243,33 @@ def test_tasks_that_want_the_same(agents: Agents, tmp_path: Path) -> None:
     assert [other.output(serial) for serial in (2, 3, 4)] == [f"{3 << 20}\n"] * 3
     asked = [oid for want in other.served[begun:] for oid in want.oids]
     assert len(asked) == len(set(asked))
+    neighbour = agents(repo, cache="other")
+    neighbour.ready()
+    neighbour.run(launch(5, "end", parents=(parent,)))
+    assert neighbour.output(5) == f"{3 << 20}\n"
+    assert sum(len(want.oids) for want in neighbour.served) == 2  # the records
+
+
+def test_a_disk_that_gets_full(agents: Agents, tmp_path: Path) -> None:
+    """The task whose input finds no room fails and says so; the agent goes on."""
+    repo = repo_with(
+        tmp_path, linear_flow("self.big = os.urandom(3 << 20)", "print(len(self.big))")
+    )
+    first = agents(repo)
+    first.ready()
+    result, _ = first.run(launch(1))
+    assert result is not None
+    parent = record_of(first, launch(1), result, agent_start(repo).run.run)
+    # The code is the first that arrives, records are the second.
+    other = agents(repo, cache="other", env={"GITFLOWRUN_FAILPOINTS": "remote.received=ENOSPC:3"})
+    other.ready()
+    lost, exited = other.run(launch(2, "end", parents=(parent,)))
+    assert lost is not None
+    assert exited.status == 1 << 8
+    assert "No space left" in str(lost.error)
+    done, _ = other.run(launch(3))
+    assert done is not None
+    assert done.error is None
 
 
 def test_an_object_that_nobody_has(agents: Agents, tmp_path: Path) -> None:
