@@ -99,7 +99,7 @@ SAME_THING = {
 # All that commands write goes through streams that write whole, whatever standard output is.
 # Threads are started in one place, which goes on with fewer where there are no more.
 # Locks of refs, which are read by those who move none, and signatures in a folder of their own.
-MOST_FILES = 460
+MOST_FILES = 480
 MOST_FILES_IN_A_FOLDER = 20
 MOST_LINES = 700
 
@@ -204,7 +204,7 @@ def test_the_test_sees_circles() -> None:
 
 
 def test_folders_can_be_overlooked() -> None:
-    """No folder holds more than 20 files, the package not more than 450."""
+    """No folder holds more than 20 files, the package not more than 480."""
     folders = Counter(path.parent for path in MODULES.values() if path.name != "__init__.py")
     assert folders.total() <= MOST_FILES
     assert {_name(folder): n for folder, n in folders.items() if n > MOST_FILES_IN_A_FOLDER} == {}
