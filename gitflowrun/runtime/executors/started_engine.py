@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from gitflowrun._version import __version__
 from gitflowrun.artifacts.digest import digest
 from gitflowrun.runs import layout
+from gitflowrun.runtime.executors.batch import batched_steps
 from gitflowrun.runtime.executors.engine_executor import EngineExecutor
 from gitflowrun.runtime.executors.engines.engine_choice import engine_of
 from gitflowrun.runtime.ipc.event_loop import EventLoop
@@ -136,6 +137,7 @@ class StartedEngine:
             other_packages=repo.settings.executor_packages,
             repository=digest(f"{platform.node()}:{repo.git_dir}".encode()).hex()[:32],
             shared=shared if repo.settings.executor_shared_disk else (),
+            batched=() if run.cache else tuple(sorted(batched_steps(start.graph, isolation))),
         )
 
     def _connected(self, number: int, link: Link) -> None:
