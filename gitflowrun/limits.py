@@ -629,7 +629,7 @@ LEFT_BEHIND_NAMED = 8
 # Commits of the scheduler.
 COMMIT_INTERVAL, COMMIT_SHARE = 0.2, 20
 """Between commits that let nothing follow, and so many times what a commit costs: they take at most 5 % of a run."""
-UNCOMMITTED_OUTPUT, TASK_MEMORY = 32 << 20, 5 << 10
+UNCOMMITTED_OUTPUT, TASK_MEMORY = 32 << 20, 10 << 10
 """More output and payloads are not kept for a later commit; what a task takes until then besides, with its objects."""
 LEAST_GROUP, GROUP_SHARE = 2_000, 8
 """So many finished tasks, or such a part of those that are published, make a commit whatever the last one cost."""

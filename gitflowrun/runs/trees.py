@@ -101,8 +101,8 @@ def task_blob(record: TaskRecord) -> tuple[Oid, PackObject]:
     return make_object(ObjectType.BLOB, msgpack.pack(TASK.dump(record), msgpack.RECORD))
 
 
-_CHANGED_ROWS = 8
-"""Rows that are changed in a tree that was encoded; of more, all are encoded again."""
+_CHANGED_ROWS, _ROWS_AT_ONCE = 8, 4096
+"""Rows that are changed in a tree that was encoded; of more, all are encoded again, so many at a time."""
 
 
 class StepTree:
@@ -163,9 +163,11 @@ class StepTree:
             rows = [row for row in self._rows if row[: -Oid.SIZE] not in self._put]
             self._rows = rows + [key + tree for key, tree in self._put.items() if tree]
             self._rows.sort()
-            end = -Oid.SIZE
-            parts = [b"40000 %s\0%s" % (row[: end - 1], row[end:]) for row in self._rows]
-            self._encoded = bytearray(b"".join(parts))
+            self._encoded = bytearray()
+            for start in range(0, len(self._rows), _ROWS_AT_ONCE):
+                self._encoded += b"".join(
+                    [_row(row) for row in self._rows[start : start + _ROWS_AT_ONCE]]
+                )
         self._put.clear()
         return bytes(self._encoded)
 
