@@ -68,6 +68,20 @@ def _own_name(cls: type) -> str:
 class_names: Callable[[type], str] = _own_name
 """What classes of exceptions are called where they are stored."""
 
+_tops: dict[str, str] = {}
+
+
+def tell_copy(top: str, work_tree: str) -> None:
+    """Have tracebacks name the files of a work tree where those of a copy of it have run."""
+    _tops[top] = work_tree
+
+
+def _in_work_tree(text: str) -> str:
+    for top, work_tree in _tops.items():
+        text = text.replace(f'File "{top}/', f'File "{work_tree}/')
+        text = text.replace(f"  raised in {top}/", f"  raised in {work_tree}/")
+    return text
+
 
 def explained(error: BaseException) -> str:
     """The text that explains an exception to the person who wrote the step: their frames, none of ours.
@@ -86,8 +100,8 @@ def explained(error: BaseException) -> str:
     if isinstance(error, MetaflowException) and not is_ours:
         last = trace.stack[-1] if trace.stack else None
         where = f"  raised in {last.filename}, line {last.lineno}, in {last.name}\n" if last else ""
-        return f"{error.headline}: {error}\n{where}"
-    text = _renamed("".join(trace.format()), error)
+        return f"{error.headline}: {error}\n{_in_work_tree(where)}"
+    text = _in_work_tree(_renamed("".join(trace.format()), error))
     if isinstance(error, SystemExit):
         text += f"the step called sys.exit({error.code!r}): return from it instead\n"
     return text

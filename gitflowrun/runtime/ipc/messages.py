@@ -292,6 +292,7 @@ class RunContext:
         spin: Of a spun task: how it is executed.
         cache: Whether tasks take note of the files that they load and open, for the step cache.
         agent: Where tasks ask for objects that are not here (`absent_objects`); empty where the repository is.
+        told_tree: What tracebacks call the work tree, where it is an agent's copy of the code; else empty.
     """
 
     run: RunIdentity
@@ -319,6 +320,7 @@ class RunContext:
     spin: Spin | None = None
     cache: bool = False
     agent: str = ""
+    told_tree: str = ""
 
     @property
     def origin_run_id(self) -> str | None:
@@ -571,7 +573,7 @@ _RUN_CONTEXT_KINDS = (
     RUN_IDENTITY, optional(RUN_IDENTITY), TEXT, optional(TEXT), TEXTS, TEXT, TEXT,
     TEXT, TEXT, REAL, TEXT, TEXT, optional(COUNT),
     _UIDS, COUNT, TEXT, MAP, _PARENT, _SECRETS, TEXTS, MAP, map_of(BINARY),
-    optional(SPIN), FLAG, TEXT,
+    optional(SPIN), FLAG, TEXT, TEXT,
 )  # fmt: skip
 RUN_CONTEXT = ArraySchema(RunContext, "run context", *_RUN_CONTEXT_KINDS)
 _RESULT_KINDS = (

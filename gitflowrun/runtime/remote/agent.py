@@ -276,7 +276,12 @@ class Agent:
         assert self._cache is not None
         # Whatever is imported here counts as young: the driver compares it with the snapshot. (What it was written
         # when tells nothing: this machine's clock is another one.)
-        run = replace(start.run, work_tree=str(self._cache.code.resolve()), snapshot_begun=0.0)
+        run = replace(
+            start.run,
+            work_tree=str(self._cache.code.resolve()),
+            told_tree=start.run.work_tree,
+            snapshot_begun=0.0,
+        )
         if self._shares_disk:
             return run
         if self._server is None:

@@ -35,7 +35,7 @@ from gitflowrun.failpoints import reached
 from gitflowrun.flow.decorators.attached import attached
 from gitflowrun.flow.definition import complete, facts_of
 from gitflowrun.flow.execute import StepOutcome, execute_step, prepare_hooks
-from gitflowrun.flow.failure import class_of
+from gitflowrun.flow.failure import class_of, tell_copy
 from gitflowrun.flow.foreach import items_artifact
 from gitflowrun.flow.task_state import ABSENT, IMMUTABLE, ArtifactSource
 from gitflowrun.git.objects import ObjectType, tree_oids
@@ -92,6 +92,8 @@ class TaskRunner:
         self.context = context
         self.flow_cls = flow_cls
         self.code = LoadedCode(context.work_tree, context.snapshot_begun)
+        if context.told_tree:
+            tell_copy(context.work_tree, context.told_tree)
         self._secrets = Secrets(context.secrets)
         self._absent = AbsentObjects(context.agent) if context.agent else None
         fallback = self._ask_git if self._absent is None else self._ask_agent

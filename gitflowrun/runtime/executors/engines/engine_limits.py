@@ -17,5 +17,7 @@ ENGINE_FACTS = 3.0
 """Seconds between two looks at which workers there are."""
 ENGINE_END = 10.0
 """Seconds that an engine has for its end."""
+POOL_END = 3.0
+"""Seconds that the processes of a pool have for theirs, when their agents were sent home."""
 EXECUTORS_MADE = 20
 """How often a run asks a factory for an executor, of which each but the last one has broken."""

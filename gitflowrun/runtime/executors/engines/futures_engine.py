@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import multiprocessing
+import os
 import sys
 from concurrent.futures import (
     BrokenExecutor,
@@ -21,8 +22,9 @@ from typing import TYPE_CHECKING, Any
 from gitflowrun.errors import ExecutorError
 from gitflowrun.names import nearest
 from gitflowrun.runtime.executors.engines import engine_limits
+from gitflowrun.runtime.executors.engines.known_workers import within
 from gitflowrun.runtime.executors.engines.placed_calls import GIVEN_UP, PlacedCalls, reason_of
-from gitflowrun.runtime.executors.engines.run_agent import run_agent
+from gitflowrun.runtime.executors.engines.run_agent import run_agent_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -101,7 +103,7 @@ class FuturesEngine:
         """Give a call to the executor; to another one where the last one has broken, which is seen here."""
         if self._executor is not None:
             try:
-                return self._executor.submit(run_agent, call, self._program)
+                return self._executor.submit(run_agent_of, os.getpid(), call, self._program)
             except (BrokenExecutor, RuntimeError):  # of one that was shut down
                 _shut_down(self._executor)
                 self._executor = None
@@ -111,7 +113,7 @@ class FuturesEngine:
                 hint="look at what ends its workers: memory, a batch system's time limit, a crash",
             )
         self._executor = self._make()
-        return self._executor.submit(run_agent, call, self._program)
+        return self._executor.submit(run_agent_of, os.getpid(), call, self._program)
 
     def _ended(self, number: int, future: Future[str | None]) -> None:
         try:
@@ -141,20 +143,29 @@ class FuturesEngine:
         return f"{kind.__module__.partition('.')[0]}.{kind.__qualname__}"
 
     def close(self) -> None:
-        """Shut the executor down, without waiting for what runs there: that ends with the driver's links."""
+        """Shut the executor down, which takes as long as agents need to see that the driver's links have ended."""
         self._thread.shutdown(wait=False, cancel_futures=True)
-        if self._executor is not None:
-            _shut_down(self._executor)
+        executor = self._executor
+        if executor is None:
+            return
+        # The process ends soon, by itself: nobody would tell a pool's processes then.
+        processes = [*(getattr(executor, "_processes", None) or {}).values()]
+        try:
+            within(engine_limits.POOL_END, lambda: _shut_down(executor, wait=True))
+        except TimeoutError:
+            for process in processes:
+                with contextlib.suppress(Exception):
+                    process.kill()
 
 
-def _shut_down(executor: Executor) -> None:
+def _shut_down(executor: Executor, *, wait: bool = False) -> None:
     with contextlib.suppress(
         Exception
     ):  # what can't be ended by its own means ends with the process
         try:
-            executor.shutdown(wait=False, cancel_futures=True)
+            executor.shutdown(wait=wait, cancel_futures=True)
         except TypeError:  # of an executor that has not got all arguments
-            executor.shutdown(wait=False)
+            executor.shutdown(wait=wait)
 
 
 def _refuse_forks(name: str, executor: Executor) -> None:

@@ -13,12 +13,14 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 from gitflowrun.runtime.executors.engines import engine_limits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
 WORKER_FD = "GITFLOWRUN_WORKER_FD"
 """Environment variable that gives an agent the pipe that ends with its engine's worker."""
@@ -69,6 +71,39 @@ def run_agent(call: bytes, program: Sequence[str] | None = None) -> str | None:
         process.wait()
         if process.stdout is not None:
             process.stdout.close()
+
+
+def run_agent_of(driver: int, call: bytes, program: Sequence[str] | None = None) -> str | None:
+    """`run_agent`, in what may be a process of a pool of the driver's, which is to end with it.
+
+    Args:
+        driver: The number of the driver's process.
+        call: See `run_agent`.
+        program: See `run_agent`.
+    """
+    _end_with(driver)
+    return run_agent(call, program)
+
+
+_ends_with: set[int] = set()
+
+
+def _end_with(driver: int) -> None:
+    """See that this process ends when the driver has made it and is killed.
+
+    The processes of a pool hold each other's queues open, and would wait for their next call for ever.
+    """
+    module: Any = sys.modules.get("multiprocessing.process")
+    parent = module and module.parent_process()
+    if parent is None or parent.pid != driver or os.getpid() in _ends_with:
+        return
+    _ends_with.add(os.getpid())
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, name="driver", daemon=True).start()
 
 
 def _agent_program() -> list[str]:

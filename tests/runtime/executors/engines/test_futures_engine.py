@@ -5,6 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
@@ -13,8 +15,10 @@ from typing import Any
 import pytest
 
 from gitflowrun.errors import ExecutorError
+from gitflowrun.runtime.executors.engines import engine_limits
 from gitflowrun.runtime.executors.engines.futures_engine import FuturesEngine, factory_of
 from tests.helpers.engines import PROGRAM, Ends, is_alive, pids_in, start, wait_for
+from tests.helpers.repos import ROOT
 
 Make = Callable[[Callable[[], object]], FuturesEngine]
 
@@ -169,3 +173,43 @@ def test_a_factory_is_found_beside_the_flow(
         "class Pools:\n    @staticmethod\n    def make(): return 7\n"
     )
     assert factory_of("pools_beside_a_flow:Pools.make", [str(tmp_path)])() == 7
+
+
+def test_the_processes_of_a_pool_end_with_it(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that have nothing to do by themselves, those whose agents stay after some seconds."""
+    monkeypatch.setattr(engine_limits, "POOL_END", 0.5)
+    engine = make(_processes)
+    start(engine, 1, f"stay {tmp_path / 'one'}")
+    agent, worker = pids_in(tmp_path / "one")
+    engine.close()
+    wait_for(lambda: not is_alive(worker) and not is_alive(agent))
+
+
+def test_the_processes_of_a_pool_end_with_the_process_that_made_it(tmp_path: Path) -> None:
+    """However that ends, and with them their agents: they would wait for each other for ever."""
+    program = (
+        "import multiprocessing, sys, time\n"
+        "from concurrent.futures import ProcessPoolExecutor\n"
+        "from gitflowrun.runtime.executors.engine import Resources\n"
+        "from gitflowrun.runtime.executors.engines.futures_engine import FuturesEngine\n"
+        "from tests.helpers.engines import PROGRAM\n"
+        "if __name__ == '__main__':\n"
+        "    spawn = multiprocessing.get_context('spawn')\n"
+        "    pool = lambda: ProcessPoolExecutor(2, mp_context=spawn)\n"
+        "    engine = FuturesEngine('p:p', pool, print, PROGRAM)\n"
+        "    for number, call in enumerate(sys.argv[1:]):\n"
+        "        engine.start(number, f'stay {call}'.encode(), Resources())\n"
+        "    time.sleep(600)\n"
+    )
+    (tmp_path / "driver.py").write_text(program)
+    places = [str(tmp_path / name) for name in ("one", "two")]
+    driver = subprocess.Popen(
+        [sys.executable, str(tmp_path / "driver.py"), *places],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    pids = [pid for place in places for pid in pids_in(Path(place))]
+    driver.kill()
+    driver.wait()
+    wait_for(lambda: not any(is_alive(pid) for pid in pids))
