@@ -31,6 +31,14 @@ def _isolation(_ctx: click.Context, _option: click.Parameter, kind: str | None) 
     return None if kind is None else Isolation(kind)
 
 
+def _executor(_ctx: click.Context, _option: click.Parameter, words: str | None) -> str | None:
+    if words is None:
+        return None
+    from gitflowrun.runtime.executors.engines.engine_choice import check_executor  # few runs ask
+
+    return check_executor(words)
+
+
 def _file(text: str) -> Path:
     if not text:
         raise click.BadParameter("the name of a file is empty")
@@ -76,6 +84,11 @@ run_options = together(
     click.option(
         "--isolation", type=click.Choice([it.value for it in Isolation]), callback=_isolation,
         help="How tasks get their processes.  [default: runs.isolation, or fork]",
+    ),
+    click.option(
+        "--executor", callback=_executor, metavar="EXECUTOR",
+        help="What executes tasks: local, dask[:ADDRESS], ray[:ADDRESS], or MODULE:FUNCTION that makes a "
+        "concurrent.futures.Executor.  [default: runs.executor, or local]",
     ),
     click.option(
         "--cache/--no-cache", default=None,

@@ -426,7 +426,7 @@ def _environment(run: StoredRun) -> Mapping[str, str]:
     facts = {name: version for name, version in run.info.versions.items() if version}
     facts |= {
         name: str(value)
-        for name in ("platform", "architecture", "cpu", "implementation", "isolation")
+        for name in ("platform", "architecture", "cpu", "implementation", "isolation", "executor")
         if isinstance(value := environment.get(name), str)
     }
     for kind, noun in (("packages", "package"), ("variables", "variable"), ("lock_files", "file")):

@@ -1,7 +1,8 @@
 """The program of an agent: `python -m gitflowrun.runtime.remote.agent_main`, which reads its call from standard input.
 
 It ends with status 0 when the driver has sent it home or is gone, and with 1 and words on standard error when it can't
-begin. What it may not do is to outlive the driver: when the link ends, it ends.
+begin. What it may not do is to outlive the driver or the engine's worker: when the link ends, or the pipe
+that the worker holds, it ends.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import sys
 def main() -> int:
     """Be an agent; the exit status."""
     from gitflowrun.errors import GitflowrunError
+    from gitflowrun.runtime.executors.engines.run_agent import WORKER_FD
     from gitflowrun.runtime.ipc import process
     from gitflowrun.runtime.ipc.event_loop import EventLoop
     from gitflowrun.runtime.ipc.link import connect
@@ -27,6 +29,10 @@ def main() -> int:
     loop = EventLoop()
     ends: list[str] = []
     loop.on_signal(signal.SIGTERM, lambda: ends.append("the engine has ended it"))
+    worker = os.environ.pop(WORKER_FD, "")
+    if worker:
+        os.set_inheritable(int(worker), False)  # noqa: FBT003  (tasks have nothing to do with it)
+        loop.watch(int(worker), lambda: ends.append("the engine's worker has ended"))
     heard: list[bytes] = []
     try:
         link = connect(loop, call, heard.append, ends.append)

@@ -33,7 +33,7 @@ from gitflowrun.runs.records import (
 )
 from gitflowrun.runs.trees import FinishedTask
 from gitflowrun.runtime.executors.local import fresh_hash_seed
-from gitflowrun.settings import Isolation
+from gitflowrun.settings import LOCAL, Isolation
 from gitflowrun.utilities import threads
 from gitflowrun.values import replace
 
@@ -293,6 +293,7 @@ def _environment(
         for name, value in environment_variables(os.environ, repo.settings.env).items()
         if not name.endswith(hidden)
     }
+    executor = start.request.executed_by(repo.settings.executor)
     return {
         **machine(),
         "packages": installed_packages(start.path),
@@ -305,6 +306,7 @@ def _environment(
         **_given_by(repo.work_tree, start.request.spin),
         "outside": list(start.outside),
         "isolation": isolation.value,
+        **({} if executor == LOCAL else {"executor": executor}),
         "hash_seed": start.hash_seed if isolation is not Isolation.FRESH else fresh_hash_seed(),
         "random_seeds": {name: f"{seed:016x}" for name, seed in start.seeds.items()},
     }

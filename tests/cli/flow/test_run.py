@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.flows import linear_flow
+from tests.helpers.flows import latest, linear_flow
 from tests.helpers.packs import blob, pack_store
 from tests.helpers.repos import ROOT, GitRepo, run_program
 
@@ -397,3 +397,35 @@ def test_gangs_that_an_option_makes_are_checked_alike(
     if words[0] == "--with":
         assert said in flow.flow("small.py", *(word.format("check") for word in words)).err
     assert not flow.git("for-each-ref", "refs/runs")
+
+
+POOLS = """\
+from concurrent.futures import ThreadPoolExecutor
+
+
+def make():
+    return ThreadPoolExecutor(2)
+"""
+
+
+def test_another_executor(flow: GitRepo) -> None:
+    """By option or setting; the run is the same, and says what has executed it."""
+    flow.write("pools.py", POOLS)
+    done = flow.flow("small.py", "run", "--executor", "pools:make")
+    assert done.code == 0
+    assert "Tasks are executed by pools:make: concurrent.ThreadPoolExecutor." in done.err
+    assert latest(flow).info.environment["executor"] == "pools:make"
+    flow.git("config", "runs.executor", "pools:make")
+    assert flow.flow("small.py", "run", "--executor", "local").code == 0
+    assert "executor" not in latest(flow).info.environment
+    assert flow.flow("small.py", "run").code == 0
+    assert latest(flow).info.environment["executor"] == "pools:make"
+
+
+@pytest.mark.parametrize("words", ["dsk", "local:2", "pools.py:make"])
+def test_what_is_no_executor(flow: GitRepo, words: str) -> None:
+    """It is an error of use, before anything is recorded."""
+    done = flow.flow("small.py", "run", "--executor", words)
+    assert done.code == 2
+    assert f"'{words}' is no executor" in done.err
+    assert flow.git("for-each-ref", "refs/runs") == ""

@@ -130,14 +130,13 @@ class RayEngine:
 
 
 def _start_here(ray: Any, slots: int) -> None:
-    """Start a cluster on this machine, which no other one can reach."""
+    """Start a cluster on this machine."""
     ray.init(
         address="local",
         num_cpus=slots,
         include_dashboard=False,
         logging_level=logging.CRITICAL,
         log_to_driver=False,
-        _node_ip_address=LOOPBACK,
     )
 
 
