@@ -20,6 +20,7 @@ from gitflowrun.git.transport.streamed_packs import start_pack
 from gitflowrun.names import Digest, RunId, TaskName
 from gitflowrun.runs.records import Attempt, RunIdentity, TaskRecord
 from gitflowrun.runs.trees import task_blob
+from gitflowrun.runtime.executors.engines.run_agent import WORKER_FD
 from gitflowrun.runtime.ipc.event_loop import EventLoop
 from gitflowrun.runtime.ipc.link import Link
 from gitflowrun.runtime.ipc.link_server import LinkServer
@@ -67,11 +68,13 @@ class AgentProcess:
         self._loop = EventLoop()
         self._server = LinkServer(self._loop, self._connected, "127.0.0.1")
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        alive, self.worker = os.pipe2(os.O_CLOEXEC)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "gitflowrun.runtime.remote.agent_main"],
             stdin=subprocess.PIPE, stderr=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": path, **(env or {})},
+            env={**os.environ, "PYTHONPATH": path, WORKER_FD: str(alive), **(env or {})}, pass_fds=(alive,),
         )  # fmt: skip
+        os.close(alive)
         assert self.process.stdin is not None
         self.process.stdin.write(self._server.invite(1))
         self.process.stdin.close()
@@ -191,11 +194,18 @@ class AgentProcess:
         self.until(lambda: self.process.poll() is not None, seconds)
         return self.process.returncode
 
+    def lose_worker(self) -> None:
+        """Let the worker of the engine, which has started it, be gone."""
+        if self.worker >= 0:
+            os.close(self.worker)
+            self.worker = -1
+
     def close(self) -> None:
         """End it."""
         if self.link is not None:
             self.link.close()
         self._server.close()
+        self.lose_worker()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(10)
         if self.process.poll() is None:

@@ -321,7 +321,7 @@ def test_what_the_driver_lacks_it_may_ask_for(agents: Agents, tmp_path: Path) ->
 # ---- the end ----
 
 
-@pytest.mark.parametrize("how", ["stop", "link", "SIGTERM", "SIGKILL"])
+@pytest.mark.parametrize("how", ["stop", "link", "worker", "SIGTERM", "SIGKILL"])
 @pytest.mark.parametrize("isolation", ["fork", "fresh"])
 def test_whatever_ends_an_agent_ends_its_tasks(
     agents: Agents, tmp_path: Path, how: str, isolation: str
@@ -345,6 +345,8 @@ def test_whatever_ends_an_agent_ends_its_tasks(
         agent.say(AgentStop())
     elif how == "link":
         agent.link.close()
+    elif how == "worker":
+        agent.lose_worker()
     else:
         agent.process.send_signal(signal.Signals[how])
     agent.wait(8)
