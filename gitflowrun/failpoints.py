@@ -73,8 +73,9 @@ NAMES = frozenset({
     "free.unlinked",
     # An agent: the code has come, it is written as files, the flow is imported; a Result is about to be sent.
     "agent.fetched", "agent.copied", "agent.ready", "agent.sending",
-    # A pack from another machine: all of it is in a file, it is published; an agent is given a launch.
-    "remote.received", "remote.published", "remote.launched",
+    # An agent is given a launch. A pack from another machine: all of it is in a file, it is published; what it has of
+    # a Result is compared with its digests.
+    "remote.launched", "remote.received", "remote.published", "remote.verified",
     # The doctor is about to mend something, has done so; a signature is about to be asked for, is made.
     "doctor.found", "doctor.mended", "sign.asked", "sign.made",
 })  # fmt: skip

@@ -33,6 +33,7 @@ from tests.helpers.clones import clone, ids, refs, send, tags
 from tests.helpers.flows import background, eventually, foreach_flow
 from tests.helpers.repos import GitRepo, Output, make_repo, run_program
 from tests.helpers.runs import make_run, store_of
+from tests.helpers.same_runs import POOL
 from tests.helpers.signing import SshKey, sign_by_ssh
 
 FOLD = (
@@ -88,6 +89,29 @@ def _flow_repo(place: Path) -> GitRepo:
     return repo
 
 
+def _remote_repo(place: Path) -> GitRepo:
+    """A flow whose tasks are executed by agents that do as if they were on another machine."""
+    repo = _flow_repo(place)
+    text = FLOW.replace("b'large' * 20_000", "random.Random(5).randbytes(2_000_000)")
+    repo.write("f.py", f"import random\n{text}")
+    repo.write("pools.py", POOL)
+    repo.git("config", "runs.executor", "pools:pool")
+    repo.git("config", "runs.executorSharedDisk", "false")
+    repo.git("config", "runs.env", "MARKER")
+    return repo
+
+
+def _after_remote(trial: Trial) -> None:
+    if not _expected_remote:
+        undisturbed = _remote_repo(trial.repo.path.parent / "undisturbed")
+        undisturbed.git("config", "runs.executor", "local")
+        assert undisturbed.flow("f.py", "run", env={"MARKER": os.devnull}).code == 0
+        run = store_of(undisturbed).latest("F")
+        assert run is not None
+        _expected_remote.update(digests(run))
+    flow_goes_on(trial.repo, trial.done, trial.marker, _expected_remote)
+
+
 def _carded_repo(place: Path) -> GitRepo:
     repo = make_repo(place / "repo")
     repo.write("f.py", FLOW.replace("    @step\n    def start", "    @card\n    @step\n    def start").replace(
@@ -97,6 +121,7 @@ def _carded_repo(place: Path) -> GitRepo:
 
 
 _expected: dict[tuple[str, str], str] = {}
+_expected_remote: dict[tuple[str, str], str] = {}
 
 
 def _after_flow(trial: Trial) -> None:
@@ -425,6 +450,7 @@ SCENARIOS = (
         _flow_repo, ("f.py", "run", "--tag", "good"), _after_flow,
     ),
     Scenario(("card.", "cards."), _carded_repo, ("f.py", "run"), _after_flow),
+    Scenario(("agent.", "remote."), _remote_repo, ("f.py", "run"), _after_remote),
     Scenario(("step_cache.",), _cached_repo, ("f.py", "run", "--cache"), _after_flow),
     Scenario(
         ("batch.",), _batched_repo, ("f.py", "run", "--isolation", "batch", "--max-workers", "1"), _after_batch
@@ -506,7 +532,9 @@ def test_a_fault_at_any_step(
     if name.startswith(APART) or (name.startswith(HARMLESS) and action != "kill"):
         assert done.code == 0, done.err
         assert "Traceback" not in done.err, done.err
-    elif scenario.check is _after_flow and _is_done(repo):  # it was late: the run counts
+    elif scenario.check in {_after_flow, _after_remote} and _is_done(
+        repo
+    ):  # it was late: the run counts
         assert done.code == 0, done.err
         assert "Done!" in done.out
         told_why(done, "was killed" if action == "kill" else os.strerror(getattr(errno, action)))

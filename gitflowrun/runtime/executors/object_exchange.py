@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from gitflowrun.artifacts.digest import digest
 from gitflowrun.errors import GitflowrunError, RepositoryError
+from gitflowrun.failpoints import reached
 from gitflowrun.git.command import Git, git_message
 from gitflowrun.git.objects import ObjectType, hash_object
 from gitflowrun.git.transport.streamed_packs import IncomingPack, start_pack
@@ -229,6 +230,7 @@ class Arrival:
             assert self._result is not None
             self._is_verifying, self._is_delivered = False, True
             packs, self._published = tuple(self._published), []
+            reached("remote.verified")
             self._deliver(replace(self._result, packs=packs))
             self._release()
         elif wrong:
