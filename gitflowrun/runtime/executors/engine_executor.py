@@ -23,7 +23,12 @@ from gitflowrun.errors import CorruptRecord
 from gitflowrun.failpoints import reached
 from gitflowrun.git.pack.reader import PackReader
 from gitflowrun.runtime.executors.engine import Resources
-from gitflowrun.runtime.executors.executor_limits import AGENT_IDLE, AGENT_STARTS, HOSTS_TOLD
+from gitflowrun.runtime.executors.executor_limits import (
+    AGENT_END_TOLD,
+    AGENT_IDLE,
+    AGENT_STARTS,
+    HOSTS_TOLD,
+)
 from gitflowrun.runtime.executors.object_exchange import Arrival, ObjectSender
 from gitflowrun.runtime.executors.remote_card import keep_card_request
 from gitflowrun.runtime.ipc.events import Notice
@@ -59,6 +64,7 @@ if TYPE_CHECKING:
     from gitflowrun.runtime.ipc.remote_messages import AgentStart, RemoteMessage
 
 _NOTHING_SAID = Resources()
+_ENDED = "its process has ended"
 
 
 @mutable
@@ -74,6 +80,7 @@ class _Agent:
         arrivals: What arrives of each.
         idle: Stops it when it has had no task for a while.
         why: Why it can't run tasks.
+        closed: Why its link has ended, while the engine may tell more.
     """
 
     number: int
@@ -84,6 +91,12 @@ class _Agent:
     arrivals: dict[int, Arrival] = field(default_factory=dict)
     idle: Timer | None = None
     why: str = ""
+    closed: str = ""
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it can be given a task."""
+        return self.ready is not None and not self.launches and not self.closed
 
     @property
     def where(self) -> str:
@@ -174,7 +187,7 @@ class EngineExecutor:
 
     def _assign(self) -> None:
         """Give launches that wait to agents that are free, and have agents made for the others."""
-        free = [it for it in self._agents.values() if it.ready is not None and not it.launches]
+        free = [it for it in self._agents.values() if it.is_free]
         lacking: dict[Resources, int] = {}
         for _ in range(len(self._waiting)):
             launch = self._waiting.popleft()
@@ -216,14 +229,27 @@ class EngineExecutor:
             return
         agent.link = link
         link.on_message = lambda data: self._hear(agent, data)
-        link.on_close = lambda reason: self._lose(agent, reason)
+        link.on_close = lambda reason: self._disconnected(agent, reason)
         link.send(pack_remote(self._start))
 
     def ended(self, number: int, error: str | None) -> None:
         """The engine's call of an agent has ended."""
         agent = self._agents.get(number)
-        if agent is not None:
-            self._lose(agent, error or "its process has ended")
+        if agent is None:
+            return
+        if error or agent.closed or agent.link is None:
+            self._lose(agent, error or agent.closed or _ENDED)
+        else:  # its last words may be on their way
+            agent.closed = _ENDED
+            self._loop.after(AGENT_END_TOLD, lambda: self._lose(agent, _ENDED))
+
+    def _disconnected(self, agent: _Agent, reason: str) -> None:
+        """The link of an agent has ended: the engine may know why, and that soon."""
+        if agent.why or self._is_closed:
+            self._lose(agent, reason)
+            return
+        agent.closed = reason
+        self._loop.after(AGENT_END_TOLD, lambda: self._lose(agent, reason))
 
     def _lose(self, agent: _Agent, reason: str) -> None:
         """An agent has gone: its tasks are launched again by the scheduler."""

@@ -12,6 +12,8 @@ AGENT_IDLE = 60.0
 """Seconds after which an agent without a task is sent home, for others to have its place."""
 AGENT_FAREWELL = 5.0
 """Seconds that agents have to end when a run has ended, before the engine is let go of."""
+AGENT_END_TOLD = 1.0
+"""Seconds in which an engine may say how an agent has ended, after its link has."""
 HOSTS_TOLD = 20
 """Machines that are named in the run's log as they join."""
 VERIFIED_AT_ONCE = 8 << 20

@@ -123,6 +123,12 @@ class Agent:
         elif isinstance(message, Kill):
             self._kill(message)
 
+    def fail_by(self, error: OSError) -> None:
+        """The system has reported an error that concerns more than one task: a full disk, no more descriptors."""
+        reason = error.strerror or str(error)
+        where = f"{error.filename}: " if error.filename else ""
+        self._refuse(requirements.refused(f"{where}{reason}", "the worker's disk, or its limits"))
+
     def _refuse(self, refusal: AgentRefused) -> None:
         self._outbox.send(refusal)
         self.is_over = True

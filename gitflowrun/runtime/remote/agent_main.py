@@ -45,7 +45,10 @@ def main() -> int:
         agent.hear(data)
     try:
         while not (agent.is_over or ends):
-            loop.turn()
+            try:
+                loop.turn()
+            except OSError as error:
+                agent.fail_by(error)
     finally:
         agent.close()
     return 0
