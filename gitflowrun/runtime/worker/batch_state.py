@@ -3,13 +3,14 @@
 A task in a process of its own leaves nothing behind. One after which the process goes on must not either, as far as
 that can be told at a price that is small beside a task (30 us):
 
-- Put back: the directory, variables of the environment, `sys.path`, `sys.argv`, the standard streams, hooks of `sys`,
-  the recursion limit, the garbage collector's switch, the umask, and globals of the user's modules and of `builtins`
-  that were bound to something else.
+- Put back: the directory, variables of the environment and the time zone that one of them names, `sys.path`,
+  `sys.argv`, the standard streams, hooks of `sys`, the finders of modules, the recursion limit, the garbage collector's
+  switch, the umask, and globals of the user's modules and of `builtins` that were bound to something else.
 - Told, so that the process ends with the task: exit handlers, threads, processes that it has started, open files,
   lists, maps and sets among those globals that have become longer or shorter, attributes of the flow's classes, modules
   of the user's that it was the first to import, signal handlers, blocked signals, timers, log handlers and the level of
-  the root logger, the locale, limits, priority, processors and user ids, tracing.
+  the root logger, the locale, limits, priority, processors and user ids, tracing, another standard input or encoding
+  of the output, the interpreter's other switches.
 - Not seen: what was changed in place in any other way (an item of a list that is a global, a cache of `functools`, the
   attributes of an object, of a library or of a class that is not the flow's), variables of a thread, and what extension
   modules keep.
@@ -28,6 +29,7 @@ import operator
 import os
 import resource
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.runtime.worker.program_end import ExitHandlers, free_descriptor, users_modules
@@ -41,11 +43,13 @@ _LIMITS = tuple(
 _OF_SYS = (
     "stdin", "stdout", "stderr", "__stdout__", "__stderr__", "displayhook", "excepthook", "unraisablehook",
 )  # fmt: skip
+_LISTS_OF_SYS = ("path", "argv", "meta_path", "path_hooks")
 _SIZED = frozenset({bytearray, dict, list, set})
 _SHOWN = "__warningregistry__"  # which warnings of a module were shown: each task shows them anew
 _SIGNALS = range(1, _signal.NSIG)
 _TIMERS = (_signal.ITIMER_REAL, _signal.ITIMER_VIRTUAL, _signal.ITIMER_PROF)
 _THREADS = "/proc/self/task"
+_ZONE = b"TZ"
 _NO_LOGS = (1, 30, 0)
 """What logging is like before anybody has used it: its handler of last resort, the level WARNING."""
 
@@ -59,8 +63,9 @@ class ProcessState:
 
     def __init__(self, flow_cls: type) -> None:
         self._directory = _directory()
+        self._environ, self._environb = os.environ, os.environb
         self._variables = dict(os.environ._data)  # type: ignore[attr-defined]
-        self._path, self._argv = list(sys.path), list(sys.argv)
+        self._lists = [(name, it := getattr(sys, name), list(it)) for name in _LISTS_OF_SYS]
         self._of_sys = {name: getattr(sys, name) for name in _OF_SYS}
         self._recursion = sys.getrecursionlimit()
         self._collects = gc.isenabled()
@@ -83,6 +88,12 @@ class ProcessState:
 
     def restore(self) -> bool:
         """Put back what can be; whether the process is as it was."""
+        try:
+            return self._restore()
+        except Exception:  # noqa: BLE001  (a step may change anything; its own result stands)
+            return False
+
+    def _restore(self) -> bool:
         return (
             not has_started_processes()
             and self._has_no_new_modules()
@@ -108,6 +119,13 @@ class ProcessState:
             (os.geteuid(), os.getegid()),
             sys.gettrace(),
             sys.getprofile(),
+            time.tzname,
+            _file_of(0),
+            [getattr(it, "encoding", None) for it in (sys.stdout, sys.stderr)],
+            sys.dont_write_bytecode,
+            sys.getswitchinterval(),
+            sys.get_int_max_str_digits(),
+            gc.get_threshold(),
         )
 
     def _has_no_new_modules(self) -> bool:
@@ -136,10 +154,12 @@ class ProcessState:
                 os.chdir(self._directory)
             except OSError:  # it is gone
                 return False
+        os.environ, os.environb = self._environ, self._environb
         if os.environ._data != self._variables:  # type: ignore[attr-defined]
             _set_variables(self._variables)
-        sys.path[:] = self._path
-        sys.argv[:] = self._argv
+        for name, it, was in self._lists:
+            setattr(sys, name, it)
+            it[:] = was
         for name, value in self._of_sys.items():
             if getattr(sys, name, None) is not value:
                 setattr(sys, name, value)
@@ -169,6 +189,14 @@ def _directory() -> str:
         return ""
 
 
+def _file_of(descriptor: int) -> tuple[int, int]:
+    try:
+        found = os.fstat(descriptor)
+    except OSError:  # closed
+        return 0, 0
+    return found.st_dev, found.st_ino
+
+
 def _changed(own: Mapping[str, Any], was: Mapping[str, Any]) -> list[str]:
     """The names that are bound to something else, or were not or are no longer bound."""
     if len(own) == len(was) and all(map(operator.is_, own.values(), was.values())):  # in one order
@@ -181,9 +209,12 @@ def _changed(own: Mapping[str, Any], was: Mapping[str, Any]) -> list[str]:
 
 
 def _set_variables(wanted: Mapping[bytes, bytes]) -> None:
+    zone = os.environb.get(_ZONE)
     for name in [name for name in os.environb if name not in wanted]:
         del os.environb[name]
     os.environb.update({name: it for name, it in wanted.items() if os.environb.get(name) != it})
+    if zone != wanted.get(_ZONE):
+        time.tzset()
 
 
 def _umask() -> int:

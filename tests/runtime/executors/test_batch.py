@@ -203,6 +203,8 @@ self.seen = [
     resource.getrlimit(resource.RLIMIT_CORE)[0], sys.gettrace() is None, logging.root.level, decimal.getcontext().prec,
     signal.getitimer(signal.ITIMER_REAL)[0], os.getpriority(os.PRIO_PROCESS, 0), hasattr(type(self), "extra"),
     type(sys.stdout).__name__, locale.setlocale(locale.LC_ALL), "lazy" in sys.modules,
+    time.tzname, type(os.environ).__name__, len(sys.meta_path), os.fstat(0).st_rdev, sys.stderr.encoding,
+    gc.get_threshold(),
 ]
 print("out", self.index)
 """
@@ -218,6 +220,10 @@ PUT_BACK = {
     "builtin": "builtins.print = lambda *_: None",
     "decimals": "decimal.getcontext().prec = 3",
     "library": "import wave",
+    "zone": "os.environ['TZ'] = 'America/New_York'; time.tzset()",
+    "environment": "os.environ = dict(os.environ, MORE='1')",
+    "other path": "sys.path = [*sys.path, '/nowhere']; sys.argv = None",
+    "finder": "sys.meta_path.insert(0, Thing())",
 }
 ENDS = {
     "grown": "GROWN.append(1)",
@@ -236,6 +242,11 @@ ENDS = {
     "attribute": "type(self).extra = 1",
     "module": "import lazy",
     "timer": "signal.setitimer(signal.ITIMER_REAL, 50)",
+    "zone of C": "was = dict(os.environ); os.environ.update(TZ='Asia/Tokyo'); time.tzset()\n"
+    "os.environ.clear(); os.environ.update(was)",
+    "input": "other = os.open('/dev/zero', os.O_RDONLY); os.dup2(other, 0); os.close(other)",
+    "encoding": "sys.stderr.reconfigure(encoding='latin-1')",
+    "threshold": "gc.set_threshold(5)",
 }
 
 
