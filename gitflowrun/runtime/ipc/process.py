@@ -82,8 +82,11 @@ def usage(used: Any) -> tuple[float, int]:
 
 
 def signal_group(pid: int, number: int) -> bool:
-    """Signal the process group that a task leads; False when there is none: an inline task's process is in ours."""
-    if pid == os.getpgrp():
+    """Signal the process group that a task leads; False when there is none: an inline task's process is in ours.
+
+    No task's number is 0 or 1, which the system takes for the caller's own group, and for all processes there are.
+    """
+    if pid <= 1 or pid == os.getpgrp():
         return False
     try:
         os.killpg(pid, number)

@@ -176,9 +176,9 @@ class TaskAttempt:
         Returns:
             Whether to wait and ask again, and what to say in the task's log.
         """
-        if self.where:  # the agent has done it
+        if not self.group:  # it has never begun, or the agent has done it
             return False, None
-        return self._rest.end(self.pid, patient=self.succeeded(exited))
+        return self._rest.end(self.group, patient=self.succeeded(exited))
 
     def record(self, exited: Exited, error: str | None) -> Attempt:
         """The record of this attempt; `error` is what made it fail."""
