@@ -59,7 +59,7 @@ OWN = {
 THEIRS = (
     "branch", "cards_components", "cards_failing", "cards_many", "catch_foreach", "catch_kill", "catch_retry",
     "config_environment", "config_file", "current_facts", "custom_ends", "deploy_time", "environment", "exit_in_step",
-    "failing", "includefile", "inherited", "merge_conflict", "nested", "num_parallel", "parameter_kinds", "recursion",
+    "failing", "includefile", "inherited", "merge_conflict", "nested", "num_parallel", "parameters", "recursion",
     "retry_spent", "secrets", "stdout_stderr", "switch", "switch_in_foreach", "timeout_caught", "tutorial_statistics",
     "unpicklable", "user_decorators",
 )  # fmt: skip

@@ -1,0 +1,80 @@
+"""What is wrong with a worker or with the way to it, seen by whoever runs a flow."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from gitflowrun.runs.runs import Status
+from tests.helpers.flows import latest, linear_flow, one_task, value_of
+from tests.helpers.repos import GitRepo, make_repo
+from tests.helpers.same_runs import POOL
+
+CLOCK = "import time\n_true = time.time\ntime.time = lambda: _true() + {seconds}\n"
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> GitRepo:
+    """A repository with a flow, whose tasks are executed by agents that share no disk."""
+    made = make_repo(tmp_path / "driver")
+    made.write("pools.py", POOL)
+    made.write("f.py", linear_flow("self.x = time.time()\nprint('a line')", "self.y = self.x"))
+    made.git("config", "runs.executor", "pools:pool")
+    made.git("config", "runs.executorSharedDisk", "false")
+    made.commit()
+    return made
+
+
+@pytest.mark.parametrize("seconds", [-(10**8), 10**8])
+def test_a_worker_whose_clock_is_wrong(repo: GitRepo, tmp_path: Path, seconds: int) -> None:
+    """By three years: what the run says of when something was is the driver's time, and nothing is too old or young."""
+    (tmp_path / "clock").mkdir()
+    (tmp_path / "clock/sitecustomize.py").write_text(CLOCK.format(seconds=seconds))
+    made = POOL.replace("(2,", "(2, initializer=_begin,") + (
+        f"\ndef _begin():\n    import os\n    os.environ['PYTHONPATH'] = "
+        f"{str(tmp_path / 'clock')!r} + os.pathsep + os.environ.get('PYTHONPATH', '')\n"
+    )
+    repo.write("pools.py", made)
+    repo.commit()
+    before = time.time()
+    done = repo.flow("f.py", "run", env={"XDG_CACHE_HOME": str(tmp_path / "cache")})
+    after = time.time()
+    assert done.code == 0, done.err
+    run = latest(repo)
+    seen = value_of(one_task(run, "end"), "y")
+    assert isinstance(seen, float)
+    assert abs(seen - before - seconds) < 10**6, "its clock was right"
+    for step in ("start", "end"):
+        task = one_task(run, step)
+        (attempt,) = task.record.attempts
+        assert before - 1 <= attempt.started <= attempt.finished <= after + 1
+        assert all(before - 1 <= it.time <= after + 1 for it in task.record.metadata)
+        assert all(at is None or before - 1 <= at <= after + 1 for at, _ in task.lines("stdout"))
+    assert run.left_out() == {}
+    repo.fsck()
+
+
+def test_workers_that_do_not_reach_the_driver(repo: GitRepo, tmp_path: Path) -> None:
+    """The run fails soon, in words that name the addresses and the setting; the resume elsewhere does all of it."""
+    sealed = POOL.replace("(2,", "(2, initializer=_begin,") + (
+        "\ndef _begin():\n    import socket\n"
+        "    from gitflowrun.runtime.executors.engines import run_agent\n"
+        "    program = run_agent._PROGRAM\n"
+        "    run_agent._PROGRAM = 'import socket\\ndef refuse(*_, **__): raise "
+        'ConnectionRefusedError(111, "Connection refused")\\n'
+        "socket.create_connection = socket.socket.connect = refuse\\n"
+        "socket.socket.connect_ex = lambda *_: 111\\n' + program\n"
+    )
+    repo.write("pools.py", sealed)
+    repo.commit()
+    done = repo.flow("f.py", "run", env={"XDG_CACHE_HOME": str(tmp_path / "cache")})
+    assert done.code != 0
+    assert "Traceback" not in done.err
+    assert "runs.executorAddress" in done.err
+    assert latest(repo).status is Status.FAILED
+    again = repo.flow("f.py", "resume", env={"GITFLOWRUN_EXECUTOR": "local"})
+    assert again.code == 0, again.err
+    assert latest(repo).status is Status.DONE
+    repo.fsck()
