@@ -28,6 +28,7 @@ from gitflowrun.runtime.executors.executor_limits import (
     AGENT_IDLE,
     AGENT_STARTS,
     HOSTS_TOLD,
+    WAIT_TOLD,
 )
 from gitflowrun.runtime.executors.object_exchange import Arrival, ObjectSender
 from gitflowrun.runtime.executors.remote_card import keep_card_request
@@ -155,6 +156,7 @@ class EngineExecutor:
         self._failed = 0
         self._why = ""
         self._is_closed = False
+        self._is_wait_watched = False
 
     # ---- what the scheduler asks ----
 
@@ -185,6 +187,15 @@ class EngineExecutor:
 
     # ---- tasks and agents ----
 
+    def _tell_of_wait(self) -> None:
+        """Say that tasks wait for workers where none has come for a while; each time that they begin to wait."""
+        self._is_wait_watched = False
+        if self._is_closed or not self._waiting or any(it.ready for it in self._agents.values()):
+            return
+        tasks = "1 task waits" if len(self._waiting) == 1 else f"{len(self._waiting)} tasks wait"
+        where = self._engine.where()
+        self._notify(Notice(f"{tasks} for a worker of {self._engine.name} ({where})."))
+
     def _assign(self) -> None:
         """Give launches that wait to agents that are free, and have agents made for the others."""
         free = [it for it in self._agents.values() if it.is_free]
@@ -199,6 +210,9 @@ class EngineExecutor:
             else:
                 free.remove(agent)
                 self._give(agent, launch)
+        if lacking and not self._is_wait_watched:
+            self._is_wait_watched = True
+            self._loop.after(WAIT_TOLD, self._tell_of_wait)
         for wanted, number in lacking.items():
             coming = sum(
                 it.resources == wanted and it.ready is None for it in self._agents.values()

@@ -14,6 +14,8 @@ AGENT_FAREWELL = 5.0
 """Seconds that agents have to end when a run has ended, before the engine is let go of."""
 AGENT_END_TOLD = 1.0
 """Seconds in which an engine may say how an agent has ended, after its link has."""
+WAIT_TOLD = 15.0
+"""Seconds without any agent after which the user is told that tasks wait for workers."""
 HOSTS_TOLD = 20
 """Machines that are named in the run's log as they join."""
 VERIFIED_AT_ONCE = 8 << 20

@@ -428,3 +428,13 @@ def test_close_stops_agents(driver: Driver) -> None:
     driver.executor.close()
     assert agent.hears(AgentStop)
     assert driver.engine.cancelled == [2]
+
+
+def test_a_wait_for_workers_is_told(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once, where the engine gives none for a while."""
+    monkeypatch.setattr(engine_executor, "WAIT_TOLD", 0.01)
+    driver.launch(1)
+    driver.launch(2, "train/2")
+    driver.meeting.turn_until(lambda: driver.notices)
+    driver.meeting.turn_for(0.1)
+    assert driver.notices == ["2 tasks wait for a worker of fake (nowhere)."]
