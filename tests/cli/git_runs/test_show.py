@@ -262,3 +262,30 @@ def test_a_run_of_very_many_tasks(
     monkeypatch.setattr("gitflowrun.porcelain.overview.TASKS_SECONDS", 0.0)
     step = json.loads(runs("show", "1", "--json").out)["steps"][1]
     assert (step["failed"], step["not_counted"]) == (0, 10)
+
+
+def test_a_task_says_where_it_ran_and_which_launches_were_lost(repo: GitRepo, runs: Runs) -> None:
+    """Machine and agent of the last attempt are shown, and why earlier launches were lost, harmlessly."""
+    with start_run(repo) as writer:
+        task = finished_task(writer.identity, "train/1")
+        lost = (
+            "node3 (agent 2) was lost: \x1b[2Jits process has ended",
+            "node4 (agent 5) was lost",
+        )
+        attempt = replace(task.record.attempts[-1], where="node7 (agent 9)", lost=lost)
+        placed = replace(task, record=replace(task.record, attempts=(attempt,)))
+        writer.commit([placed, finished_task(writer.identity, "end/2")], status=Status.DONE)
+    out = runs("show", "1/train/1").out
+    assert "Ran on:   node7 (agent 9)\n" in out
+    assert "Lost:     node3 (agent 2) was lost: \\e[2Jits process has ended\n" in out
+    assert "node4 (agent 5) was lost\n" in out
+    told = json.loads(runs("show", "1/train/1", "--json").out)["tries"][0]
+    assert (told["where"], told["lost"]) == ("node7 (agent 9)", list(lost))
+
+
+def test_a_task_of_this_machine_does_not_say_where_it_ran(repo: GitRepo, runs: Runs) -> None:
+    """Tasks that no engine has placed have neither line."""
+    make_run(repo)
+    out = runs("show", "1/train").out + runs("show", "1/start/1").out
+    assert "Ran on" not in out
+    assert "Lost" not in out

@@ -7,6 +7,7 @@ processes does when one of them is killed, is replaced by another one of the sam
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import multiprocessing
 import os
@@ -145,17 +146,23 @@ class FuturesEngine:
     def close(self) -> None:
         """Shut the executor down, which takes as long as agents need to see that the driver's links have ended."""
         self._thread.shutdown(wait=False, cancel_futures=True)
-        executor = self._executor
-        if executor is None:
-            return
-        # The process ends soon, by itself: nobody would tell a pool's processes then.
-        processes = [*(getattr(executor, "_processes", None) or {}).values()]
-        try:
-            within(engine_limits.POOL_END, lambda: _shut_down(executor, wait=True))
-        except TimeoutError:
-            for process in processes:
-                with contextlib.suppress(Exception):
-                    process.kill()
+        if self._executor is not None:
+            _end(self._executor)
+            # What a pool has of the system goes with its objects, which refer to each other; Python calls it leaked
+            # where they are there at the end of the process.
+            self._executor = None
+            gc.collect()
+
+
+def _end(executor: Executor) -> None:
+    """Shut an executor down, and its processes: this one ends soon, by itself, and nobody would tell them then."""
+    processes = [*(getattr(executor, "_processes", None) or {}).values()]
+    try:
+        within(engine_limits.POOL_END, lambda: _shut_down(executor, wait=True))
+    except TimeoutError:
+        for process in processes:
+            with contextlib.suppress(Exception):
+                process.kill()
 
 
 def _shut_down(executor: Executor, *, wait: bool = False) -> None:
