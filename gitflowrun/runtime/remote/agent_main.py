@@ -24,6 +24,10 @@ def main() -> int:
     # The driver decides who is interrupted, and a terminal's end ends the driver.
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+    try:
+        os.getcwd()  # noqa: PTH109  (pathlib is an import)
+    except OSError:  # somebody has removed the directory that the engine's worker was started in
+        os.chdir("/")
     call = sys.stdin.buffer.read()
     process.adopt_orphans()
     loop = EventLoop()

@@ -61,7 +61,7 @@ def _address_in(file: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def ray() -> Iterator[str]:
+def ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a Ray cluster of this machine."""
     if importlib.util.find_spec("ray") is None:
         pytest.skip("Ray is not installed")
@@ -69,7 +69,12 @@ def ray() -> Iterator[str]:
     words = ["--head", "--num-cpus=2", "--port=0", "--include-dashboard=false"]
     words += ["--node-ip-address=127.0.0.1", "--disable-usage-stats"]
     done = subprocess.run(
-        [*program, "start", *words], capture_output=True, text=True, check=False, timeout=180
+        [*program, "start", *words],
+        cwd=tmp_path_factory.mktemp("ray"),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=180,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     try:
