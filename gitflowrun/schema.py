@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _MOST = sys.float_info.max  # of finite numbers
-_USES = 100  # of a schema, from which on a function of its own pays for being compiled
+_made: list[MapSchema[Any] | ArraySchema[Any]] = []
+USES = 100  # of a schema, from which on a function of its own pays for being compiled
 _MALFORMED = (
     KeyError, TypeError, ValueError, AttributeError, OverflowError, InvalidPathspec, UsageError,
 )  # fmt: skip
@@ -223,6 +224,7 @@ class MapSchema(Kind[T]):
         upgrade: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None,
     ) -> None:
         super().__init__(self._read, self._write)
+        _made.append(self)
         self._cls, self._what, self._version, self._check = cls, what, version, check
         self._upgrade = upgrade
         self._uses = 0
@@ -281,19 +283,28 @@ class MapSchema(Kind[T]):
 
     def _count_use(self) -> None:
         self._uses += 1
-        if self._uses == _USES:
-            from gitflowrun.utilities import schema_code  # who reads a few records needs none
+        if self._uses == USES:
+            self._compile()
 
-            self._writer = schema_code.map_writer(
-                self._fields, self._sparse, self._version, keeps_extra=self._keeps_extra
-            )
-            self._reader = schema_code.map_reader(
-                self._cls,
-                self._loads,
-                self._optional,
-                self._known if self._keeps_extra else None,
-                self._least,
-            )
+    def _compile(self) -> None:
+        from gitflowrun.utilities import schema_code  # who reads a few records needs none
+
+        self._writer = schema_code.map_writer(
+            self._fields, self._sparse, self._version, keeps_extra=self._keeps_extra
+        )
+        self._reader = schema_code.map_reader(
+            self._cls,
+            self._loads,
+            self._optional,
+            self._known if self._keeps_extra else None,
+            self._least,
+        )
+
+    def prepare_for_forks(self, least: int) -> None:
+        """Have what is compiled ready before forks: at once where it was used so often, else after their own uses."""
+        if self._writer is None and self._uses >= least:
+            self._compile()
+        self._uses = 0
 
 
 class ArraySchema(Kind[T]):
@@ -310,6 +321,7 @@ class ArraySchema(Kind[T]):
 
     def __init__(self, cls: Callable[..., T], what: str, *kinds: Kind[Any]) -> None:
         super().__init__(self._read, self._write)
+        _made.append(self)
         self._cls, self._what, self._kinds = cls, what, kinds
         self._names = field_names(cls)
         self._uses = 0
@@ -338,11 +350,32 @@ class ArraySchema(Kind[T]):
 
     def _count_use(self) -> None:
         self._uses += 1
-        if self._uses == _USES:
-            from gitflowrun.utilities import schema_code  # as above
+        if self._uses == USES:
+            self._compile()
 
-            self._writer = schema_code.array_writer(self._names, self._kinds)
-            self._reader = schema_code.array_reader(self._cls, self._kinds)
+    def _compile(self) -> None:
+        from gitflowrun.utilities import schema_code  # as above
+
+        self._writer = schema_code.array_writer(self._names, self._kinds)
+        self._reader = schema_code.array_reader(self._cls, self._kinds)
+
+    def prepare_for_forks(self, least: int) -> None:
+        """As `MapSchema.prepare_for_forks`."""
+        if self._writer is None and self._uses >= least:
+            self._compile()
+        self._uses = 0
+
+
+def prepare_for_forks(least: int) -> None:
+    """Compile the schemas that were used so often, and have forks count their own uses of all others.
+
+    Or each fork of a process that has used one 99 times would compile it for itself.
+
+    Args:
+        least: How many uses are enough.
+    """
+    for schema in _made:
+        schema.prepare_for_forks(least)
 
 
 def _malformed(what: str, error: Exception) -> CorruptRecord:

@@ -69,7 +69,7 @@ def map_reader(
     if known is not None:
         lines.append(f"if len(data) != {least} + len(more):")
         lines.append("    more['extra'] = {key: data[key] for key in data if key not in known}")
-    return _compiled("data", [*lines, f"return cls({', '.join(items)}, **more)"], space)
+    return _compiled("data", [*lines, f"return cls({', '.join([*items, '**more'])})"], space)
 
 
 def array_writer(names: Sequence[str], kinds: Sequence[FieldFormat]) -> Callable[[Any], list[Any]]:
@@ -85,7 +85,7 @@ def array_reader(cls: Callable[..., Any], kinds: Sequence[FieldFormat]) -> Calla
     names = [f"item{number}" for number in range(len(kinds))]
     items = [_load(name, kind, space) for name, kind in zip(names, kinds, strict=True)]
     return _compiled(
-        "data", [f"{', '.join(names)}, = data", f"return cls({', '.join(items)})"], space
+        "data", [f"[{', '.join(names)}] = data", f"return cls({', '.join(items)})"], space
     )
 
 

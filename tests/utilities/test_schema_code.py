@@ -10,7 +10,19 @@ from hypothesis import strategies as st
 
 from gitflowrun.errors import CorruptRecord
 from gitflowrun.runs.records import TASK, TaskRecord
-from gitflowrun.schema import COUNT, REAL, TEXT, TIME, ArraySchema, Kind, MapSchema, many, optional
+from gitflowrun.schema import (
+    COUNT,
+    REAL,
+    TEXT,
+    TIME,
+    USES,
+    ArraySchema,
+    Kind,
+    MapSchema,
+    many,
+    optional,
+    prepare_for_forks,
+)
 from gitflowrun.values import field, frozen
 
 ENOUGH = 200  # uses, after which a schema is compiled
@@ -128,3 +140,39 @@ def test_the_record_of_tasks_is_read_alike() -> None:
     record: TaskRecord = TASK.load(data)
     assert (str(record.name), record.extra) == (name, {"new": 1})
     assert {repr(TASK.dump(record)) for _ in range(ENOUGH)} == {repr(TASK.dump(record))}
+
+
+@frozen
+class Note:
+    """Nothing that is always there."""
+
+    text: str = ""
+
+
+@frozen
+class Nothing:
+    """No fields."""
+
+
+def test_tables_without_fields_that_are_always_there() -> None:
+    """A map of which all may be left out, and an array of nothing."""
+    notes = MapSchema(Note, "note", {"text": TEXT}, sparse=("text",))
+    nothing = ArraySchema(Nothing, "nothing")
+    for _ in range(ENOUGH):
+        assert [notes.load(notes.dump(it)) for it in (Note(), Note("a"))] == [Note(), Note("a")]
+        assert nothing.load(nothing.dump(Nothing())) == Nothing()
+    with pytest.raises(CorruptRecord):
+        nothing.load([1])
+
+
+def test_forks_compile_nothing_that_others_have_nearly_used_enough() -> None:
+    """What was used often before the fork is compiled there, and of the rest each fork counts its own uses."""
+    often, seldom = (MapSchema(Note, "note", {"text": TEXT}) for _ in range(2))
+    for _ in range(USES - 1):
+        often.dump(Note())
+    seldom.dump(Note())
+    prepare_for_forks(USES - 1)
+    assert (often._writer is not None, seldom._writer) == (True, None)
+    for _ in range(USES - 1):
+        seldom.dump(Note())
+    assert seldom._writer is None

@@ -28,6 +28,7 @@ from gitflowrun.runtime.ipc import process
 from gitflowrun.runtime.ipc.messages import Launch, Message, Parent, RunContext, encode, parse
 from gitflowrun.runtime.worker.sample import Sample
 from gitflowrun.runtime.worker.task import TaskRunner
+from gitflowrun.schema import USES, prepare_for_forks
 
 if TYPE_CHECKING:
     from gitflowrun.flow import FlowSpec
@@ -81,6 +82,8 @@ def warm_up(rounds: int, *, has_decorators: bool = False) -> None:
         runner.preload(_ref("items", "start/1"), [1, 2])
         runner.preload(_ref("factor", f"{PARAMETERS_STEP}/0"), 2)
         _sent(runner.run(found, process.tell))
+    # Whatever each task uses was used in each round; the functions of a foreach's many tasks are compiled once.
+    prepare_for_forks(rounds if rounds > 1 else USES)
 
 
 def _ref(name: str, task: str) -> ArtifactRef:

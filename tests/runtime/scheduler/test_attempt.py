@@ -233,4 +233,5 @@ def test_what_a_task_has_left_behind_has_a_while_to_end(
     assert attempt.end_rest(ended) == (False, words)
     assert sent == [(7, signal.SIGKILL)]
     failed = attempt_of(loop)
+    failed.pid = 7
     assert failed.end_rest(ended) == (False, words)
