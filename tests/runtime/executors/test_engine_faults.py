@@ -56,6 +56,7 @@ def test_a_worker_whose_clock_is_wrong(repo: GitRepo, tmp_path: Path, seconds: i
     repo.fsck()
 
 
+@pytest.mark.slow
 def test_workers_that_do_not_reach_the_driver(repo: GitRepo, tmp_path: Path) -> None:
     """The run fails soon, in words that name the addresses and the setting; the resume elsewhere does all of it."""
     sealed = POOL.replace("(2,", "(2, initializer=_begin,") + (

@@ -412,6 +412,7 @@ def test_a_task_that_is_killed_before_it_has_begun(agents: Agents, tmp_path: Pat
     assert len(agent.of(Started)) == 1
 
 
+@pytest.mark.slow
 def test_a_driver_that_takes_nothing(agents: Agents, tmp_path: Path) -> None:
     """A task that writes without end waits, and the agent holds little; all comes once the driver reads."""
     body = "for _ in range(3000): print('x' * 99_999)\nself.big = os.urandom(20 << 20)"
