@@ -2,7 +2,8 @@
 
 1. A launch goes to an agent that is free and has what its step takes (`@resources`), or waits for one.
 2. For launches that wait, the engine is asked for further agents, as many as wait. An agent connects by its link, is
-   told AgentStart, gets the code and says that it is ready.
+   told AgentStart, gets the code and says that it is ready. Where there are as many as there may be, those go that no
+   launch waits for: idle ones of steps that take something else, and those not ready yet whose launches were given up.
 3. What agents say of tasks goes to the scheduler as if it came from this machine; a Result once all that belongs to
    it has arrived and was verified (`object_exchange`).
 4. The tasks of an agent that is lost are lost tasks (TaskLost), which the scheduler launches again.
@@ -13,8 +14,10 @@ What comes from an agent about a task that it was not given, or that was taken f
 
 from __future__ import annotations
 
+import math
 import signal
-from collections import deque
+import time
+from collections import Counter, deque
 from contextlib import suppress
 from itertools import count
 from typing import TYPE_CHECKING
@@ -118,7 +121,7 @@ class EngineExecutor:
         notify: Called with what the user is to be told.
         live: The directory of the run's live state.
         resources: What tasks take, by step.
-        most: How many agents there may be.
+        most: How many agents there may be; nodes of gangs, which may wait for each other, have one each in any case.
     """
 
     is_remote = True
@@ -156,15 +159,17 @@ class EngineExecutor:
         self._failed = 0
         self._why = ""
         self._is_closed = False
+        self._is_assigning = False
         self._is_wait_watched = False
+        self._lacking_since: dict[Resources, float] = {}
+        """What waiting launches take, and since when there is too little of it; infinity once that is told."""
 
     # ---- what the scheduler asks ----
 
     def launch(self, launch: Launch, stdout: int, stderr: int) -> None:  # noqa: ARG002  (there are none)
         """Start a task, as soon as an agent is free; what it writes comes as messages."""
         self._waiting.append(launch)
-        if len(self._waiting) == 1:
-            self._loop.after(0, self._assign)  # whatever else is launched in this turn
+        self._assign_soon()
 
     def kill(self, serial: int, number: int) -> None:
         """Send a signal to the process group of a launch; one that waits for an agent ends at once."""
@@ -187,44 +192,89 @@ class EngineExecutor:
 
     # ---- tasks and agents ----
 
-    def _tell_of_wait(self) -> None:
-        """Say that tasks wait for workers where none has come for a while; each time that they begin to wait."""
-        self._is_wait_watched = False
-        if self._is_closed or not self._waiting or any(it.ready for it in self._agents.values()):
-            return
-        tasks = "1 task waits" if len(self._waiting) == 1 else f"{len(self._waiting)} tasks wait"
-        where = self._engine.where()
-        self._notify(Notice(f"{tasks} for a worker of {self._engine.name} ({where})."))
+    def _assign_soon(self) -> None:
+        """Assign once in this turn of the loop, whatever else is launched or ends in it."""
+        if self._waiting and not self._is_assigning:
+            self._is_assigning = True
+            self._loop.after(0, self._assign)
 
     def _assign(self) -> None:
         """Give launches that wait to agents that are free, and have agents made for the others."""
-        free = [it for it in self._agents.values() if it.is_free]
+        self._is_assigning = False
+        if self._is_closed:
+            return
+        free: dict[Resources, list[_Agent]] = {}
+        for agent in reversed(self._agents.values()):
+            if agent.is_free:
+                free.setdefault(agent.resources, []).append(agent)
         lacking: dict[Resources, int] = {}
-        for _ in range(len(self._waiting)):
-            launch = self._waiting.popleft()
-            wanted = self._resources.get(launch.task.step, _NOTHING_SAID)
-            agent = next((it for it in free if it.resources == wanted), None)
-            if agent is None:
+        waiting, self._waiting = self._waiting, deque()
+        for launch in waiting:
+            wanted = self._wanted(launch)
+            if free.get(wanted):
+                self._give(free[wanted].pop(), launch)
+            else:
                 lacking[wanted] = lacking.get(wanted, 0) + 1
                 self._waiting.append(launch)
-            else:
-                free.remove(agent)
-                self._give(agent, launch)
-        if lacking and not self._is_wait_watched:
+        now = time.monotonic()
+        self._lacking_since = {it: self._lacking_since.get(it, now) for it in lacking}
+        self._watch_wait()
+        self._add_agents(lacking)
+
+    def _wanted(self, launch: Launch) -> Resources:
+        """What a launch takes."""
+        return self._resources.get(launch.task.step, _NOTHING_SAID)
+
+    def _add_agents(self, lacking: Mapping[Resources, int]) -> None:
+        """Have agents made for launches that wait, in the place of others that none waits for if need be."""
+        coming = Counter(it.resources for it in self._agents.values() if it.ready is None)
+        launches = sum(len(it.launches) for it in self._agents.values()) + len(self._waiting)
+        spare: list[_Agent] | None = None
+        for wanted, number in lacking.items():
+            for _ in range(number - coming[wanted]):
+                if len(self._agents) >= max(self._most, launches):
+                    spare = self._spare(lacking) if spare is None else spare
+                    if not spare:
+                        return
+                    self._stop(spare.pop())
+                self._add_agent(wanted)
+
+    def _spare(self, lacking: Mapping[Resources, int]) -> list[_Agent]:
+        """The agents that no launch waits for; those that can be missed most easily are last."""
+        left = dict(lacking)
+        idle, coming = [], []
+        for agent in self._agents.values():
+            if agent.is_free:
+                idle.append(agent)
+            elif agent.ready is None and not left.get(agent.resources):
+                coming.append(agent)
+            elif agent.ready is None:
+                left[agent.resources] -= 1
+        return [*reversed(idle), *coming]
+
+    def _watch_wait(self) -> None:
+        if self._waiting and not self._is_wait_watched:
             self._is_wait_watched = True
             self._loop.after(WAIT_TOLD, self._tell_of_wait)
-        for wanted, number in lacking.items():
-            coming = sum(
-                it.resources == wanted and it.ready is None for it in self._agents.values()
-            )
-            for _ in range(min(number - coming, self._most - len(self._agents))):
-                self._add_agent(wanted)
+
+    def _tell_of_wait(self) -> None:
+        """Say that tasks wait for workers where none has come for a while; each time that they begin to wait."""
+        self._is_wait_watched = False
+        if self._is_closed:
+            return
+        there = {it.resources for it in self._agents.values() if it.ready}
+        due = time.monotonic() - WAIT_TOLD
+        for wanted, number in Counter(map(self._wanted, self._waiting)).items():
+            if wanted not in there and self._lacking_since.get(wanted, due) <= due:
+                self._lacking_since[wanted] = math.inf
+                tasks = "1 task waits" if number == 1 else f"{number} tasks wait"
+                worker = f"a worker of {self._engine.name}{_in_words(wanted)}"
+                self._notify(Notice(f"{tasks} for {worker} ({self._engine.where()})."))
+        self._watch_wait()
 
     def _give(self, agent: _Agent, launch: Launch) -> None:
         assert agent.link is not None
-        if agent.idle is not None:
-            agent.idle.cancel()
-            agent.idle = None
+        self._end_rest(agent)
         agent.launches[launch.serial] = launch
         self._on_message(TaskPlaced(launch.serial, agent.where))
         agent.link.send(pack_remote(launch))
@@ -269,6 +319,7 @@ class EngineExecutor:
         """An agent has gone: its tasks are launched again by the scheduler."""
         if self._agents.pop(agent.number, None) is None:
             return
+        self._end_rest(agent)
         self._server.revoke(agent.number)
         if agent.link is not None:
             agent.link.close()
@@ -282,8 +333,8 @@ class EngineExecutor:
             self._on_message(TaskLost(serial, why))
         if agent.ready is None:
             self._start_failed(agent.why or reason)
-        elif self._waiting:
-            self._loop.after(0, self._assign)
+        else:
+            self._assign_soon()
 
     def _start_failed(self, reason: str) -> None:
         """An agent could not begin. Others may; but where none can, nobody waits for ever."""
@@ -299,12 +350,13 @@ class EngineExecutor:
             for launch in waiting:
                 text = f"no agent of {self._engine.name} can begin: {reason}"
                 self._on_message(LaunchFailed(launch.serial, text))
-        elif self._waiting:
-            self._loop.after(0, self._assign)
+        else:
+            self._assign_soon()
 
     def _stop(self, agent: _Agent) -> None:
         """Send an agent home."""
         self._agents.pop(agent.number, None)
+        self._end_rest(agent)
         self._server.revoke(agent.number)
         for arrival in agent.arrivals.values():
             arrival.close()
@@ -353,7 +405,13 @@ class EngineExecutor:
         self._assign()
 
     def _rest(self, agent: _Agent) -> None:
+        self._end_rest(agent)
         agent.idle = self._loop.after(AGENT_IDLE, lambda: self._stop(agent))
+
+    def _end_rest(self, agent: _Agent) -> None:
+        if agent.idle is not None:
+            agent.idle.cancel()
+            agent.idle = None
 
     def _hear_of_task(self, agent: _Agent, message: Message | RemoteMessage) -> None:
         serial: int = message.serial  # type: ignore[union-attr]
@@ -421,3 +479,13 @@ class EngineExecutor:
                 self._live, launch.task, launch.attempt, message.name, message.data,
                 shared=self._repo.shared_mode,
             )  # fmt: skip
+
+
+def _in_words(resources: Resources) -> str:
+    """What an agent is to have, as `@resources` says it; empty where nothing is said."""
+    said = [
+        f"{name}={getattr(resources, name):.12g}"
+        for name in ("cpu", "gpu", "memory")
+        if getattr(resources, name) != getattr(_NOTHING_SAID, name)
+    ]
+    return f" with {', '.join(said)}" if said else ""

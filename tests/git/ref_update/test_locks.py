@@ -435,8 +435,10 @@ def test_old_locks_are_swept(repo: GitRepo, repository: Repository) -> None:
     assert [lock.exists() for lock in locks] == [False, True, True, True, True]
     os.utime(locks[3], (1, 1))
     swept = 0
-    deadline = time.monotonic() + 10  # a git of this machine that is just ending may be anybody's: in doubt one waits
-    while swept < 2 and time.monotonic() < deadline:  # noqa: PLR2004  (the lock and what it was for)
+    deadline = (
+        time.monotonic() + 10
+    )  # a git of this machine that is just ending may be anybody's: in doubt one waits
+    while swept < 2 and time.monotonic() < deadline:
         swept += sweep_locks(*places, "refs/runs/", "refs/tags/runs/", age=60)
     assert swept == 2
     assert [lock.exists() for lock in locks] == [False, True, True, False, False]

@@ -107,7 +107,7 @@ class FakeAgent:
 class Driver:
     """A run's executor, and what it has told the scheduler."""
 
-    def __init__(self, repo: Repository, meeting: Meeting) -> None:
+    def __init__(self, repo: Repository, meeting: Meeting, most: int = 4) -> None:
         self.meeting = meeting
         self.engine = FakeEngine()
         self.resources: dict[str, Resources] = {}
@@ -119,7 +119,7 @@ class Driver:
         )  # fmt: skip
         self.executor = EngineExecutor(
             meeting.loop, repo, self.engine, meeting.server, start, self.messages.append,
-            self._notify, Path(repo.git_dir) / "gitflowrun" / "live" / "x", self.resources, 4,
+            self._notify, Path(repo.git_dir) / "gitflowrun" / "live" / "x", self.resources, most,
         )  # fmt: skip
         meeting.server._on_link = self.executor.connected
 
@@ -142,6 +142,14 @@ class Driver:
             agent.says(AgentReady(f"h{number}", 33, "3.11.7", shares_disk=False))
         return agent
 
+    def finish(self, agent: FakeAgent, serial: int) -> None:
+        """Have an agent end the task of a launch."""
+        self.meeting.turn_until(lambda: agent.hears(Launch).serial == serial)
+        agent.says(_result(serial), Exited(serial, 0, 0.0, 0))
+        self.meeting.turn_until(
+            lambda: any(isinstance(it, Exited) and it.serial == serial for it in self.messages)
+        )
+
     def hears(self, kind: type, count: int = 1) -> Any:
         """The n-th message of a kind that the scheduler got."""
         found: list[Any] = []
@@ -159,6 +167,16 @@ def meeting() -> Iterator[Meeting]:
     made = Meeting()
     yield made
     made.close()
+
+
+@pytest.fixture
+def narrow(repo: GitRepo, meeting: Meeting) -> Iterator[Driver]:
+    """A driver that may have one agent."""
+    repo.write("f.py", "1")
+    repo.commit()
+    made = Driver(open_repo(repo), meeting, most=1)
+    yield made
+    made.executor.close()
 
 
 @pytest.fixture
@@ -376,6 +394,65 @@ def test_steps_get_agents_with_what_they_take(driver: Driver) -> None:
     assert driver.engine.calls[2][1] == large
 
 
+def test_an_idle_agent_makes_place_for_one_with_other_resources(narrow: Driver) -> None:
+    """Where there are as many as there may be; and that one for the next."""
+    narrow.resources["train"] = large = Resources(gpu=1)
+    narrow.launch(1)
+    first = narrow.agent(1)
+    narrow.finish(first, 1)
+    narrow.launch(2, "train/2")
+    second = narrow.agent(2)
+    assert narrow.engine.calls[2][1] == large
+    assert first.hears(AgentStop)
+    narrow.finish(second, 2)
+    narrow.launch(3)
+    narrow.finish(narrow.agent(3), 3)
+
+
+def test_an_agent_on_its_way_that_nothing_waits_for_makes_place(narrow: Driver) -> None:
+    """Its launch was ended before the engine had a worker for it."""
+    narrow.resources["train"] = Resources(gpu=1)
+    narrow.launch(1, "train/1")
+    narrow.meeting.turn_until(lambda: 1 in narrow.engine.calls)
+    narrow.executor.kill(1, signal.SIGTERM)
+    narrow.launch(2)
+    narrow.finish(narrow.agent(2), 2)
+    assert narrow.engine.cancelled == [1]
+
+
+def test_only_agents_without_tasks_make_place(driver: Driver) -> None:
+    """Of four the one whose task has ended."""
+    driver.resources["train"] = Resources(gpu=1)
+    for serial in (1, 2, 3, 4):
+        driver.launch(serial)
+    agents = [driver.agent(number) for number in (1, 2, 3, 4)]
+    driver.finish(agents[2], agents[2].hears(Launch).serial)
+    driver.launch(5, "train/5")
+    driver.finish(driver.agent(5), 5)
+    stopped = [any(isinstance(it, AgentStop) for it in agent.told) for agent in agents]
+    assert stopped == [False, False, True, False]
+
+
+def test_each_node_of_a_gang_has_an_agent(narrow: Driver) -> None:
+    """However many agents there may be: nodes may wait for each other."""
+    narrow.launch(1)
+    narrow.launch(2, "start/2")
+    first, second = narrow.agent(1), narrow.agent(2)
+    assert {first.hears(Launch).serial, second.hears(Launch).serial} == {1, 2}
+
+
+def test_a_launch_that_comes_while_others_wait_is_assigned(driver: Driver) -> None:
+    """It goes to the agent that is free for it, though the others go on waiting."""
+    driver.resources["train"] = Resources(gpu=1)
+    driver.launch(1)
+    agent = driver.agent(1)
+    driver.finish(agent, 1)
+    driver.launch(2, "train/2")
+    driver.meeting.turn_until(lambda: 2 in driver.engine.calls)
+    driver.launch(3)
+    driver.finish(agent, 3)
+
+
 def test_agents_without_tasks_go_home(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a while; the next launch gets another one."""
     monkeypatch.setattr(engine_executor, "AGENT_IDLE", 0.05)
@@ -438,3 +515,22 @@ def test_a_wait_for_workers_is_told(driver: Driver, monkeypatch: pytest.MonkeyPa
     driver.meeting.turn_until(lambda: driver.notices)
     driver.meeting.turn_for(0.1)
     assert driver.notices == ["2 tasks wait for a worker of fake (nowhere)."]
+
+
+def test_a_wait_for_what_no_worker_has_is_told(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though workers of other steps are there; again when it begins again."""
+    monkeypatch.setattr(engine_executor, "WAIT_TOLD", 0.05)
+    driver.resources["train"] = Resources(cpu=2.5, gpu=1, memory=2_000_000)
+    driver.launch(1)
+    driver.agent(1)
+    driver.launch(2, "train/2")
+    told = "1 task waits for a worker of fake with cpu=2.5, gpu=1, memory=2000000 (nowhere)."
+    driver.meeting.turn_until(lambda: driver.notices[1:] == [told])
+    driver.meeting.turn_for(0.2)
+    assert driver.notices.count(told) == 1
+    driver.finish(driver.agent(2), 2)
+    driver.executor.ended(2, "its machine is gone")
+    driver.launch(3, "train/3")
+    driver.meeting.turn_until(lambda: driver.notices.count(told) == 2)
