@@ -7,9 +7,8 @@ import functools
 import re
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-
-import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "gitflowrun"
 MODULES = {
@@ -104,20 +103,53 @@ MOST_FILES_IN_A_FOLDER = 20
 MOST_LINES = 700
 
 
+@dataclass(frozen=True)
+class Facts:
+    """What one look at a module's syntax tells."""
+
+    docstring: bool
+    lines: int
+    imported: tuple[str, ...]
+    """Modules that it names: lazily, for types alone."""
+    named: tuple[str, ...]
+    """Modules of the package in its strings."""
+    classes: tuple[str, ...]
+    prints: tuple[int, ...]
+    """The lines that call `print`."""
+
+
+@functools.cache
+def _facts(module: str) -> Facts:
+    text = MODULES[module].read_text()
+    tree = ast.parse(text)
+    imported: list[str] = []
+    named: list[str] = []
+    classes: list[str] = []
+    prints: list[int] = []
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=names):
+                imported += [alias.name for alias in names]
+            case ast.ImportFrom(module=str(source), names=names, level=0):
+                full = [f"{source}.{alias.name}" for alias in names]
+                imported += [name if name in MODULES else source for name in full]
+            case ast.Constant(value=str(string)):
+                named += re.findall(r"\Agitflowrun(?:\.\w+)+\Z", string)
+            case ast.ClassDef(name=name):
+                classes.append(name)
+            case ast.Call(func=ast.Name(id="print"), lineno=line):
+                prints.append(line)
+    return Facts(
+        bool(ast.get_docstring(tree)), text.count("\n"),
+        tuple(imported), tuple(named), tuple(classes), tuple(prints),
+    )  # fmt: skip
+
+
 def _imports(module: str) -> Iterator[str]:
     """The package's modules that a module names: lazily, for types alone, or in a string."""
-    for node in ast.walk(ast.parse(MODULES[module].read_text())):
-        names: list[str] = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names = [
-                full if (full := f"{node.module}.{alias.name}") in MODULES else node.module
-                for alias in node.names
-            ]
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            names = re.findall(r"\Agitflowrun(?:\.\w+)+\Z", node.value)
-        yield from (name for name in names if name in MODULES and name != module)
+    facts = _facts(module)
+    names = (*facts.imported, *facts.named)
+    yield from (name for name in names if name in MODULES and name != module)
 
 
 @functools.cache
@@ -219,44 +251,42 @@ def test_a_file_name_means_one_thing() -> None:
 def test_a_class_name_means_one_thing() -> None:
     """No two classes of the package have one name, but for private ones, which no other file sees."""
     found = Counter(
-        node.name
-        for path in MODULES.values()
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+        name for module in MODULES for name in _facts(module).classes if not name.startswith("_")
     )
     assert [name for name, n in found.items() if n > 1] == []
 
 
-@pytest.mark.parametrize("path", MODULES.values(), ids=_name)
-def test_each_library_has_its_place(path: Path) -> None:
+def test_each_library_has_its_place() -> None:
     """pygit2, msgpack, blake3 and click are imported only where they belong."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        names: list[str] = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names = [node.module]
-        for name in names:
+    misplaced = []
+    for module, path in MODULES.items():
+        for name in _facts(module).imported:
             places = LIBRARIES.get(name.split(".")[0])
-            assert places is None or _name(path).startswith(places), f"imports {name}"
+            if places is not None and not _name(path).startswith(places):
+                misplaced.append((_name(path), name))
+    assert misplaced == []
 
 
-@pytest.mark.parametrize("path", MODULES.values(), ids=_name)
-def test_files_introduce_themselves(path: Path) -> None:
-    """Each file says in its docstring what it is, and is of a size that can be read."""
-    text = path.read_text()
-    assert ast.get_docstring(ast.parse(text)), "no module docstring"
-    assert text.count("\n") <= MOST_LINES
+def test_files_introduce_themselves() -> None:
+    """Each file says in its docstring what it is."""
+    assert [_name(MODULES[module]) for module in MODULES if not _facts(module).docstring] == []
 
 
-@pytest.mark.parametrize("path", MODULES.values(), ids=_name)
-def test_the_library_never_prints(path: Path) -> None:
+def test_files_can_be_read() -> None:
+    """Each is of a size for that."""
+    sizes = {_name(path): _facts(module).lines for module, path in MODULES.items()}
+    assert {name: lines for name, lines in sizes.items() if lines > MOST_LINES} == {}
+
+
+def test_the_library_never_prints() -> None:
     """Only cli/, cmd/ and the program of the package talk to people."""
-    if _name(path).startswith(("cli/", "cmd/", "__main__")):
-        return
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            assert node.func.id != "print", f"prints in line {node.lineno}"
+    talking = ("cli/", "cmd/", "__main__")
+    silent = {
+        module: path for module, path in MODULES.items() if not _name(path).startswith(talking)
+    }
+    assert [
+        (_name(path), it) for module, path in silent.items() for it in _facts(module).prints
+    ] == []
 
 
 def test_modules_that_texts_name_exist() -> None:
@@ -264,7 +294,10 @@ def test_modules_that_texts_name_exist() -> None:
     root = PACKAGE.parent
     missing = []
     for path in sorted((root / "tests").rglob("*.py")):
-        nodes = ast.walk(ast.parse(path.read_text()))
+        text = path.read_text()
+        if "import gitflowrun" not in text:  # as in most, which need no parsing
+            continue
+        nodes = ast.walk(ast.parse(text))
         texts = [
             it.value for it in nodes if isinstance(it, ast.Constant) and isinstance(it.value, str)
         ]
