@@ -24,6 +24,10 @@ CARD_LOOK = 1.0
 """Seconds between two looks whether a running task has refreshed a card."""
 PROGRAM_OUTPUT = 32 << 10
 """Bytes that are kept of what the flow's program writes while it imports the flow."""
+PROGRAM_OUTPUT_TOLD = 2_000
+"""Characters of it that an error names, the last ones."""
+PROGRAM_END = 1.0
+"""Seconds for which the end of the flow's program is waited for once it has closed the pipe that its death closes."""
 ZYGOTE_END = 3.0
 """Seconds that the zygote gets to end its tasks; then it is killed."""
 PACKAGES_NAMED = 8

@@ -95,6 +95,16 @@ def signal_group(pid: int, number: int) -> bool:
     return True
 
 
+def signal_name(number: int) -> str:
+    """What a signal is called."""
+    import signal  # whose enumerations cost a fork more than all that it needs of it
+
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
 def suspend() -> None:
     """Stop this process until it is continued, as Ctrl-Z does: not at all where no shell could continue it."""
     old = _signal.signal(_signal.SIGTSTP, _signal.SIG_DFL)

@@ -334,6 +334,8 @@ class Agent:
         now, later = records[:RECORDS_AT_ONCE], records[RECORDS_AT_ONCE:]
 
         def here(why: str) -> None:
+            if task.is_killed:  # meanwhile, and so it has ended
+                return
             if why:
                 task.fail(why)
             elif later:
@@ -346,7 +348,7 @@ class Agent:
     def _give_process(self, task: AgentTask) -> None:
         if self._executor is None:
             task.fail("the agent is not ready")
-        elif not task.is_killed:
+        else:
             task.start(self._executor)
 
     def _pack_sent(self, name: str) -> None:
@@ -369,8 +371,11 @@ class Agent:
             message = self._told_of_files(message)
         task = self._tasks.get(getattr(message, "serial", 0))
         if task is not None and isinstance(message, LaunchLost):
-            task.begin_anew()
-            self._give_process(task)
+            if task.is_killed:
+                task.give_up(signal.SIGKILL)
+            else:
+                task.begin_anew()
+                self._give_process(task)
         elif task is not None:
             task.deliver(message)
 

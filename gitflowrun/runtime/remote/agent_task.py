@@ -108,7 +108,7 @@ class AgentTask:
         self._end()
 
     def give_up(self, number: int) -> None:
-        """End it before it has got a process, as if this signal had ended that."""
+        """End it before a process has known of it, as if this signal had ended that."""
         self.is_killed = True
         self._outbox.send(Exited(self.serial, number, 0.0, 0))
         self._end()
@@ -140,7 +140,7 @@ class AgentTask:
         if self._outbox.is_full:
             for reading in self._pipes:
                 self._loop.forget(reading)
-            self._outbox.when_room(self._read_output)
+            self._outbox.when_not_full(self._read_output)
             return
         try:
             data = os.read(fd, limits.PIPE_READ)

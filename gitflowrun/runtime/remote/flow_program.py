@@ -21,7 +21,12 @@ from gitflowrun import limits
 from gitflowrun.errors import CorruptRecord
 from gitflowrun.runtime.executors.local import fresh_hash_seed
 from gitflowrun.runtime.ipc import process
-from gitflowrun.runtime.ipc.agent_limits import PROGRAM_OUTPUT, ZYGOTE_END
+from gitflowrun.runtime.ipc.agent_limits import (
+    PROGRAM_END,
+    PROGRAM_OUTPUT,
+    PROGRAM_OUTPUT_TOLD,
+    ZYGOTE_END,
+)
 from gitflowrun.runtime.ipc.channel import Channel, channel_pair
 from gitflowrun.runtime.ipc.messages import FlowImported
 
@@ -91,6 +96,7 @@ class FlowProgram:
         self._on_imported = on_imported
         self._on_lost = on_lost
         self._written = bytearray()
+        self._status = 0
         ours, theirs = channel_pair()
         self._alive, zygote_end = os.pipe()
         self._output, written = os.pipe()
@@ -153,8 +159,14 @@ class FlowProgram:
                 "a module of your own must be in the flow's repository"
             )
             return why, hint
-        last = text.rpartition("\n")[2].strip() or "its program ended without a word"
-        return f"the flow can't be imported here: {last}", "what it says there:\n" + text[-2000:]
+        how, hint = _explained(self._status)
+        last = text.rpartition("\n")[2].strip()
+        told = "" if last else " without a word"
+        # Of a signal no program can say anything: its last line is about something else.
+        why = last if last and os.WIFEXITED(self._status) else f"its program {how}{told}"
+        if text:
+            hint = f"what it says there:\n{text[-PROGRAM_OUTPUT_TOLD:]}"
+        return f"the flow can't be imported here: {why}", hint
 
     def close(self) -> None:
         """End it, and its tasks."""
@@ -174,8 +186,19 @@ class FlowProgram:
         self._loop.forget(self._output)
         os.close(self._output)
         with contextlib.suppress(ChildProcessError, ProcessLookupError):
-            os.kill(self._pid, signal.SIGKILL)  # it has given up the pipe, and not always ended
-            os.waitpid(self._pid, 0)
+            self._await_end()
+            os.kill(self._pid, signal.SIGKILL)
+            _, self._status = os.waitpid(self._pid, 0)
+
+    def _await_end(self) -> None:
+        """Wait a moment for its end, just before which the pipe is closed; or somebody has closed that."""
+        ended = os.pidfd_open(self._pid)
+        try:
+            poll = select.poll()  # unlike `select`, for descriptors of any number
+            poll.register(ended, select.POLLIN)
+            poll.poll(PROGRAM_END * 1_000)
+        finally:
+            os.close(ended)
 
     def _close_channel(self) -> None:
         if self._channel is not None:
@@ -203,4 +226,22 @@ def _spawn(command: tuple[str, ...], fds: tuple[int, int], output: int) -> int:
         setsid=True,
         setsigdef=_SIGNALS,
         setsigmask=[],
+    )
+
+
+def _explained(status: int) -> tuple[str, str]:
+    """How a program has ended, and what may be the cause."""
+    if os.WIFEXITED(status):
+        how = f"ended with exit status {os.WEXITSTATUS(status)}"
+        return (
+            how,
+            "the flow's file, or a module that it imports, ends its process when it is imported there",
+        )
+    number = os.WTERMSIG(status)
+    how = f"was killed by {process.signal_name(number)}"
+    if number == signal.SIGKILL:
+        return how, "was memory running out on that worker, or is there a limit for its processes?"
+    return (
+        how,
+        "a module that the flow imports crashes there; import one after the other by that worker's Python",
     )

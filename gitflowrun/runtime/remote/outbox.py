@@ -55,14 +55,14 @@ class Outbox:
         self._link = link
         self._queue: deque[Iterator[Message | RemoteMessage]] = deque()
         self._is_waiting = False
-        self._wants_room: list[Callable[[], None]] = []
+        self._callbacks: list[Callable[[], None]] = []
         self._held: list[bytes] = []
         self._held_size = 0
         self._timer: Timer | None = None
 
     @property
     def is_full(self) -> bool:
-        """Whether so much waits for the link that no more should be made."""
+        """Whether more than `SENT_AHEAD` bytes wait to be sent."""
         return self._link.waiting > SENT_AHEAD
 
     def send(self, message: Message | RemoteMessage) -> None:
@@ -85,14 +85,14 @@ class Outbox:
             self._link.send_together(held)
 
     def add(self, messages: Iterator[Message | RemoteMessage]) -> None:
-        """Send messages after those that were added before, each made when the link has room for it."""
+        """Send messages after those that were added before, each made when the outbox is not full."""
         self._queue.append(messages)
         if not self._is_waiting:
             self._go_on()
 
-    def when_room(self, callback: Callable[[], None]) -> None:
-        """Call back once the link has room again."""
-        self._wants_room.append(callback)
+    def when_not_full(self, callback: Callable[[], None]) -> None:
+        """Call back once, when no more than `SENT_AHEAD` bytes wait to be sent any more."""
+        self._callbacks.append(callback)
         self._wait()
 
     def _go_on(self) -> None:
@@ -104,10 +104,10 @@ class Outbox:
             else:
                 self.send(message)
         if not self.is_full:
-            callbacks, self._wants_room = self._wants_room, []
+            callbacks, self._callbacks = self._callbacks, []
             for callback in callbacks:
                 callback()
-        if self._queue or self._wants_room:
+        if self._queue or self._callbacks:
             self._wait()
 
     def _wait(self) -> None:

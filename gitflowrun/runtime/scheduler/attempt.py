@@ -209,7 +209,7 @@ class TaskAttempt:
             when = "before its step had returned" if self.result is None else "after its step"
             error = f"the process ended with exit status {code} {when}"
             return error, f"Task failed: {error}."
-        name = _signal_name(-code)
+        name = process.signal_name(-code)
         if -code == signal.SIGSEGV:
             return f"killed by {name}", "Task failed with a segmentation fault."
         hint = _LIKELY.get(-code, "")
@@ -220,10 +220,3 @@ _LIKELY: dict[int, str] = {
     signal.SIGKILL: ": not by us; was memory running out?",
     signal.SIGBUS: ": did a file become shorter while it was being stored or read?",
 }
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"

@@ -24,11 +24,13 @@ from gitflowrun.runtime.ipc.remote_messages import (
     AgentReady,
     AgentStop,
     CardRequested,
+    Objects,
     TaskNote,
     TaskOutput,
     TaskPack,
     WantObjects,
 )
+from gitflowrun.values import replace
 from tests.helpers.agents import agent_start, cache_of, launch, record_of
 from tests.helpers.flows import eventually, foreach_flow, linear_flow
 from tests.helpers.repos import GitRepo, make_repo
@@ -394,8 +396,11 @@ def test_an_agent_that_dies_anywhere(agents: Agents, tmp_path: Path, place: str)
     assert str(agent.process.pid) in own.name
 
 
-def test_a_task_that_is_killed_before_it_has_begun(agents: Agents, tmp_path: Path) -> None:
-    """While its inputs are on their way: it ends as by that signal, and nothing of it runs."""
+@pytest.mark.parametrize("how", ["served", "refused"])
+def test_a_task_that_is_killed_before_it_has_begun(
+    agents: Agents, tmp_path: Path, how: str
+) -> None:
+    """While its inputs are on their way: it ends as by that signal, and nothing of it runs, whatever comes of them."""
     repo = repo_with(tmp_path, linear_flow("print('ran')"))
     agent = agents(repo)
     agent.ready()
@@ -405,11 +410,15 @@ def test_a_task_that_is_killed_before_it_has_begun(agents: Agents, tmp_path: Pat
     agent.say(Kill(1, signal.SIGSTOP))
     agent.say(Kill(1, signal.SIGTERM))
     assert agent.next(Exited).status == signal.SIGTERM
-    agent.serve(agent.served[1])
+    if how == "served":
+        agent.serve(agent.served[1])
+    else:
+        agent.say(Objects(agent.served[1].request, b"", more=False, error="the disk is gone"))
     agent.hold = False
     agent.run(launch(2))
     assert (agent.output(1), agent.output(2)) == ("", "ran\n")
     assert len(agent.of(Started)) == 1
+    assert agent.of(LaunchFailed) == []
 
 
 @pytest.mark.slow
@@ -479,3 +488,34 @@ def test_batch_isolation(agents: Agents, tmp_path: Path) -> None:
     assert len({*pids[:4]}) == 1
     assert len({*pids[4:]}) == 1
     assert pids[0] != pids[5]
+
+
+def test_a_task_that_is_killed_with_the_process_that_it_was_given_to(
+    agents: Agents, tmp_path: Path
+) -> None:
+    """A process of many tasks that has not read of it yet: it has ended, and is not begun anew."""
+    go = tmp_path / "go"
+    env = {"GITFLOWRUN_FAILPOINTS": f"batch.waits=pause:{go}"}
+    repo = repo_with(tmp_path, foreach_flow("print('ran')", items="range(2)"))
+    agent = agents(repo, isolation="batch", batched=("work",), env=env)
+    agent.ready()
+    result, _ = agent.run(launch(100))
+    assert result is not None
+    parents = (record_of(agent, launch(100), result, agent_start(repo).run.run),)
+    one, two = (
+        launch(
+            1 + i, "work", frames=(ForeachLevel("start", "items", 2, i, str(i)),), parents=parents
+        )
+        for i in range(2)
+    )
+    agent.run(one)
+    agent.say(two)
+    agent.next(Started, 3)
+    agent.say(Kill(2, signal.SIGKILL))
+    agent.next(Exited, 3)
+    assert (agent.of(Exited)[-1].serial, agent.of(Exited)[-1].status) == (2, signal.SIGKILL)
+    assert agent.output(2) == ""
+    go.touch()
+    agent.run(replace(two, serial=3))
+    assert agent.output(3) == "ran\n"
+    assert len(agent.of(Exited)) == 4

@@ -78,7 +78,14 @@ def test_the_same_packages(agents: Agents, repo: GitRepo) -> None:
         ("import no_such_module.part", "no module 'no_such_module'", "pip install no_such_module"),
         ("import cv2_not\nimport sklearn", "no module 'cv2_not'", "in the flow's repository"),
         ("raise RuntimeError('at import')", "RuntimeError: at import", "Traceback"),
-        ("os._exit(3)", "ended without a word", ""),
+        ("os._exit(3)", "its program ended with exit status 3 without a word", "ends its process"),
+        ("os.kill(os.getpid(), 9)", "its program was killed by SIGKILL without a word", "memory"),
+        (
+            "print('half', flush=True)\nos.kill(os.getpid(), 11)",
+            "its program was killed by SIGSEGV",
+            "what it says there:\nhalf",
+        ),
+        ("os.kill(os.getpid(), 11)", "killed by SIGSEGV without a word", "crashes there"),
         ("def f(:", "SyntaxError", "flow.py"),
     ],
 )
