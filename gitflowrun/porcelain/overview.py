@@ -24,7 +24,7 @@ from gitflowrun.names import PARAMETERS_STEP, TaskName
 from gitflowrun.porcelain.notes import Notes
 from gitflowrun.porcelain.parts import final_artifacts, is_private
 from gitflowrun.runs.commit_message import Status
-from gitflowrun.runs.live import observe
+from gitflowrun.runs.live import UnfinishedTask, observe
 from gitflowrun.runs.records import RunInfo, other_code
 from gitflowrun.runs.spins.given import parameters_as_given
 from gitflowrun.runs.trust import Trust
@@ -155,6 +155,7 @@ class TaskOverview:
         foreach: `variable[index]=value` of each foreach it is in, its node of a gang, and its iteration of a loop.
         parents: The tasks whose artifacts it saw.
         goes_to: The steps it chose to go on with.
+        host: The machine on which it runs, while it does, if that is another one than the scheduler's.
         origin: The run that executed it, if this run has it from there.
         cache: What the step cache has done about it; None where the cache was off.
         other_code: Files whose code it ran and that the snapshot has not so, and what is known of each.
@@ -178,6 +179,7 @@ class TaskOverview:
     foreach: tuple[str, ...]
     parents: tuple[str, ...]
     goes_to: tuple[str, ...]
+    host: str
     origin: str | None
     cache: CacheRow | None
     other_code: Mapping[str, str]
@@ -424,6 +426,7 @@ def task_overview(task: StoredTask) -> TaskOverview:
         foreach=record.place_texts,
         parents=tuple(map(str, record.parents)),
         goes_to=record.transition.targets if record.transition else (),
+        host=task.host if isinstance(task, UnfinishedTask) else "",
         origin=record.executor.pathspec if adopted else None,
         cache=_cache_row(record.reuse),
         other_code=dict(record.other_code),

@@ -7,7 +7,7 @@ what nobody can know yet there is no number. `ProgressWatch` looks again and aga
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +65,7 @@ class RunProgress:
         steps: Its steps in the order of the graph, those to come included.
         failed: The first task that failed, or that can't be read, and why; None where there is none.
         output: The last lines of what running tasks have written, each with its task.
+        hosts: Other machines than the scheduler's, and how many tasks run there.
     """
 
     run: str
@@ -74,6 +75,7 @@ class RunProgress:
     steps: tuple[StepProgress, ...]
     failed: Failure | None
     output: tuple[tuple[str, str], ...]
+    hosts: Mapping[str, int]
 
     def counts(self) -> tuple[Any, ...]:
         """What is equal of two moments between which nothing has happened."""
@@ -104,6 +106,7 @@ class ProgressWatch:
         self._uid = run.identity.uid
         self._steps: dict[str, _Step] = {}
         self._failed: Failure | None = None
+        self._hosts: Counter[str] = Counter()
 
     def look(self) -> RunProgress:
         """How far the run is now.
@@ -116,6 +119,7 @@ class ProgressWatch:
         status, now = run.status, time.time()
         observed = observe(run)
         end = time.process_time() + TASKS_SECONDS
+        self._hosts.clear()
         running = {
             step: self._count(observed, step, end)
             for step in observed.known_steps()
@@ -137,6 +141,7 @@ class ProgressWatch:
             ),
             failed=self._failed,
             output=_last_output(observed) if status is Status.RUNNING else (),
+            hosts=dict(sorted(self._hosts.items())) if status is Status.RUNNING else {},
         )
 
     def _count(self, run: StoredRun, name: str, end: float) -> int:
@@ -149,6 +154,8 @@ class ProgressWatch:
             stored = run.task(TaskName(name, task))
             if isinstance(stored, UnfinishedTask) or not self._is_over(stored):
                 unfinished += 1
+                if isinstance(stored, UnfinishedTask) and stored.host:
+                    self._hosts[stored.host] += 1
                 continue
             step.ended.add(task)
             if time.process_time() > end and len(step.ended) > 1:

@@ -37,7 +37,7 @@ from gitflowrun.names import TaskName
 from gitflowrun.runs import layout
 from gitflowrun.runs.read import StoredRun, StoredTask, in_task_order
 from gitflowrun.runs.records import FOREACH_FRAME, ForeachLevel, TaskRecord
-from gitflowrun.schema import COUNT, TASK_NAME, TIME, ArraySchema, many
+from gitflowrun.schema import COUNT, TASK_NAME, TEXT, TIME, ArraySchema, many
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
@@ -54,19 +54,24 @@ _STREAMS = ("stdout", "stderr")
 
 @frozen
 class StartedTask:
-    """A task that was started: which, when, after which tasks, in which foreach levels, for which attempt."""
+    """A task that was started: which, when, after which tasks, in which foreach levels, for which attempt, and where.
+
+    `host` is the machine, if it is another one than the scheduler's.
+    """
 
     name: TaskName
     started: float
     parents: tuple[TaskName, ...]
     frames: tuple[ForeachLevel, ...]
     attempt: int = 0
+    host: str = ""
 
 
 _STARTED = ArraySchema(
-    StartedTask, "started task", TASK_NAME, TIME, many(TASK_NAME), many(FOREACH_FRAME), COUNT
+    StartedTask, "started task", TASK_NAME, TIME, many(TASK_NAME), many(FOREACH_FRAME), COUNT, TEXT
 )
-_WITHOUT_ATTEMPT = 4  # fields, as older releases wrote them
+_LATER: dict[int, list[object]] = {4: [0, ""], 5: [""]}
+"""What lacks at the end of records of so many fields, as older releases wrote them."""
 
 
 class LiveState:
@@ -236,6 +241,11 @@ class UnfinishedTask(StoredTask):
         )
 
     @property
+    def host(self) -> str:
+        """The machine it runs on, if it is another one than the scheduler's; or else empty."""
+        return self._started.host
+
+    @property
     def number(self) -> int:
         """The number of the attempt that has not ended."""
         return self._started.attempt
@@ -329,16 +339,15 @@ def _started_tasks(path: Path, size: int) -> dict[TaskName, StartedTask]:
         begin = place + _LENGTH
         place = begin + int.from_bytes(data[place:begin], "big")
         try:
-            task = _STARTED.load(_with_attempt(msgpack.unpack(data[begin:place])))
+            task = _STARTED.load(_completed(msgpack.unpack(data[begin:place])))
         except CorruptRecord:
             break
         found[task.name] = task
     return found
 
 
-def _with_attempt(fields: Any) -> Any:
-    is_older = isinstance(fields, list) and len(fields) == _WITHOUT_ATTEMPT
-    return [*fields, 0] if is_older else fields
+def _completed(fields: Any) -> Any:
+    return [*fields, *_LATER.get(len(fields), [])] if isinstance(fields, list) else fields
 
 
 def sweep_live_states(repo: Repository) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from gitflowrun import msgpack
 from gitflowrun.errors import CorruptRecord, NotFound
 from gitflowrun.names import TaskName
 from gitflowrun.runs.commit_message import Status
@@ -20,6 +21,7 @@ from gitflowrun.runs.live import (
     LiveState,
     ObservedRun,
     StartedTask,
+    UnfinishedTask,
     observe,
     remove_live_state,
     sweep_live_states,
@@ -239,6 +241,22 @@ def test_half_an_entry_hides_no_other_task(repo: GitRepo) -> None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         live.start(StartedTask(TaskName("train", "5"), 5.0, (), ()))
         assert observe(latest(repo)).tasks("train") == ["2", "3", "5"]
+
+
+def test_what_older_releases_wrote_is_read(repo: GitRepo) -> None:
+    """Entries without the attempt, or without the machine."""
+    with start_run(repo) as writer:
+        live = _live(writer, repo)
+        live.start(StartedTask(TaskName("train", "4"), 4.0, (), (), 2, "node1"))
+        path = open_repo(repo).state_dir / "live" / str(writer.identity.uid) / "tasks"
+        for fields in (["train/5", 5.0, [], []], ["train/6", 6.0, [], [], 1]):
+            entry = msgpack.pack(fields)
+            path.write_bytes(path.read_bytes() + len(entry).to_bytes(4, "big") + entry)
+        run = observe(latest(repo))
+        found = [run.task(TaskName("train", it)) for it in ("4", "5", "6")]
+        assert [(it.number, it.host) for it in found if isinstance(it, UnfinishedTask)] == [
+            (2, "node1"), (0, ""), (1, ""),
+        ]  # fmt: skip
 
 
 def test_unfinished_tasks_stand_beside_those_that_are_published(repo: GitRepo) -> None:

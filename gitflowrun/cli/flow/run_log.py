@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING, TextIO
 
 from gitflowrun.cli.errors import FLOW, report_error
 from gitflowrun.cli.output.terminal import is_terminal, obeys_commands, style_for
-from gitflowrun.cli.output.text import clock, counted, frequency, printable, terminal_safe
+from gitflowrun.cli.output.text import (
+    clock,
+    counted,
+    frequency,
+    on_hosts,
+    printable,
+    terminal_safe,
+)
 from gitflowrun.errors import RunFailed
 from gitflowrun.limits import RATE_TASKS, REPORT_SHOWN
 from gitflowrun.runs.commit_message import duration
@@ -296,8 +303,9 @@ class RunLog:
         if now - self._summarized >= _SUMMARY_EVERY:
             self._summarized = now
             running = sum(count for _, count in event.running)
+            where = f" {on_hosts(event.hosts)}" if event.hosts else ""
             self._log(
-                f"{counted(event.done, 'task')} done, {running:,} running, {event.queued:,} waiting, "
+                f"{counted(event.done, 'task')} done, {running:,} running{where}, {event.queued:,} waiting, "
                 f"after {duration(event.seconds)}"
             )
 
@@ -313,6 +321,7 @@ class RunLog:
         is_told = any(step in self._foreaches for step, _ in event.running)
         waiting = f", {event.queued:,} waiting" if event.queued and not is_told else ""
         doing = f", running {running}" if running else ""
+        doing += f" {on_hosts(event.hosts)}" if event.hosts else ""
         progress = f"{name}: {counted(event.done, 'task')} done{waiting}{doing} (since {since})"
         task, line = self._line or (None, "")
         if task is None or task.step not in dict(event.running):

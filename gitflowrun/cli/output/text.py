@@ -27,6 +27,7 @@ _BYTES_FROM, _BYTES_TO = 0xDC80, 0xDCFF  # where `os.fsdecode` puts bytes that a
 _SHORT_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\x1b": "\\e"}
 
 _LEAST = 10  # characters of a line, however narrow the terminal is
+_MOST_HOSTS = 6
 _MINUTE = 60
 _HOUR = 60 * _MINUTE
 _DAY = 24 * _HOUR
@@ -101,6 +102,20 @@ def wrapped(text: str, width: int) -> list[str]:
 def counted(count: int, noun: str) -> str:
     """`1 task`, `3 tasks`."""
     return f"{count:,} {noun if count == 1 else noun + 's'}"
+
+
+def on_hosts(tasks: Sequence[tuple[str, int]]) -> str:
+    """`on node1 (4), node2 (3)`, those with most tasks first; empty where there are none.
+
+    Args:
+        tasks: Machines, and how many tasks run there.
+    """
+    if not tasks:
+        return ""
+    first = sorted(tasks, key=lambda row: (-row[1], row[0]))
+    shown = [f"{printable(host)} ({count:,})" for host, count in first[:_MOST_HOSTS]]
+    others = counted(len(first) - len(shown), "other machine")
+    return f"on {', '.join(shown)}" + (f" and {others}" if len(first) > len(shown) else "")
 
 
 def ago(then: float, now: float) -> str:

@@ -103,9 +103,14 @@ class _Agent:
         return self.ready is not None and not self.launches and not self.closed
 
     @property
+    def host(self) -> str:
+        """Its machine; empty where that is not known yet."""
+        return self.ready.host if self.ready else ""
+
+    @property
     def where(self) -> str:
         """Which one it is, for people."""
-        return f"{self.ready.host} (agent {self.number})" if self.ready else f"agent {self.number}"
+        return f"{self.host} (agent {self.number})" if self.host else f"agent {self.number}"
 
 
 class EngineExecutor:
@@ -276,7 +281,7 @@ class EngineExecutor:
         assert agent.link is not None
         self._end_rest(agent)
         agent.launches[launch.serial] = launch
-        self._on_message(TaskPlaced(launch.serial, agent.where))
+        self._on_message(TaskPlaced(launch.serial, agent.host, agent.where))
         agent.link.send(pack_remote(launch))
         reached("remote.launched")
 

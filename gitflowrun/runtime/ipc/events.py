@@ -118,7 +118,8 @@ class Progress:
     """How far the run is; sent when counts changed, at most a few times a second.
 
     `queued` counts the tasks known to follow and not yet started; `running` pairs steps with their
-    running tasks. `line` is a task and a line that it is writing, such as a progress bar, if there is a new one.
+    running tasks, and `hosts` other machines with those that run there. `line` is a task and a line
+    that it is writing, such as a progress bar, if there is a new one.
     """
 
     done: int
@@ -126,6 +127,7 @@ class Progress:
     running: tuple[tuple[str, int], ...]
     seconds: float
     line: tuple[TaskName, str] | None = None
+    hosts: tuple[tuple[str, int], ...] = ()
 
 
 @frozen

@@ -191,10 +191,12 @@ class TaskPlaced:
 
     Attributes:
         serial: Number of the launch.
+        host: The machine.
         where: Which agent on which machine, for people.
     """
 
     serial: int
+    host: str
     where: str
 
 

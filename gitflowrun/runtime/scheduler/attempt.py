@@ -81,6 +81,8 @@ class TaskAttempt:
         self.pid = 0
         self.where = ""
         """Which machine and agent executes it; empty for this machine."""
+        self.host = ""
+        """The machine of these; empty for this one."""
         self.started = time.time()
         self.log = log
         self.result: Result | None = None

@@ -119,10 +119,16 @@ class Reporter:
     def progress(self, finished: int, queued: int, running: Iterable[TaskAttempt]) -> None:
         """Tell how far the run is."""
         self._progress_time, self.is_changed = time.monotonic(), False
-        steps = Counter(attempt.job.name.step for attempt in running)
+        steps: Counter[str] = Counter()
+        hosts: Counter[str] = Counter()
+        for attempt in running:
+            steps[attempt.job.name.step] += 1
+            if attempt.host:
+                hosts[attempt.host] += 1
         line = None
         if self._unfinished is not None:
             attempt, stream = self._unfinished
             self._unfinished = None
             line = attempt.job.name, attempt.log.unfinished(stream)
-        self.notify(events.Progress(finished, queued, tuple(steps.items()), self.seconds, line))
+        counts = tuple(steps.items()), self.seconds, line, tuple(hosts.items())
+        self.notify(events.Progress(finished, queued, *counts))

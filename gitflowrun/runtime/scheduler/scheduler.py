@@ -283,7 +283,9 @@ class Scheduler:
         """Let other processes see that a task runs."""
         job = attempt.job
         names = tuple(parent.name for parent in job.planned.parents)
-        started = StartedTask(job.name, attempt.started, names, job.planned.frames, attempt.number)
+        started = StartedTask(
+            job.name, attempt.started, names, job.planned.frames, attempt.number, attempt.host
+        )
         self._live.start(started)
         for reason in job.lost_to:
             self._reporter.log(attempt, f"Launched again: {reason}", attempt.started)
@@ -292,9 +294,9 @@ class Scheduler:
         attempt.timer = self._loop.after(limits.LIVE_AFTER, lambda: self._reporter.go_live(attempt))
         self._reporter.is_changed = True
 
-    def _placed(self, attempt: TaskAttempt, where: str) -> None:
+    def _placed(self, attempt: TaskAttempt, message: TaskPlaced) -> None:
         """A task that has waited for a worker begins."""
-        attempt.where, attempt.started = where, time.time()
+        attempt.host, attempt.where, attempt.started = message.host, message.where, time.time()
         self._show(attempt)
         self._go_live_soon(attempt)
 
@@ -322,7 +324,7 @@ class Scheduler:
         elif isinstance(message, TaskOutput):
             attempt.take(message.stream, message.data)
         elif isinstance(message, TaskPlaced):
-            self._placed(attempt, message.where)
+            self._placed(attempt, message)
         elif isinstance(message, TaskNote):
             self._reporter.say(attempt, message.text)
         elif isinstance(message, TaskLost):

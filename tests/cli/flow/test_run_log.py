@@ -239,6 +239,17 @@ def test_a_terminal_sees_how_far_a_foreach_is(monkeypatch: pytest.MonkeyPatch) -
     assert "(3 of 20, 1 failed, 0.5/s)" in terminal.getvalue().rpartition("\r\x1b[K")[2]
 
 
+def test_a_terminal_sees_on_which_machines_tasks_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those with most tasks come first; no name commands the terminal."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    terminal = _Terminal()
+    console = RunLog(("train.py",), out=terminal, err=terminal)
+    console(RunStarted(RUN))
+    console(Progress(1, 0, (("work", 3),), 1.0, hosts=(("n1", 1), ("n2\x1b[2J", 2))))
+    assert "running work x3 on n2\\e[2J (2), n1 (1) (since" in terminal.getvalue()
+
+
 def test_output_can_not_command_the_terminal() -> None:
     """A terminal gets a task's colours but no other escape; a pipe gets every byte."""
     line = TaskLine(TASK, 9, "stdout", "\x1b[31mred\x1b[2J", 1.5)

@@ -146,6 +146,15 @@ def test_clock_shows_milliseconds() -> None:
     assert text.clock(2.25) == "1970-01-01 00:00:02.250"
 
 
+def test_machines_are_named_by_their_tasks() -> None:
+    """Those with most tasks first; of very many all but a few are counted; names command no terminal."""
+    assert text.on_hosts([]) == ""
+    assert text.on_hosts([("n1", 1), ("n2\x1b[2J", 2000)]) == "on n2\\e[2J (2,000), n1 (1)"
+    many = [(f"n{number}", 1) for number in range(9)]
+    assert text.on_hosts(many).endswith("n5 (1) and 3 other machines")
+    assert text.on_hosts(many[:7]).endswith("n5 (1) and 1 other machine")
+
+
 def test_counted_agrees_in_number() -> None:
     """One thing is singular, several are plural, thousands are separated."""
     assert text.counted(1, "task") == "1 task"

@@ -217,7 +217,7 @@ def test_a_task_from_launch_to_end(driver: Driver) -> None:
     driver.launch(1)
     agent = driver.agent()
     assert agent.hears(Launch).serial == 1
-    assert driver.hears(TaskPlaced) == TaskPlaced(1, "h1 (agent 1)")
+    assert driver.hears(TaskPlaced) == TaskPlaced(1, "h1", "h1 (agent 1)")
     agent.says(Started(1, 77), TaskOutput(1, "stdout", b"hi\n"), _result(1), Exited(1, 0, 0.5, 9))
     assert driver.hears(Exited) == Exited(1, 0, 0.5, 9)
     kinds = [type(it) for it in driver.messages]

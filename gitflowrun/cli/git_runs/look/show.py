@@ -198,6 +198,7 @@ def task_lines(task: overview.TaskOverview, screen: Screen) -> Iterator[str]:
         ("Status", f"{words}{took}{attempts}"),
         ("Started", "" if task.started is None else _time(task.started, screen)),
         ("Used", ", ".join(usage)),
+        ("Runs on", printable(task.host)),
         ("Ran on", printable(task.tries[-1].where) if task.tries else ""),
         ("Lost", "\n".join(printable(why) for it in task.tries for why in it.lost)),
         ("Exit code", str(task.exit_code) if task.exit_code else ""),

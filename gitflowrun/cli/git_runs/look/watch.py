@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from gitflowrun.cli.errors import REFUSED
 from gitflowrun.cli.output.tables import Cell, Column, as_json, fit, table
 from gitflowrun.cli.output.terminal import Screen, obeys_commands, open_screen
-from gitflowrun.cli.output.text import counted, frequency, printable, width
+from gitflowrun.cli.output.text import counted, frequency, on_hosts, printable, width
 from gitflowrun.git.repository import Repository
 from gitflowrun.limits import FOLLOW_PAUSE, WATCH_LINES, WATCH_SILENCE
 from gitflowrun.porcelain.progress import ProgressWatch, running_run
@@ -83,7 +83,8 @@ def _sign_of_life(now: RunProgress) -> str:
     """That the run goes on, and what it has written last."""
     took = f" for {duration(now.seconds)}" if now.seconds is not None else ""
     wrote = ": ".join(now.output[-1]) if now.output else ""
-    return printable(f"{now.run}: running{took}{f', {wrote}' if wrote else ''}")
+    where = f" {on_hosts([*now.hosts.items()])}" if now.hosts else ""
+    return printable(f"{now.run}: running{where}{took}{f', {wrote}' if wrote else ''}")
 
 
 def _counts(step: StepProgress) -> tuple[int, int, int]:
@@ -153,7 +154,7 @@ def _lines(now: RunProgress, screen: Screen, most: int) -> Iterator[str]:
     is_running = now.status is Status.RUNNING
     words = now.status.value + took * is_running
     yield style.bold(fit(printable(f"{now.run} {words}"), columns))
-    steps = _chosen(now.steps, most - 3)
+    steps = _chosen(now.steps, most - 3 - bool(now.hosts))
     rows = [_row(step, screen) for step in steps]
     heads = ["STEP", "DONE", "RUN", "FAILED", "RATE", "LEFT"]
     if columns < _WIDE:
@@ -167,7 +168,10 @@ def _lines(now: RunProgress, screen: Screen, most: int) -> Iterator[str]:
         rows,
         screen,
     )
-    lines = min(max(most - 2 - len(steps), 1), WATCH_LINES)
+    if now.hosts:
+        running = sum(now.hosts.values())
+        yield style.dim(fit(f"{running:,} {on_hosts([*now.hosts.items()])}", columns))
+    lines = min(max(most - 2 - len(steps) - bool(now.hosts), 1), WATCH_LINES)
     for task, line in now.output[-lines:]:
         yield style.dim(fit(printable(f"{task}: {line}".expandtabs()), columns))
 

@@ -52,10 +52,10 @@ class Going:
     def __init__(self, writer: RunWriter, live: LiveState) -> None:
         self.writer, self.live = writer, live
 
-    def start(self, task: str, output: str = "") -> None:
+    def start(self, task: str, output: str = "", host: str = "") -> None:
         """A task has been started, and has written something."""
         name = TaskName.parse(task)
-        self.live.start(StartedTask(name, time.time(), (), ()))
+        self.live.start(StartedTask(name, time.time(), (), (), host=host))
         if output:
             self.live.write(name, "stdout", output.encode())
 
@@ -201,6 +201,38 @@ def test_a_pipe_gets_a_sign_of_life(
     then(monkeypatch, lambda: None, going.finish)
     lines = runs("watch", "1").out.splitlines()
     assert re.fullmatch(r"MyFlow/1: running for \S+ \w+, work/3: loss 0.3", lines[-2])
+
+
+def test_tasks_of_other_machines_are_counted_by_machine(
+    runs: Runs, going: Going, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the sign of life and as JSON; a task that runs says where; those that have ended are not counted."""
+    monkeypatch.setattr(watch, "WATCH_SILENCE", -1.0)
+    for number, host in ((4, "node2"), (5, "node2"), (6, "node1")):
+        going.start(f"work/{number}", host=host)
+    assert "Runs on:  node1\n" in runs("show", "1/work/6").out
+    assert "Runs on" not in runs("show", "1/work/2").out
+    assert json.loads(runs("show", "1/work/6", "--json").out)["host"] == "node1"
+    then(monkeypatch, lambda: None, lambda: going.end("work/5"), lambda: None, going.finish)
+    lines = runs("watch", "1").out.splitlines()
+    told = [it for it in lines if it.startswith("MyFlow/1: running on")]
+    assert [it.partition(" for ")[0].rpartition(" on ")[2] for it in told] == [
+        "node2 (2), node1 (1)", "node1 (1), node2 (1)",
+    ]  # fmt: skip
+
+
+def test_a_terminal_says_on_which_machines_tasks_run(
+    capsys: pytest.CaptureFixture[str], going: Going, repo: GitRepo
+) -> None:
+    """Below the steps, in a line of its own, if there are any."""
+    from gitflowrun.cli.output.terminal import Screen
+
+    look = ProgressWatch(open_repo(repo), store_of(repo).get("MyFlow", "1")).look
+    watch._Block(Screen(sys.stdout)).draw(look())
+    assert "node" not in capsys.readouterr().out
+    going.start("work/4", host="node2")
+    watch._Block(Screen(sys.stdout)).draw(look())
+    assert "1 on node2 (1)\n" in capsys.readouterr().out
 
 
 def test_a_terminal_is_drawn_when_something_changes(
