@@ -50,6 +50,11 @@ def digest_all(views: Sequence[memoryview]) -> list[Digest]:
         return list(pool.map(digest, views))
 
 
+def keyed_hasher(key: bytes) -> blake3:
+    """A BLAKE3 with a key of 32 bytes, which only who has the key can compute; by one thread."""
+    return blake3(key=key)
+
+
 def hasher(size: int) -> blake3:
     """A BLAKE3 that takes `size` bytes piece by piece."""
     return blake3(max_threads=_threads(size))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-REMOTE_PIECE = 1 << 20
-"""Bytes of a pack in one message."""
+REMOTE_PIECE = 1020 << 10
+"""Bytes of a pack in one message, which is one frame of a link."""
 LINK_BACKLOG = 8 << 20
 """Bytes that may wait to be sent over a link before more of a pack is read for it."""
 AGENT_STARTS = 3

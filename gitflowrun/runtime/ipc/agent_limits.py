@@ -32,8 +32,8 @@ ZYGOTE_END = 3.0
 """Seconds that the zygote gets to end its tasks; then it is killed."""
 PACKAGES_NAMED = 8
 """Packages that differ and are named."""
-PACK_PIECE = 1 << 20
-"""Bytes of a pack in one message."""
+PACK_PIECE = 1020 << 10
+"""Bytes of a pack in one message, which is one frame of a link."""
 SENT_AHEAD = 8 << 20
 """Bytes that may wait for a link before more of a pack is read for it, and more of what tasks write."""
 SENT_PACKS = 16 << 30

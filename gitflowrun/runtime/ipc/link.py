@@ -12,7 +12,8 @@ From then on each direction has a key of its own, made of the call's key and bot
     length of the body (4 bytes)  kind (1 byte)  body  keyed hash of number, length, kind and body (16 bytes)
 
 So nothing that is forged, changed, repeated, left out, put elsewhere or sent back is ever looked at: the link ends. It
-is not encrypted: what tasks print and store can be read by who can read the network, as with Dask and Ray.
+is not encrypted: what tasks print and store can be read by who can read the network, as with Dask and Ray. (The keyed
+hash is BLAKE3: as fast as BLAKE2 for short frames, and five times as fast for long ones.)
 
 Both sides say at least every few seconds that they are there, and a side that has heard nothing for long gives the
 link up: a network that is cut tells nobody. A side that was stopped itself does not count that time.
@@ -32,6 +33,7 @@ from itertools import islice
 from struct import Struct
 from typing import TYPE_CHECKING
 
+from gitflowrun.artifacts.digest import keyed_hasher
 from gitflowrun.errors import CorruptRecord, ExecutorError
 from gitflowrun.msgpack import pack_message, unpack
 from gitflowrun.runtime.ipc import remote_limits
@@ -44,7 +46,7 @@ if TYPE_CHECKING:
 OnMessage = Callable[[bytes], None]
 OnClose = Callable[[str], None]
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Of the link: both sides must have the same."""
 KEY_SIZE = 32
 NONCE_SIZE = 32
@@ -179,9 +181,11 @@ class Link:
         self._may_send = True
         self._watches_room = False
         self._sent = self._received = 0  # frames
-        self._sending = blake2b(key=keys.sending, digest_size=_SIGNATURE_SIZE)
-        self._receiving = blake2b(key=keys.receiving, digest_size=_SIGNATURE_SIZE)
+        self._sending = keyed_hasher(keys.sending)
+        self._receiving = keyed_hasher(keys.receiving)
         self._buffer = bytearray()
+        self._long: bytearray | None = None  # a frame that is longer than what is read at once
+        self._filled = 0  # bytes of it
         self._pieces: list[bytes] = []  # of a message whose last frame is still to come
         self._size = 0  # of these
         self._heard = time.monotonic()
@@ -243,9 +247,12 @@ class Link:
         self._sent += 1
         head = _HEAD.pack(length, kind)
         if length <= remote_limits.LINK_JOINED:
-            self._queue.append(memoryview(b"".join((head, body, signature.digest()))))
+            self._queue.append(
+                memoryview(b"".join((head, body, signature.digest(_SIGNATURE_SIZE))))
+            )
         else:
-            self._queue.extend((memoryview(head), body, memoryview(signature.digest())))
+            ending = memoryview(signature.digest(_SIGNATURE_SIZE))
+            self._queue.extend((memoryview(head), body, ending))
         self.waiting += len(head) + length + _SIGNATURE_SIZE
 
     def _flush(self) -> None:
@@ -285,55 +292,76 @@ class Link:
 
     def _read(self) -> None:
         try:
-            data = self._socket.recv(remote_limits.LINK_READ)
+            data, size = self._received_bytes()
         except BlockingIOError:
             return
         except OSError as error:
             self._end(f"the connection to {self.peer} was lost: {error.strerror or error}")
             return
-        if not data:
+        if not size:
             self._end(
                 f"the connection to {self.peer} was lost: its process or its machine has ended"
             )
             return
         self._heard = time.monotonic()
         self._peer_rests = False
-        self._buffer += data
-        self._deliver()
+        if self._long is None:
+            self._buffer += data
+            self._deliver()
+        elif self._filled == len(self._long):
+            frame, self._long = self._long, None
+            self._deliver_frame(memoryview(frame))
+
+    def _received_bytes(self) -> tuple[bytes, int]:
+        """Read of the socket: bytes, and how many; those of a long frame go to their place in that."""
+        if self._long is None:
+            data = self._socket.recv(remote_limits.LINK_READ)
+            return data, len(data)
+        size = self._socket.recv_into(memoryview(self._long)[self._filled :])
+        self._filled += size
+        return b"", size
 
     def _deliver(self) -> None:
         """Pass on the messages whose frames have come."""
         buffer, place = self._buffer, 0
         try:
             while self.is_open and len(buffer) - place >= _HEAD.size:
-                length, kind = _HEAD.unpack_from(buffer, place)
-                start = place + _HEAD.size
-                end = start + length + _SIGNATURE_SIZE
+                length, _ = _HEAD.unpack_from(buffer, place)
+                size = _HEAD.size + length + _SIGNATURE_SIZE
                 if length > remote_limits.LINK_FRAME:
                     self._end(f"{self.peer} has sent a frame of {length} bytes, which no frame has")
+                elif len(buffer) - place >= size:
+                    with memoryview(buffer) as view:
+                        self._deliver_frame(view[place : place + size])
+                    place += size
+                else:
+                    if size > remote_limits.LINK_READ:
+                        self._expect(size, buffer, place)
+                        place = len(buffer)
                     return
-                if len(buffer) < end:
-                    return
-                body = bytes(memoryview(buffer)[start : start + length])
-                place = end
-                if not hmac.compare_digest(
-                    self._signature(kind, body), buffer[end - _SIGNATURE_SIZE : end]
-                ):
-                    self._end(
-                        f"a frame from {self.peer} was changed on its way, or is not from there"
-                    )
-                    return
-                self._take(kind, body)
         finally:
             del buffer[:place]
 
-    def _signature(self, kind: int, body: bytes) -> bytes:
-        """The signature of the next frame, where it is this one."""
+    def _expect(self, size: int, buffer: bytearray, place: int) -> None:
+        """Have a long frame read to a place of its own: it is copied once, not with each piece that comes."""
+        self._long = bytearray(size)
+        self._filled = len(buffer) - place
+        with memoryview(buffer) as view:
+            self._long[: self._filled] = view[place:]
+
+    def _deliver_frame(self, frame: memoryview) -> None:
+        """Act on a whole frame, if its signature is that of the next one."""
+        _, kind = _HEAD.unpack_from(frame)
+        body = bytes(frame[_HEAD.size : -_SIGNATURE_SIZE])
         signature = self._receiving.copy()
         signature.update(_SIGNED.pack(self._received, len(body), kind))
         signature.update(body)
         self._received += 1
-        return signature.digest()
+        given = bytes(frame[-_SIGNATURE_SIZE:])
+        if hmac.compare_digest(signature.digest(_SIGNATURE_SIZE), given):
+            self._take(kind, body)
+        else:
+            self._end(f"a frame from {self.peer} was changed on its way, or is not from there")
 
     def _take(self, kind: int, body: bytes) -> None:
         """Act on a frame that is the other side's."""
@@ -385,6 +413,7 @@ class Link:
         self._socket.close()
         self._queue.clear()
         self._pieces.clear()
+        self._long = None
         self.waiting = 0
         if self._timer is not None:
             self._timer.cancel()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 REMOTE_MESSAGE = 256 << 20
 """Bytes of one message of a link: the records that the join of a very wide foreach is given are the longest."""
-LINK_FRAME = 128 << 10
+LINK_FRAME = 1 << 20
 """Bytes of one frame, beyond which a message is cut into several: what is held before a signature is looked at."""
 LINK_JOINED = 8 << 10
 """Bytes of a frame that is copied into one piece with its head and signature, which costs less than three pieces."""
 LINK_READ = 64 << 10
-"""Bytes that are read of a link in one turn: others get their turns between."""
-LINK_WRITTEN = 256 << 10
+"""Bytes that are read of a link in one turn, but for longer frames: others get their turns between."""
+LINK_WRITTEN = 1 << 20
 """Bytes, about, that are written in one."""
 LINK_PIECES = 128
 """Pieces that one system call sends: the kernel takes 1,024."""

@@ -383,7 +383,7 @@ def _connect(call: bytes) -> None:
     ("call", "words"),
     [
         (b"", "this is no call of an agent"),
-        (b"\x93\1\2\3", "this is no call of an agent"),
+        (bytes([0x93, PROTOCOL, 2, 3]), "this is no call of an agent"),
         (pack_message([PROTOCOL + 1, "whatever"]), f"links have version {PROTOCOL + 1}"),
         (pack_message([PROTOCOL, [], 1, 1, b"k"]), "this is no call of an agent"),
         (pack_message([PROTOCOL, ["h"], 70_000, 1, bytes(32)]), "this is no call of an agent"),
