@@ -8,6 +8,8 @@
    it has arrived and was verified (`object_exchange`).
 4. The tasks of an agent that is lost are lost tasks (TaskLost), which the scheduler launches again.
 5. An agent that has had no task for a while is stopped, and its place is the engine's again.
+6. Where several in a row could not begin, no others are asked for: the run ends once none of them is left that works
+   or may still become ready (EngineFailed); if one works, others are tried again after a while.
 
 What comes from an agent about a task that it was not given, or that was taken from it, is passed over.
 """
@@ -27,6 +29,7 @@ from gitflowrun.failpoints import reached
 from gitflowrun.git.pack.reader import PackReader
 from gitflowrun.runtime.executors.engine import Resources
 from gitflowrun.runtime.executors.executor_limits import (
+    AGENT_AGAIN,
     AGENT_END_TOLD,
     AGENT_IDLE,
     AGENT_STARTS,
@@ -42,6 +45,7 @@ from gitflowrun.runtime.ipc.remote_messages import (
     AgentRefused,
     AgentStop,
     CardRequested,
+    EngineFailed,
     TaskLost,
     TaskNote,
     TaskOutput,
@@ -161,8 +165,8 @@ class EngineExecutor:
         self._waiting: deque[Launch] = deque()
         self._hosts: set[str] = set()
         self._told: set[str] = set()
-        self._failed = 0
-        self._why = ""
+        self._failed: Counter[Resources] = Counter()
+        """How many agents in a row could not begin, by what they were to have."""
         self._is_closed = False
         self._is_assigning = False
         self._is_wait_watched = False
@@ -187,6 +191,12 @@ class EngineExecutor:
                 self._waiting.remove(launch)
                 self._loop.after(0, lambda: self._on_message(Exited(serial, number, 0.0, 0)))
                 return
+
+    def announce_silence(self) -> None:
+        """Tell agents that this process is about to be stopped for a while."""
+        for agent in self._agents.values():
+            if agent.link is not None:
+                agent.link.announce_silence()
 
     def close(self) -> None:
         """End all tasks and agents. The engine is let go of by whoever has made it."""
@@ -235,7 +245,10 @@ class EngineExecutor:
         coming = Counter(it.resources for it in self._agents.values() if it.ready is None)
         launches = sum(len(it.launches) for it in self._agents.values()) + len(self._waiting)
         spare: list[_Agent] | None = None
+        there = {it.resources for it in self._agents.values()}
         for wanted, number in lacking.items():
+            if wanted in there and self._failed[wanted] >= AGENT_STARTS:
+                continue
             for _ in range(number - coming[wanted]):
                 if len(self._agents) >= max(self._most, launches):
                     spare = self._spare(lacking) if spare is None else spare
@@ -337,25 +350,33 @@ class EngineExecutor:
         for serial in list(agent.launches):
             self._on_message(TaskLost(serial, why))
         if agent.ready is None:
-            self._start_failed(agent.why or reason)
+            self._start_failed(agent.resources, agent.why or reason)
         else:
             self._assign_soon()
 
-    def _start_failed(self, reason: str) -> None:
+    def _start_failed(self, wanted: Resources, reason: str) -> None:
         """An agent could not begin. Others may; but where none can, nobody waits for ever."""
-        self._failed += 1
+        self._failed[wanted] += 1
         if reason not in self._told:
             self._told.add(reason)
             self._notify(
                 Notice(f"An agent of {self._engine.name} could not begin: {reason}", bad=True)
             )
-        if self._failed >= AGENT_STARTS and not any(it.ready for it in self._agents.values()):
+        if self._failed[wanted] < AGENT_STARTS:
+            self._assign_soon()
+        elif not any(it.resources == wanted for it in self._agents.values()):
+            agent = f"agent of {self._engine.name}{_in_words(wanted)}"
+            self._on_message(EngineFailed(f"no {agent} can begin: {reason}"))
             waiting, self._waiting = self._waiting, deque()
-            self._failed = 0
             for launch in waiting:
-                text = f"no agent of {self._engine.name} can begin: {reason}"
-                self._on_message(LaunchFailed(launch.serial, text))
-        else:
+                self._on_message(LaunchFailed(launch.serial, reason))
+        elif self._failed[wanted] == AGENT_STARTS:
+            self._loop.after(AGENT_AGAIN, lambda: self._try_again(wanted))
+
+    def _try_again(self, wanted: Resources) -> None:
+        """Have agents made again of which some could not begin, if one works all the same."""
+        if any(it.resources == wanted and it.ready for it in self._agents.values()):
+            del self._failed[wanted]
             self._assign_soon()
 
     def _stop(self, agent: _Agent) -> None:
@@ -397,7 +418,7 @@ class EngineExecutor:
 
     def _ready(self, agent: _Agent, message: AgentReady) -> None:
         agent.ready = message
-        self._failed = 0
+        del self._failed[agent.resources]
         if message.host not in self._hosts and len(self._hosts) < HOSTS_TOLD:
             self._hosts.add(message.host)
             disk = ", on the disk that this repository is on" if message.shares_disk else ""
@@ -425,9 +446,10 @@ class EngineExecutor:
             self._on_message(message)
         elif isinstance(message, CardRequested):
             self._keep_card(agent.launches[serial], message)
-        elif isinstance(message, LaunchFailed):
-            self._on_message(message)
-            self._done(agent, serial)
+        elif isinstance(message, LaunchFailed):  # another agent may do better
+            self._on_message(TaskLost(serial, f"{agent.where} can't begin it: {message.reason}"))
+            self._stop(agent)
+            self._assign_soon()
         elif isinstance(message, TaskPack):
             self._arrival(agent, serial).piece(message)
         elif isinstance(message, Result | Exited):

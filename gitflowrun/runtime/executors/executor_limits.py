@@ -7,11 +7,11 @@ REMOTE_PIECE = 1020 << 10
 LINK_BACKLOG = 8 << 20
 """Bytes that may wait to be sent over a link before more of a pack is read for it."""
 AGENT_STARTS = 3
-"""How many agents in a row may fail before any is ready: then tasks can't be run."""
+"""How many agents in a row may fail to begin: then no others are asked for, and without any the run fails."""
+AGENT_AGAIN = 30.0
+"""Seconds after which others are asked for all the same where there is one that is ready."""
 AGENT_IDLE = 60.0
 """Seconds after which an agent without a task is sent home, for others to have its place."""
-AGENT_FAREWELL = 5.0
-"""Seconds that agents have to end when a run has ended, before the engine is let go of."""
 AGENT_END_TOLD = 1.0
 """Seconds in which an engine may say how an agent has ended, after its link has."""
 WAIT_TOLD = 15.0

@@ -42,6 +42,9 @@ class Executor(Protocol):
     def kill(self, serial: int, number: int) -> None:
         """Send a signal to the process group of a launch."""
 
+    def announce_silence(self) -> None:
+        """Tell other machines that this process is about to be stopped for a while, which is not its end."""
+
     def close(self) -> None:
         """End all tasks, and the executor itself."""
 
@@ -67,6 +70,9 @@ class RemoteExecutor:
     def kill(self, serial: int, number: int) -> None:
         """Send a signal to the process group of a launch."""
         self._connection.send(Kill(serial, number))
+
+    def announce_silence(self) -> None:
+        """Do nothing: its process waits for as long as it takes."""
 
     def close(self) -> None:
         """Leave the process alone: it has more to do than tasks."""
@@ -185,6 +191,9 @@ class FreshExecutor:
         connection.read()  # a result that came before the end counts
         connection.close()
         self._on_message(Exited(serial, status, cpu, peak))
+
+    def announce_silence(self) -> None:
+        """Do nothing: tasks wait for as long as it takes."""
 
     def close(self) -> None:
         """End all tasks."""

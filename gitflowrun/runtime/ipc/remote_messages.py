@@ -202,15 +202,25 @@ class TaskPlaced:
 
 @frozen
 class TaskLost:
-    """A task's agent was lost, or its result can't be used: it was not its fault."""
+    """A task's agent was lost or can't begin it, or its result can't be used: it was not its fault."""
 
     serial: int
     reason: str
 
 
+@frozen
+class EngineFailed:
+    """No agent can begin, so the run can't go on: the executor says so to the scheduler.
+
+    LaunchFailed follows for each launch that waits.
+    """
+
+    reason: str
+
+
 RemoteMessage = (
     AgentStart | AgentReady | AgentRefused | AgentStop | WantObjects | Objects | TaskOutput | TaskNote
-    | TaskPack | CardRequested | TaskPlaced | TaskLost
+    | TaskPack | CardRequested | TaskPlaced | TaskLost | EngineFailed
 )  # fmt: skip
 
 _SCHEMAS: dict[str, ArraySchema[Any]] = {

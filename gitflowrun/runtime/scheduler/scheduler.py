@@ -618,6 +618,7 @@ class Scheduler:
         stopped = list(self._running.values())
         for attempt in stopped:
             self._signal_one(attempt, signal.SIGSTOP)
+        self._executor.announce_silence()
         process.suspend()
         for attempt in stopped:
             self._signal_one(attempt, signal.SIGCONT)

@@ -30,6 +30,7 @@ from gitflowrun.runtime.ipc.channel import Channel, Connection
 from gitflowrun.runtime.ipc.event_loop import EventLoop
 from gitflowrun.runtime.ipc.events import Listener, Notice
 from gitflowrun.runtime.ipc.messages import Interrupt, Message, OpenRepository
+from gitflowrun.runtime.ipc.remote_messages import EngineFailed
 from gitflowrun.runtime.scheduler.card_queue import CardQueue, steps_with_own_types
 from gitflowrun.runtime.scheduler.scheduler import Scheduler
 from gitflowrun.settings import Isolation
@@ -183,7 +184,8 @@ class RunExecution:
         if self._engine is not None:
             self._end_zygote()
             code = writer.snapshot.tree
-            return self._engine.executor(self._run, code, isolation, self._on_task_message, notify)
+            hear = self._on_engine_message
+            return self._engine.executor(self._run, code, isolation, hear, notify)
         if isolation.forks and channels.zygote is not None:
             zygote, alive = channels.zygote
             zygote.set_blocking(False)
@@ -213,6 +215,12 @@ class RunExecution:
 
     def _on_task_message(self, message: Message | RemoteMessage) -> None:
         self._scheduler.deliver(message)
+
+    def _on_engine_message(self, message: Message | RemoteMessage) -> None:
+        if isinstance(message, EngineFailed):
+            self._scheduler.stop(Status.FAILED, message.reason)
+        else:
+            self._scheduler.deliver(message)
 
     def _on_cards(self, message: Message) -> None:
         self._scheduler.take_cards(message)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from gitflowrun.runs.records import RunIdentity
 from gitflowrun.runtime.executors import engine_executor
 from gitflowrun.runtime.executors.engine import Resources
 from gitflowrun.runtime.executors.engine_executor import EngineExecutor
-from gitflowrun.runtime.ipc import events
+from gitflowrun.runtime.ipc import events, remote_limits
 from gitflowrun.runtime.ipc.messages import (
     Exited,
     Kill,
@@ -38,6 +39,7 @@ from gitflowrun.runtime.ipc.remote_messages import (
     AgentStart,
     AgentStop,
     CardRequested,
+    EngineFailed,
     Objects,
     TaskLost,
     TaskOutput,
@@ -331,16 +333,96 @@ def test_tasks_of_a_lost_agent_are_lost(driver: Driver, how: str) -> None:
     assert len([it for it in driver.messages if isinstance(it, TaskLost)]) == 1
 
 
-def test_no_agent_can_begin(driver: Driver) -> None:
-    """After some, launches fail with the reason; it is told once."""
-    driver.launch(1)
-    for number in (1, 2, 3):
+def _refuse(driver: Driver, *numbers: int) -> None:
+    """Let agents say that they can't run tasks."""
+    for number in numbers:
         agent = driver.agent(number, ready=False)
         agent.says(AgentRefused("h1", "there is no numpy", "install it"))
         agent.link.close()
-    failed = driver.hears(LaunchFailed)
-    assert "no agent of fake can begin: h1: there is no numpy" in failed.reason
+        driver.meeting.turn_until(lambda number=number: number in driver.engine.cancelled)  # type: ignore[misc]
+
+
+def test_no_agent_can_begin(driver: Driver) -> None:
+    """After some the run fails with the reason, which is told once."""
+    driver.launch(1)
+    _refuse(driver, 1, 2, 3)
+    reason = "h1: there is no numpy\nhint: install it"
+    assert driver.messages[0] == EngineFailed(f"no agent of fake can begin: {reason}")
+    assert driver.messages[1:] == [LaunchFailed(1, reason)]
     assert [it for it in driver.notices if "numpy" in it] == [driver.notices[0]]
+    driver.meeting.turn_for(0.05)
+    assert list(driver.engine.calls) == [1, 2, 3]
+
+
+def test_agents_that_are_on_their_way_may_do_better(driver: Driver) -> None:
+    """None is asked for in the place of those that could not begin, until one has."""
+    for serial in (1, 2, 3, 4):
+        driver.launch(serial)
+    driver.meeting.turn_until(lambda: 4 in driver.engine.calls)
+    _refuse(driver, 1, 2, 3)
+    driver.meeting.turn_for(0.05)
+    assert sorted(driver.engine.calls) == [1, 2, 3, 4, 5, 6]
+    _refuse(driver, 4, 5)
+    agent = driver.agent(6)
+    agent.hears(Launch)
+    driver.meeting.turn_until(lambda: len(driver.engine.calls) == 9)
+    assert not [it for it in driver.messages if isinstance(it, EngineFailed)]
+
+
+def test_what_steps_take_may_be_what_no_agent_begins_with(driver: Driver) -> None:
+    """That other agents work does not keep the run waiting for ever."""
+    driver.resources["train"] = Resources(gpu=1)
+    driver.launch(1)
+    agent = driver.agent(1)
+    driver.launch(2, "train/2")
+    _refuse(driver, 2, 3, 4)
+    assert "no agent of fake with gpu=1 can begin" in driver.hears(EngineFailed).reason
+    assert agent.link.is_open
+
+
+def test_where_one_agent_works_others_are_tried_again(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not at once: each of them says the same."""
+    monkeypatch.setattr(engine_executor, "AGENT_AGAIN", 0.3)
+    driver.launch(1)
+    agent = driver.agent(1)
+    driver.launch(2)
+    _refuse(driver, 2, 3, 4)
+    driver.meeting.turn_for(0.05)
+    assert 5 not in driver.engine.calls
+    driver.meeting.turn_until(lambda: 5 in driver.engine.calls)
+    driver.finish(driver.agent(5), 2)
+    assert agent.link.is_open
+
+
+def test_a_task_that_an_agent_can_not_begin(driver: Driver) -> None:
+    """It is launched again, by another one."""
+    driver.launch(1)
+    agent = driver.agent(1)
+    agent.hears(Launch)
+    agent.says(LaunchFailed(1, "too many processes"))
+    assert driver.hears(TaskLost) == TaskLost(1, "h1 (agent 1) can't begin it: too many processes")
+    assert agent.hears(AgentStop)
+    driver.launch(2)
+    driver.finish(driver.agent(2), 2)
+
+
+def test_a_driver_that_is_stopped_is_not_lost(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Agents wait for it when it has announced that, busy or not."""
+    monkeypatch.setattr(remote_limits, "LINK_HEARTBEAT", 0.05)
+    monkeypatch.setattr(remote_limits, "LINK_SILENCE", 0.3)
+    driver.launch(1)
+    driver.launch(2)
+    driver.meeting.turn_until(lambda: 2 in driver.engine.calls)
+    agent = driver.agent(1)
+    agent.hears(Launch)
+    driver.executor.announce_silence()
+    end = time.monotonic() + 0.6
+    driver.meeting.turn_until(lambda: time.monotonic() > end, driver=False)
+    assert agent.link.is_open
 
 
 def test_signals_reach_the_agent_of_a_task(driver: Driver) -> None:

@@ -56,6 +56,23 @@ def test_a_worker_whose_clock_is_wrong(repo: GitRepo, tmp_path: Path, seconds: i
     repo.fsck()
 
 
+def test_workers_on_which_no_agent_can_begin(repo: GitRepo) -> None:
+    """The run fails with the reason, once; no attempt of its tasks is recorded."""
+    broken = POOL.replace("(2,", "(2, initializer=_begin,") + (
+        "\ndef _begin():\n    from gitflowrun.runtime.executors.engines import run_agent\n"
+        "    run_agent._PROGRAM = 'raise SystemExit(\"this worker has no luck\")'\n"
+    )
+    repo.write("pools.py", broken)
+    repo.commit()
+    done = repo.flow("f.py", "run")
+    assert done.code != 0
+    assert "no agent of pools:pool can begin: this worker has no luck" in done.err
+    assert "Traceback" not in done.err
+    run = latest(repo)
+    assert run.status is Status.FAILED
+    assert [it for it in run.steps() if it != "_parameters"] == []
+
+
 @pytest.mark.slow
 def test_workers_that_do_not_reach_the_driver(repo: GitRepo, tmp_path: Path) -> None:
     """The run fails soon, in words that name the addresses and the setting; the resume elsewhere does all of it."""

@@ -78,6 +78,7 @@ class Bench:
         self.commits: list[tuple[list[str], Status]] = []
         self.closed: list[str] = []
         self.errors: list[OSError] = []
+        self.silences = 0
         self.wrote = b""
         self.late: list[Message] = []
         self.other: dict[str, str] = {}
@@ -127,6 +128,10 @@ class Bench:
     def kill(self, serial: int, number: int) -> None:
         """As an executor: note it."""
         self.killed.append((serial, number))
+
+    def announce_silence(self) -> None:
+        """As an executor: note it."""
+        self.silences += 1
 
     def close(self) -> None:
         """As an executor: note it."""
@@ -395,6 +400,21 @@ def test_what_can_not_be_launched_at_all_fails_the_run() -> None:
     bench = Bench(good)
     bench.errors = [OSError(errno.EMFILE, "Too many open files")] * limits.LOST_PROCESSES
     assert bench.run() == (Status.DONE, None)
+
+
+def test_other_machines_are_told_that_this_process_is_stopped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Before it is."""
+    told: list[int] = []
+
+    def suspend() -> None:
+        told.append(bench.silences)
+
+    monkeypatch.setattr(process, "suspend", suspend)
+    bench = Bench(good)
+    bench.scheduler.suspend()
+    assert told == [1]
 
 
 def test_an_executor_that_is_lost_is_replaced_once(sent: list[tuple[int, int]]) -> None:

@@ -64,6 +64,9 @@ class FakeExecutor:
     def kill(self, serial: int, number: int) -> None:
         """There is nothing to kill."""
 
+    def announce_silence(self) -> None:
+        """There is nobody to tell."""
+
     def close(self) -> None:
         """There is nothing to close."""
 
