@@ -152,12 +152,13 @@ class PackStore:
                 keep.unlink(missing_ok=True)
                 reached("publish.released")
 
-    def publish(self, written: Path, name: str) -> None:
-        """Publish a pack that git has written (steps 2 to 5), durable whatever `runs.durability` says.
+    def publish(self, written: Path, name: str, *, durable: bool = True) -> None:
+        """Publish a pack that git has written (steps 2 to 5).
 
         Args:
             written: The pack, without suffix, in a `temporary_directory`.
             name: The name that it gets; what `release` takes.
+            durable: Whether it is fsynced whatever `runs.durability` says; otherwise as that says.
 
         Raises:
             RepositoryError: it can't be published.
@@ -165,11 +166,12 @@ class PackStore:
         final = self.pack_dir / name
         try:
             with explained(final):
-                for _, path in files_of(written):
+                for _, path in files_of(written) if durable or self._sync else ():
                     sync_file(path)
             self._show(written, final)
             with explained(self.pack_dir):
-                sync_directory(self.pack_dir)
+                if durable:
+                    sync_directory(self.pack_dir)
         except BaseException:
             _take_back(written, final)
             raise

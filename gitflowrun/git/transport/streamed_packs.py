@@ -119,8 +119,12 @@ class IncomingPack:
         finally:
             self.discard()
 
-    def publish(self, indexing: subprocess.Popen[bytes]) -> None:
+    def publish(self, indexing: subprocess.Popen[bytes], *, durable: bool = True) -> None:
         """Publish the pack, once the process that indexes it has ended.
+
+        Args:
+            indexing: That process.
+            durable: As in `PackStore.publish`.
 
         Raises:
             CorruptRecord: git says that it is no whole pack.
@@ -128,7 +132,7 @@ class IncomingPack:
         """
         try:
             _check(indexing)
-            self._packs.publish(self._written, self.name)
+            self._packs.publish(self._written, self.name, durable=durable)
             reached("remote.published")
         finally:
             self.discard()

@@ -11,11 +11,19 @@ RECORDS_AT_ONCE = 10_000
 LOOSE_ARRIVAL = 1 << 20
 """Bytes of a pack whose objects become loose ones of the agent's own; larger ones are kept for other agents, too."""
 CACHE_SIZE = 8 << 30
-"""Bytes of packs that agents leave on a machine for later ones, for each repository."""
+"""Bytes of packs that agents have on a machine for each other and for later ones, for each repository."""
+CACHE_PACKS = 2_000
+"""The most of these packs: whoever looks for an object looks into one after the other."""
 CACHE_AGE = 14 * 86_400.0
-"""Seconds for which a pack stays there that no agent has begun with."""
+"""Seconds for which a pack stays there: of code since an agent has last begun with it, of inputs since it has come."""
+CACHE_LOOSE = 1 << 30
+"""Bytes of loose objects, small inputs, that an agent has; if there are more, it goes down to half of that."""
+LOOSE_BLOCK = 4_096
+"""Bytes that the file of a loose object takes at least."""
 KNOWN_TREES = 20
 """Trees of code that an agent says it has; those that were used last."""
+TREE_PACKS = 100
+"""Packs in which these may lie: a tree that lies in more is not named, so the next one comes whole, in one pack."""
 FETCH_PAUSE = 0.1
 """Seconds until it is looked again whether another agent of the machine has got the code."""
 PAUSED_OUTPUT = 0.01
@@ -38,6 +46,8 @@ SENT_AHEAD = 8 << 20
 """Bytes that may wait for a link before more of a pack is read for it, and more of what tasks write."""
 SENT_PACKS = 16 << 30
 """Bytes of packs that an agent keeps of what it has sent: what follows on the same worker reads them there."""
+SENT_PACKS_MOST = 500
+"""The most of these packs: each that comes makes every reader list them all."""
 HELD_TIME = 0.02
 """Seconds for which what a task has written, and that it has begun or returned, may wait for more to be sent."""
 HELD_SIZE = 64 << 10

@@ -174,18 +174,21 @@ class Agent:
         if cache.has_tree(start.code) and not self._is_second_copy:
             self._copy_code()
         elif cache.begin_fetch():
-            requests.want_tree(start.code, cache.known_trees(), self._code_arrived)
+            have = cache.known_trees()
+            requests.want_tree(
+                start.code, have, lambda why, pack: self._code_arrived(why, pack, have)
+            )
         else:
             self._loop.after(FETCH_PAUSE, self._get_code)
 
-    def _code_arrived(self, why: str) -> None:
+    def _code_arrived(self, why: str, pack: str, have: tuple[Oid, ...]) -> None:
         assert self._start is not None
         assert self._cache is not None
         self._cache.end_fetch()
         if why:
             self._refuse(requirements.refused(f"the run's code did not arrive: {why}"))
             return
-        self._cache.note_tree(self._start.code)
+        self._cache.note_tree(self._start.code, pack, have)
         reached("agent.fetched")
         self._copy_code()
 

@@ -2,14 +2,15 @@
 
     users                       locked, shared, by every agent that lives
     code                        locked by the agent that gets code which others may wait for
-    trees/<oid>                 says that all of this tree is in `shared.git`; its time is that of its last use
+    trees/<oid>                 names the packs of `shared.git` in which all of this tree lies, one a line
     shared.git/                 a repository: code and large inputs, for agents to come
     agents/<owner>/own.git/     an agent's own: what its tasks write, and small inputs; borrows from `shared.git`
     agents/<owner>/code/        its work tree, in which the tasks run
 
-All of it is a cache: objects are named by their content, and readers compare that, so what was tampered with or is
-incomplete is got anew. An agent's own directory goes with it; of one that was killed, with the next agent. What is
-shared goes, the oldest first, when it has become too old or too much and no agent lives.
+All of it is a cache: objects are named by their content, and readers compare that, so what was tampered with, is
+incomplete or has gone is got anew. An agent's own directory goes with it; of one that was killed, with the next agent.
+What is too much goes when more comes, the oldest first; what is too old, when an agent begins or ends and no other
+lives. The time of a pack is when it came, or when an agent has last begun with code in it.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import tempfile
 import time
 from collections import deque
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gitflowrun.errors import RepositoryError
 from gitflowrun.git.command import Git
@@ -30,11 +32,24 @@ from gitflowrun.git.owner import Owner, State
 from gitflowrun.git.pack.publish import PackStore, explained
 from gitflowrun.git.pack.reader import PackReader
 from gitflowrun.git.permissions import STATE
-from gitflowrun.runtime.ipc.agent_limits import CACHE_AGE, CACHE_SIZE, KNOWN_TREES, SENT_PACKS
+from gitflowrun.runtime.ipc.agent_limits import (
+    CACHE_AGE,
+    CACHE_LOOSE,
+    CACHE_PACKS,
+    CACHE_SIZE,
+    KNOWN_TREES,
+    LOOSE_BLOCK,
+    SENT_PACKS,
+    SENT_PACKS_MOST,
+    TREE_PACKS,
+)
 from gitflowrun.settings import Durability
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 _PRIVATE = 0o700
-_CONFIG = "[core]\n\trepositoryformatversion = 0\n\tbare = true\n"
+_CONFIG = "[core]\n\trepositoryformatversion = 0\n\tbare = true\n\tfsync = none\n"
 
 
 class CacheRepository:
@@ -87,15 +102,16 @@ class AgentCache:
             for directory in (self.top / "trees", self._place):
                 directory.mkdir(_PRIVATE, parents=True, exist_ok=True)
             self._users = os.open(self.top / "users", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self.shared = CacheRepository(self.top / "shared.git")
             self._evict()
             self._sweep()
-            self.shared = CacheRepository(self.top / "shared.git")
             self.own = CacheRepository(self._place / "own.git", self.shared)
             self.shared.packs.sweep()
         self.code = self._place / "code"
         self._fetching = -1
         self._sent: deque[tuple[str, int]] = deque()
         self._sent_size = 0
+        self._loose_size = 0
 
     @property
     def reader(self) -> PackReader:
@@ -120,16 +136,28 @@ class AgentCache:
 
     def has_tree(self, tree: Oid) -> bool:
         """Whether all of a tree is said to be here; it is in use from now on."""
-        try:
-            os.utime(self._mark(tree))
-        except OSError:
-            return False
-        return True
+        mark = self._mark(tree)
+        packs = self._packs_of(mark)
+        if packs:
+            with contextlib.suppress(OSError):
+                os.utime(mark)
+            self._use(packs)
+        return bool(packs)
 
-    def note_tree(self, tree: Oid) -> None:
-        """All of a tree is here."""
+    def note_tree(self, tree: Oid, pack: str, have: Iterable[Oid]) -> None:
+        """All of a tree is here.
+
+        Args:
+            tree: The tree.
+            pack: The name of the pack that has come.
+            have: Trees of which it has no objects.
+        """
+        packs = {pack}.union(*(self._packs_of(self._mark(it)) for it in have))
         with contextlib.suppress(OSError):
-            self._mark(tree).touch()
+            new = self._place / "mark"
+            new.write_text("".join(f"{name}\n" for name in sorted(packs)))
+            new.replace(self._mark(tree))
+        self._use(packs)
 
     def forget_trees(self) -> None:
         """Something of them is damaged."""
@@ -138,7 +166,31 @@ class AgentCache:
 
     def known_trees(self) -> tuple[Oid, ...]:
         """The trees that are here, those that were used last."""
-        return tuple(Oid.from_hex(mark.name) for mark in self._marks()[:KNOWN_TREES])
+        found: list[Oid] = []
+        packs: set[str] = set()
+        for mark in self._marks():
+            named = self._packs_of(mark)
+            packs |= named
+            if len(packs) > TREE_PACKS or len(found) == KNOWN_TREES:
+                break
+            if named:
+                found.append(Oid.from_hex(mark.name))
+        return tuple(found)
+
+    def _packs_of(self, mark: Path) -> set[str]:
+        """The packs in which all of a tree is; none where one of them has gone, or nothing is known of it."""
+        try:
+            names = mark.read_text(encoding="utf-8").split()
+        except (OSError, ValueError):
+            return set()
+        indexes = (self.shared.packs.pack_dir / f"{name}.idx" for name in names)
+        return set(names) if all(index.exists() for index in indexes) else set()
+
+    def _use(self, packs: Iterable[str]) -> None:
+        """These are in use from now on."""
+        for name in packs:
+            with contextlib.suppress(OSError):
+                os.utime(self.shared.packs.pack_dir / f"{name}.pack")
 
     def _mark(self, tree: Oid) -> Path:
         return self.top / "trees" / str(tree)
@@ -146,6 +198,35 @@ class AgentCache:
     def _marks(self) -> list[Path]:
         marks = [it for it in (self.top / "trees").iterdir() if len(it.name) == 2 * Oid.SIZE]
         return sorted(marks, key=_time_of, reverse=True)
+
+    # ---- what arrives ----
+
+    def pack_arrived(self, name: str) -> None:
+        """There is one more pack in `shared`: remove the oldest ones, as far as they are too much.
+
+        Others may have need of them: who lacks an object then asks for it.
+        """
+        self._trim(keep=name)
+
+    def loose_arrived(self, size: int, number: int) -> None:
+        """There are more loose objects in `own`: remove the oldest ones where they are too much.
+
+        Args:
+            size: Their bytes.
+            number: How many there are.
+        """
+        self._loose_size += size + number * LOOSE_BLOCK
+        if self._loose_size <= CACHE_LOOSE:
+            return
+        files = sorted(self.own.objects_dir.glob("[0-9a-f][0-9a-f]/*"), key=_time_of)
+        sizes = [_size_of(file) + LOOSE_BLOCK for file in files]
+        left = sum(sizes)
+        for file, taken in zip(files, sizes, strict=True):
+            if left <= CACHE_LOOSE // 2:
+                break
+            file.unlink(missing_ok=True)
+            left -= taken
+        self._loose_size = left
 
     # ---- what tasks write ----
 
@@ -155,7 +236,9 @@ class AgentCache:
         size = _size_of(pack_dir / f"{name}.pack")
         self._sent.append((name, size))
         self._sent_size += size
-        while self._sent_size > SENT_PACKS and len(self._sent) > 1:
+        while len(self._sent) > 1 and (
+            self._sent_size > SENT_PACKS or len(self._sent) > SENT_PACKS_MOST
+        ):
             oldest, size = self._sent.popleft()
             self._sent_size -= size
             _remove_pack(pack_dir / f"{oldest}.pack")
@@ -173,19 +256,32 @@ class AgentCache:
     def _evict(self) -> None:
         """Where no other agent lives, remove what is too old or too much; be one that lives from now on."""
         if _locked(self._users, fcntl.LOCK_EX):
-            packs = sorted((self.top / "shared.git/objects/pack").glob("pack-*.pack"), key=_time_of)
-            size = sum(pack.stat().st_size for pack in packs)
             oldest = time.time() - CACHE_AGE
-            for pack in packs:
-                if size <= CACHE_SIZE and _time_of(pack) >= oldest:
-                    break
-                size -= pack.stat().st_size
-                self.forget_trees()
-                _remove_pack(pack)
+            self._trim(oldest)
+            for mark in self._marks():
+                if _time_of(mark) < oldest and not self._packs_of(mark):
+                    mark.unlink(missing_ok=True)
         with contextlib.suppress(
             OSError
         ):  # a file system without locks, on which nothing is evicted
             fcntl.flock(self._users, fcntl.LOCK_SH)
+
+    def _trim(self, oldest: float = 0.0, keep: str = "") -> None:
+        """Remove packs of `shared` that are older than this time, and the oldest ones as far as they are too much.
+
+        Args:
+            oldest: The time.
+            keep: The name of one that stays.
+        """
+        packs = sorted(self.shared.packs.pack_dir.glob("pack-*.pack"), key=_time_of)
+        size, number = sum(map(_size_of, packs)), len(packs)
+        for pack in packs:
+            if size <= CACHE_SIZE and number <= CACHE_PACKS and _time_of(pack) >= oldest:
+                break
+            if pack.stem != keep:
+                size -= _size_of(pack)
+                number -= 1
+                _remove_pack(pack)
 
     def _sweep(self) -> None:
         """Remove what agents that were killed have left."""
@@ -201,8 +297,10 @@ class AgentCache:
 def _cache_home() -> Path:
     """Where this user's caches are: in a place of its own where there is no home that can be written to."""
     named = os.environ.get("XDG_CACHE_HOME", "")
-    home = Path(named) if os.path.isabs(named) else Path.home() / ".cache"  # noqa: PTH117
-    with contextlib.suppress(OSError):
+    home = Path("~/.cache")
+    # A RuntimeError says that nobody knows the home of this user, as in some containers.
+    with contextlib.suppress(OSError, RuntimeError):
+        home = Path(named) if os.path.isabs(named) else Path.home() / ".cache"  # noqa: PTH117
         home.mkdir(_PRIVATE, parents=True, exist_ok=True)
         if os.access(home, os.W_OK | os.X_OK):
             return home

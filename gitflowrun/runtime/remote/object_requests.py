@@ -100,16 +100,16 @@ class ObjectRequests:
             self._coming[oid] = request
             request.waiting.append(done)
 
-    def want_tree(self, tree: Oid, have: tuple[Oid, ...], done: Callable[[str], None]) -> None:
+    def want_tree(self, tree: Oid, have: tuple[Oid, ...], done: Callable[[str, str], None]) -> None:
         """Have a tree here and all that it leads to.
 
         Args:
             tree: The tree.
             have: Trees of which all is here.
-            done: As in `want`.
+            done: As in `want`; its second argument is the name of the pack that has come.
         """
         request = self._ask(WantObjects(next(self._numbers), (tree,), closure=True, have=have))
-        request.waiting.append(done)
+        request.waiting.append(lambda why: done(why, request.pack.name if request.pack else ""))
 
     def _is_whole(self, oid: Oid) -> bool:
         try:
@@ -169,13 +169,17 @@ class ObjectRequests:
             if is_small:
                 pack.unpacked(reading)
             else:
-                pack.publish(reading)
+                pack.publish(reading, durable=False)
                 self._cache.shared.packs.release([pack.name])
         except GitflowrunError as error:
             self._end(request, error.message)
             return
         lacking = [oid for oid in request.oids if oid not in self._reader]
         self._end(request, _lacking(lacking) if lacking else "")
+        if is_small:
+            self._cache.loose_arrived(pack.size, len(request.oids))
+        else:
+            self._cache.pack_arrived(pack.name)
 
     def _end(self, request: _Request, why: str) -> None:
         for oid in request.oids:

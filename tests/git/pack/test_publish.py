@@ -499,6 +499,21 @@ def test_what_git_has_packed_is_published(
 
 
 @pytest.mark.parametrize("durability", Durability)
+def test_what_need_not_be_durable_is_published(
+    repo: GitRepo, monkeypatch: pytest.MonkeyPatch, durability: Durability
+) -> None:
+    """It is synced as the setting says."""
+    store = pack_store(repo, durability)
+    name = f"pack-{'a' * 40}"
+    written = _packed_by_git(repo, store.temporary_directory(name))
+    seen = _synced(monkeypatch)
+    store.publish(written, name, durable=False)
+    is_safe = durability is Durability.SAFE
+    assert ({".pack", ".idx", "pack"} <= {*seen}, bool(seen)) == (is_safe, is_safe)
+    repo.fsck()
+
+
+@pytest.mark.parametrize("durability", Durability)
 def test_what_git_has_received_is_adopted(
     repo: GitRepo, monkeypatch: pytest.MonkeyPatch, durability: Durability
 ) -> None:
