@@ -1,11 +1,13 @@
 """What a task costs the scheduler's process, how that grows with their number, and how much memory it takes.
 
-    python -m tests.benchmarks.scheduler_cost [--tasks 1000 10000 30000] [--workers 2] [--flow] [--profile FILE]
+    python -m tests.benchmarks.scheduler_cost [--tasks 1000 10000 30000] [--workers 2] [--flow fork batch]
+        [--profile FILE]
 
 The scheduler is the real one: plan, messages, pipes, log, live state, records, commits with fsync, the run log
 into a file. Tasks are simulated: each launch is taken with its pipes, a line is written into one, and it is answered as
 the zygote and the task would, so that nothing but the scheduler is measured, and as many tasks may run at a time as
-are asked for. With `--flow` a real flow is run as well, whose scheduler is watched from outside.
+are asked for. With `--flow` a real flow is run as well, with each of these isolations; its scheduler is watched from
+outside.
 
 The cost of a task is the slope between a foreach of so many tasks and one of a tenth of that.
 """
@@ -150,12 +152,14 @@ class SimulatedTasks:
 
 def simulate(tasks: int, workers: int, profile: str) -> dict[str, float]:
     """Run a foreach of so many simulated tasks in this process; what that has taken of it."""
+    from gitflowrun.runtime.scheduler.main import collect_rarely
+
     with tempfile.TemporaryDirectory() as directory:
         place = repository(Path(directory) / "repo", {"flow.py": "pass\n"})
         os.chdir(place)
         run, simulated = prepare(tasks, workers)
         gc.collect()
-        gc.freeze()
+        collect_rarely()
         before, begun = _used(), time.perf_counter()
         if profile:
             import cProfile
@@ -240,11 +244,11 @@ def peak(pid: str = "self") -> float:
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
-def watch_flow(place: Path, tasks: int, workers: int) -> tuple[float, float]:
+def watch_flow(place: Path, tasks: int, workers: int, isolation: str) -> tuple[float, float]:
     """CPU seconds and peak MB of the scheduler of a real flow with a foreach of so many tasks."""
     flow = subprocess.Popen(
         [sys.executable, "wide.py", "--quiet", "run", "--n", str(tasks), "--max-num-splits", str(tasks),
-         "--max-workers", str(workers)],
+         "--max-workers", str(workers), "--isolation", isolation],
         cwd=place, env={**os.environ, **environment()}, stdout=subprocess.DEVNULL,
     )  # fmt: skip
     cpu = memory = 0.0
@@ -291,7 +295,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tasks", type=int, nargs="+", default=[1000, 10000, 30000])
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--flow", action="store_true", help="also run a real flow")
+    parser.add_argument("--flow", nargs="+", metavar="ISOLATION", help="also run a real flow")
     parser.add_argument("--profile", default="", help="where cProfile's figures of the last one go")
     parser.add_argument("--simulate", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -315,10 +319,13 @@ def main() -> None:
                 Path(directory) / "repo", {"wide.py": FLOW.format(package="gitflowrun")}
             )
             for tasks in args.tasks:
-                few_cpu, _ = watch_flow(place, tasks // 10, args.workers)
-                cpu, memory = watch_flow(place, tasks, args.workers)
-                cost = (cpu - few_cpu) / (tasks - tasks // 10)
-                print(f"{tasks:9,} real  {cost * 1e3:6.3f} ms CPU a task, {memory:6.1f} MB peak")
+                for isolation in args.flow:
+                    few_cpu, _ = watch_flow(place, tasks // 10, args.workers, isolation)
+                    cpu, memory = watch_flow(place, tasks, args.workers, isolation)
+                    cost = (cpu - few_cpu) / (tasks - tasks // 10)
+                    print(
+                        f"{tasks:9,} {isolation:5} {cost * 1e3:6.3f} ms CPU a task, {memory:6.1f} MB peak"
+                    )
 
 
 if __name__ == "__main__":

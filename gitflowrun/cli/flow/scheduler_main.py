@@ -19,11 +19,10 @@ def main() -> int:
     from gitflowrun.cli.errors import FLOW, exit_code_of
     from gitflowrun.cli.flow.run_log import RunLog
     from gitflowrun.runtime.ipc.channel import Channel
-    from gitflowrun.runtime.scheduler.main import SchedulerMain
+    from gitflowrun.runtime.scheduler.main import SchedulerMain, collect_rarely
     from gitflowrun.runtime.scheduler.setup import Channels
 
-    gc.freeze()
-    gc.enable()
+    collect_rarely()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the launcher process decides who is interrupted
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])

@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 from contextlib import contextmanager
@@ -73,6 +74,17 @@ _NOT_TRUSTED = (
 
 _OTHER_TASKS = "This is the last of {0} tasks of its step: `spin {1}/{2}/TASK` names another one."
 _NO_BATCH = "Each task gets a process of its own: the step cache is on, for which tasks note what they load."
+
+
+_COLLECTED = 10_000, 20, 20
+"""Thresholds of the garbage collector (`gc.set_threshold`): what is kept for a task has no cycles."""
+
+
+def collect_rarely() -> None:
+    """Have the collector pass over what there is, and look for garbage seldom, in the process of a scheduler."""
+    gc.freeze()
+    gc.set_threshold(*_COLLECTED)
+    gc.enable()
 
 
 class SchedulerMain:
