@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.helpers.flows import latest, linear_flow, one_task
+from tests.helpers.flows import background, latest, linear_flow, one_task
 from tests.helpers.repos import GitRepo
 
 FAIL = "raise ValueError('the real reason')"
@@ -78,3 +78,18 @@ def test_tasks_after_a_closed_stream_have_theirs(repo: GitRepo, kind: str) -> No
     done = repo.flow("f.py", "run", env={"GITFLOWRUN_ISOLATION": kind})
     assert done.code == 0, done.err
     assert one_task(latest(repo), "end").output("stdout") == b"again\n"
+
+
+@pytest.mark.parametrize("kind", ["fork", "batch", "fresh"])
+def test_streams_lead_to_pipes_though_the_run_writes_into_a_file(repo: GitRepo, kind: str) -> None:
+    """A step may give its streams another encoding, and asks in vain for a place in them."""
+    other = (
+        "sys.stdout.reconfigure(encoding='latin-1'); sys.stderr.reconfigure(encoding='utf-16-le')"
+    )
+    say = "print('\\xe9', sys.stdout.seekable(), sys.stdout.mode); print('\\xe9', file=sys.stderr)"
+    repo.write("f.py", linear_flow(f"{other}\n{say}"))
+    flow = background(repo, "f.py", "run", env={"GITFLOWRUN_ISOLATION": kind})
+    assert flow.wait() == 0, flow.text
+    task = one_task(latest(repo), "start")
+    assert task.output("stdout") == b"\xe9 False w\n"
+    assert task.output("stderr") == "\xe9\n".encode("utf-16-le")

@@ -252,7 +252,19 @@ def _text_layer(fd: int, stream: Any, original: Any) -> Any:
         _old_layers.append(original)  # its finalizer would close the descriptor
     if stream is not None and stream is not original and not getattr(stream, "closed", False):
         return stream
-    return open(fd, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
+    layer = io.TextIOWrapper(
+        io.BufferedWriter(_PipeOutput(fd, "wb", closefd=False)),
+        encoding="utf-8", errors="backslashreplace", line_buffering=True,
+    )  # fmt: skip
+    layer.mode = "w"  # type: ignore[misc]  # as `open` says
+    return layer
+
+
+class _PipeOutput(io.FileIO):
+    """A descriptor that leads to a pipe when it is used, and may lead to a file now: what is above asks only once."""
+
+    def seekable(self) -> bool:
+        return False
 
 
 _old_layers: list[Any] = []
