@@ -7,6 +7,7 @@ writes.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -20,12 +21,14 @@ from gitflowrun.git.pack.publish import explained, suffixed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from gitflowrun.git.command import Git
     from gitflowrun.git.objects import Oid
     from gitflowrun.git.pack.publish import PackStore
 
 _PACK_OBJECTS = ("-q", "--stdout", "--window=0", "--delta-base-offset")
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 def start_pack(
@@ -113,9 +116,9 @@ class IncomingPack:
             return git.start("unpack-objects", "-q", stdin=file, stderr=subprocess.PIPE)
 
     def unpacked(self, unpacking: subprocess.Popen[bytes]) -> None:
-        """Check that `unpack` has succeeded, once its process has ended. Raises CorruptRecord."""
+        """Check that `unpack` has succeeded, once its process has ended. Raises as `publish` does."""
         try:
-            _check(unpacking)
+            _check(unpacking, self._place)
         finally:
             self.discard()
 
@@ -128,10 +131,10 @@ class IncomingPack:
 
         Raises:
             CorruptRecord: git says that it is no whole pack.
-            RepositoryError: it can't be published.
+            RepositoryError: it can't be published, or the disk is full.
         """
         try:
-            _check(indexing)
+            _check(indexing, self._place)
             self._packs.publish(self._written, self.name, durable=durable)
             reached("remote.published")
         finally:
@@ -143,8 +146,23 @@ class IncomingPack:
         shutil.rmtree(self._place, ignore_errors=True)
 
 
-def _check(process: subprocess.Popen[bytes]) -> None:
-    """Wait for a git that has read a pack. Raises CorruptRecord: it was damaged, or there is no room for it."""
+def _check(process: subprocess.Popen[bytes], place: Path) -> None:
+    """Wait for a git that has read a pack.
+
+    Args:
+        process: It.
+        place: Where it writes.
+
+    Raises:
+        CorruptRecord: it does not take the pack.
+        RepositoryError: it could not write what it makes of it.
+    """
     _, err = process.communicate()
-    if process.returncode:
-        raise CorruptRecord(f"a pack that has arrived is damaged: {git_message(os.fsdecode(err))}")
+    if not process.returncode:
+        return
+    text = git_message(os.fsdecode(err))
+    for number in _OF_THE_DISK:
+        if os.strerror(number) in text:
+            with explained(place):
+                raise OSError(number, os.strerror(number))
+    raise CorruptRecord(f"git can't take a pack that has arrived: {text}")

@@ -494,7 +494,9 @@ class EngineExecutor:
 
     def _done(self, agent: _Agent, serial: int) -> None:
         agent.launches.pop(serial, None)
-        agent.arrivals.pop(serial, None)
+        arrival = agent.arrivals.pop(serial, None)
+        if arrival is not None:
+            arrival.close()
         if self._waiting:
             self._assign()
         if not agent.launches and agent.number in self._agents:

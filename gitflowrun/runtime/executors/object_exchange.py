@@ -8,7 +8,8 @@ What agents ask for is packed by git as it is sent. What they send is not believ
    once.
 4. The content of each part is compared with the BLAKE3 that the reference names, some of it in each turn of the loop.
 
-Only then the Result counts.
+Only then the Result counts. What is damaged costs the task, which is launched again; that it can't be written here
+costs the run, as a commit that fails does.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from gitflowrun.artifacts.digest import digest
-from gitflowrun.errors import GitflowrunError, RepositoryError
+from gitflowrun.errors import CorruptRecord, GitflowrunError, RepositoryError
 from gitflowrun.failpoints import reached
 from gitflowrun.git.command import Git, git_message
 from gitflowrun.git.objects import ObjectType, hash_object
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from gitflowrun.git.objects import Oid
     from gitflowrun.git.pack.publish import PackStore
     from gitflowrun.git.pack.reader import PackReader
-    from gitflowrun.names import Digest, TaskName
+    from gitflowrun.names import TaskName
     from gitflowrun.runtime.ipc.event_loop import EventLoop
     from gitflowrun.runtime.ipc.link import Link
     from gitflowrun.runtime.ipc.messages import Message
@@ -99,6 +100,8 @@ class ObjectSender:
 class Arrival:
     """What arrives of one task before its Result counts.
 
+    Its methods, and what it has the loop call, raise RepositoryError where what arrives can't be stored.
+
     Args:
         loop: The event loop.
         git: Of the repository.
@@ -130,7 +133,7 @@ class Arrival:
         self._deliver = deliver
         self._fail = fail
         self._arriving: dict[str, IncomingPack] = {}
-        self._indexing = 0
+        self._indexing: dict[int, tuple[IncomingPack, subprocess.Popen[bytes]]] = {}
         self._published: list[str] = []
         self._result: Result | None = None
         self._held: list[Message] = []
@@ -144,46 +147,42 @@ class Arrival:
         """Take the next bytes of a pack."""
         if self._is_over:
             return
-        try:
-            pack = self._arriving.get(message.name)
-            if pack is None:
-                pack = self._arriving[message.name] = IncomingPack(self._git, self._store)
-            pack.write(message.data)
-            if message.more:
-                return
-            del self._arriving[message.name]
-            indexing = pack.index()
-        except RepositoryError as error:
-            self._give_up(error)
+        pack = self._arriving.get(message.name)
+        if pack is None:
+            pack = self._arriving[message.name] = IncomingPack(self._git, self._store)
+        pack.write(message.data)
+        if message.more:
             return
-        self._indexing += 1
+        indexing = pack.index()
+        del self._arriving[message.name]
         assert indexing.stdout is not None
         fd = indexing.stdout.fileno()
-        self._loop.watch(fd, lambda: self._indexed(fd, pack, indexing))
+        self._indexing[fd] = pack, indexing
+        self._loop.watch(fd, lambda: self._indexed(fd))
 
-    def _indexed(self, fd: int, pack: IncomingPack, indexing: subprocess.Popen[bytes]) -> None:
+    def _indexed(self, fd: int) -> None:
         """Publish a pack when git has made its index."""
+        pack, indexing = self._indexing[fd]
         assert indexing.stdout is not None
         if indexing.stdout.read1(REMOTE_PIECE):  # type: ignore[attr-defined]
             return
         self._loop.forget(fd)
-        self._indexing -= 1
+        del self._indexing[fd]
         try:
             pack.publish(indexing)
-        except GitflowrunError as error:
-            self._give_up(error)
+        except CorruptRecord as error:
+            self._give_up(error.message)
             return
         self._published.append(pack.name)
         self._is_asking = False
-        if self._is_over:
-            self.close()
-        else:
-            self._go_on()
+        self._go_on()
 
     def message(self, message: Message) -> None:
         """Take a Result or Exited, which is delivered when what it needs has arrived."""
         if self._is_over:
             return
+        if not self._is_asking:
+            self._discard_unfinished()  # packs come before it
         if isinstance(message, Result) and self._result is None:
             self._result = message
         else:
@@ -209,8 +208,7 @@ class Arrival:
             self._is_verifying = True
             self._verify(self._wrong_parts(self._result))
         elif self._is_lacking:
-            self._fail(f"{len(lacking)} objects of its artifacts did not arrive")
-            self.close()
+            self._give_up(f"{len(lacking)} objects of its artifacts did not arrive")
         else:
             self._is_lacking = self._is_asking = True
             self._ask(lacking)
@@ -234,55 +232,72 @@ class Arrival:
             self._deliver(replace(self._result, packs=packs))
             self._release()
         elif wrong:
-            self._fail(f"what arrived of its artifacts is damaged: {wrong}")
-            self.close()
+            self._give_up(f"what arrived of its artifacts is damaged: {wrong}")
         else:
             self._loop.after(0, lambda: self._verify(parts))
 
     def _wrong_parts(self, result: Result) -> Iterator[str]:
         """What is wrong with each part; the empty text now and then where nothing is."""
         read = 0
-        for chunk in _own_chunks(result, self._task):
-            data = result.inline.get(chunk.digest)
-            if data is not None:
-                yield from _differences(chunk.digest, chunk, data)
-            elif self._published:
-                content = self._objects.blob(chunk.oid, max(chunk.size, 1))
-                yield from _differences(chunk.digest, chunk, content)
-                read += chunk.size
+        for size, wrong in self._checks(result):
+            if wrong:
+                yield wrong
+            read += size
             if read > VERIFIED_AT_ONCE:
                 read = 0
                 yield ""
+
+    def _checks(self, result: Result) -> Iterator[tuple[int, str]]:
+        """Look at one part after the other: its bytes, and what is wrong with it, if anything is."""
         for name, data in result.inline.items():
-            if digest(data) != name:
-                yield f"payload blake3/{name.hex()[:12]}"
+            yield len(data), "" if digest(data) == name else f"payload blake3/{name.hex()[:12]}"
+        for chunk in _own_chunks(result, self._task):
+            if chunk.digest in result.inline:
+                data = result.inline[chunk.digest]
+                yield len(data), _difference(chunk, data)
+            elif self._published:
+                data = self._objects.blob(chunk.oid, max(chunk.size, 1))
+                is_right = digest(data) == chunk.digest
+                yield len(data), _difference(chunk, data) if is_right else _named(chunk)
 
     def _release(self) -> None:
         held, self._held = self._held, []
         for message in held:
             self._deliver(message)
 
-    def _give_up(self, error: GitflowrunError) -> None:
-        if not self._is_over:
-            self.close()
-            self._fail(error.message)
+    def _give_up(self, why: str) -> None:
+        self.close()
+        self._fail(why)
+
+    def _discard_unfinished(self) -> None:
+        for pack in self._arriving.values():
+            pack.discard()
+        self._arriving.clear()
 
     def close(self) -> None:
         """Let go of what arrived and does not count: git drops it."""
         self._is_over = True
-        for pack in self._arriving.values():
+        self._discard_unfinished()
+        for fd, (pack, indexing) in self._indexing.items():
+            self._loop.forget(fd)
+            indexing.kill()
+            indexing.communicate()
             pack.discard()
-        self._arriving.clear()
+        self._indexing.clear()
         with suppress(RepositoryError):
             self._store.release(self._published)
         self._published.clear()
 
 
-def _differences(name: Digest, chunk: Chunk, content: bytes) -> Iterator[str]:
-    if digest(content) != name or len(content) != chunk.size:
-        yield f"chunk blake3/{name.hex()[:12]}"
-    elif hash_object(ObjectType.BLOB, content) != chunk.oid:
-        yield f"object {chunk.oid}"
+def _difference(chunk: Chunk, content: bytes) -> str:
+    """In what a content of the right BLAKE3 differs from a part all the same; empty where it does not."""
+    if len(content) != chunk.size:
+        return _named(chunk)
+    return "" if hash_object(ObjectType.BLOB, content) == chunk.oid else f"object {chunk.oid}"
+
+
+def _named(chunk: Chunk) -> str:
+    return f"chunk blake3/{chunk.digest.hex()[:12]}"
 
 
 def _own_chunks(result: Result, task: TaskName) -> Iterator[Chunk]:

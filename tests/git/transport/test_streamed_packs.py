@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 
-from gitflowrun.errors import CorruptRecord
+from gitflowrun.errors import CorruptRecord, RepositoryError
 from gitflowrun.git.command import Git
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.pack.publish import PackStore
@@ -78,10 +80,33 @@ def test_a_damaged_pack_is_none(pair: tuple[GitRepo, GitRepo], unpacks: bool) ->
     pack.write(bytes(data))
     process = pack.unpack(Git(there.path / ".git", None)) if unpacks else pack.index()
     end = pack.unpacked if unpacks else pack.publish
-    with pytest.raises(CorruptRecord, match="damaged"):
+    with pytest.raises(CorruptRecord, match="git can't take a pack that has arrived: "):
         end(process)
     assert list(packs.pack_dir.glob("*.pack")) == []
     assert list(packs.incoming.iterdir()) == []
+
+
+@pytest.mark.parametrize("unpacks", [False, True])
+def test_a_full_disk_is_no_damage(
+    pair: tuple[GitRepo, GitRepo], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unpacks: bool
+) -> None:
+    """What git says of the disk is the repository's error, with what to do."""
+    here, there = pair
+    _, pack = incoming(there)
+    pack.write(packed(here))
+    (tmp_path / "bin").mkdir()
+    fake = tmp_path / "bin/git"
+    fake.write_text(
+        '#!/bin/sh\ncase "$*" in *pack*) echo "fatal: write error: No space left on device" >&2; exit 128;; esac\n'
+        f'exec {shutil.which("git")} "$@"\n'
+    )
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    process = pack.unpack(Git(there.path / ".git", None)) if unpacks else pack.index()
+    with pytest.raises(RepositoryError, match="No space left on device") as caught:
+        (pack.unpacked if unpacks else pack.publish)(process)
+    assert caught.value.hint is not None
+    assert "free some space" in caught.value.hint
 
 
 def test_what_the_other_side_has_is_left_out(pair: tuple[GitRepo, GitRepo]) -> None:
