@@ -71,8 +71,9 @@ NAMES = frozenset({
     # a loose file is gone, one of an old pack is, all is.
     "free.noted", "free.unreferenced", "free.written", "free.durable", "free.locked", "free.unlinking", "free.deleting",
     "free.unlinked",
-    # An agent: the code has come, it is written as files, the flow is imported; a Result is about to be sent.
-    "agent.fetched", "agent.copied", "agent.ready", "agent.sending",
+    # An agent: the code has come, it is written as files, the flow is imported; a piece of what a task has stored is
+    # about to be read, a Result is about to be sent.
+    "agent.fetched", "agent.copied", "agent.ready", "agent.piece", "agent.sending",
     # An agent is given a launch. A pack from another machine: all of it is in a file, it is published; what it has of
     # a Result is compared with its digests.
     "remote.launched", "remote.received", "remote.published", "remote.verified",

@@ -168,12 +168,21 @@ class TaskNote:
 
 @frozen
 class TaskPack:
-    """The next bytes of the pack named `name` that a task has written, and whether others follow."""
+    """A piece of a pack that a task has written.
+
+    Attributes:
+        serial: Number of the launch.
+        name: The pack.
+        data: Its next bytes.
+        more: Whether others follow.
+        error: Why the rest of it can't be sent.
+    """
 
     serial: int
     name: str
     data: bytes
     more: bool
+    error: str = ""
 
 
 @frozen
@@ -237,7 +246,7 @@ _SCHEMAS: dict[str, ArraySchema[Any]] = {
         (Objects, COUNT, BINARY, FLAG, TEXT),
         (TaskOutput, COUNT, TEXT, BINARY),
         (TaskNote, COUNT, TEXT),
-        (TaskPack, COUNT, TEXT, BINARY, FLAG),
+        (TaskPack, COUNT, TEXT, BINARY, FLAG, TEXT),
         (CardRequested, COUNT, TEXT, BINARY),
     )
 }  # fmt: skip

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from gitflowrun.errors import CorruptRecord, GitflowrunError, MissingObject
 from gitflowrun.failpoints import reached
+from gitflowrun.git.command import git_message
 from gitflowrun.git.pack.reader import PackReader
 from gitflowrun.git.transport.streamed_packs import start_pack
 from gitflowrun.runs import layout
@@ -409,15 +410,36 @@ class Agent:
             self._requests.want(oids, tell)
 
     def _answer(self, want: WantObjects) -> None:
-        """Send objects that the driver lacks of a task's result: an empty pack where they are not here either."""
+        """Send objects that the driver lacks of a task's result, or say why they can't be."""
         assert self._cache is not None
-        serial, name = want.request, f"pack-{os.urandom(20).hex()}"
+        answer = TaskPack(want.request, f"pack-{os.urandom(20).hex()}", b"", more=False)
         try:
             packing = start_pack(self._cache.own.git, want.oids)
-        except GitflowrunError:
-            self._outbox.send(TaskPack(serial, name, b"", more=False))
+        except GitflowrunError as error:
+            self._outbox.send(replace(answer, error=error.message))
+        else:
+            self._send_packed(answer, packing)
+
+    def _send_packed(self, answer: TaskPack, packing: subprocess.Popen[bytes]) -> None:
+        """Send what git packs as it writes it, unless too much waits to be sent."""
+        assert packing.stdout is not None
+        self._loop.watch(packing.stdout.fileno(), lambda: self._packed(answer, packing))
+
+    def _packed(self, answer: TaskPack, packing: subprocess.Popen[bytes]) -> None:
+        assert packing.stdout is not None
+        fd = packing.stdout.fileno()
+        if self._outbox.is_full:
+            self._loop.forget(fd)
+            self._outbox.when_not_full(lambda: self._send_packed(answer, packing))
             return
-        self._outbox.add(_packed(serial, name, packing))
+        data = packing.stdout.read1(PACK_PIECE)  # type: ignore[attr-defined]
+        if data:
+            self._outbox.send(replace(answer, data=data, more=True))
+            return
+        self._loop.forget(fd)
+        _, err = packing.communicate()
+        words = git_message(os.fsdecode(err)) if packing.returncode else ""
+        self._outbox.send(replace(answer, error=words))
 
     # ---- the end ----
 
@@ -454,12 +476,3 @@ def _is_shared(start: AgentStart) -> bool:
         return Path(path).read_text(encoding="utf-8") == content
     except (OSError, ValueError):
         return False
-
-
-def _packed(serial: int, name: str, packing: subprocess.Popen[bytes]) -> Iterator[TaskPack]:
-    """What git packs, in pieces; it waits while the link is full."""
-    assert packing.stdout is not None
-    with packing:
-        while data := packing.stdout.read(PACK_PIECE):
-            yield TaskPack(serial, name, data, more=True)
-    yield TaskPack(serial, name, b"", more=False)

@@ -176,8 +176,12 @@ class AgentTask:
                     yield from pack_pieces(self.serial, name, self._pack_dir / f"{name}.pack")
                     self._on_sent(name)
         except OSError as error:
-            why = f"what the task has stored can't be read: {error.strerror or error}"
-            result = Result(self.serial, {}, {}, (), None, error=why, code=result.code)
+            # What was sent of this pack the driver drops, for the Result has come before the rest.
+            where = f"on {os.uname().nodename}: {error.filename or self._pack_dir}"
+            why = f"what the task has stored can't be read {where}: {error.strerror or error}"
+            result = Result(
+                self.serial, {}, {}, (), None, error=why, code=result.code, cards=result.cards
+            )
         yield from self._new_cards(result.cards)
         reached("agent.sending")
         yield result
@@ -238,11 +242,22 @@ def pack_pieces(serial: int, name: str, path: Path) -> Iterator[TaskPack]:
     Raises:
         OSError: it can't be read.
     """
-    with path.open("rb") as file:
+    with path.open("rb") as file, _named(path):
         data = file.read(PACK_PIECE)
         while True:
+            reached("agent.piece")
             following = file.read(PACK_PIECE)
             yield TaskPack(serial, name, data, more=bool(following))
             if not following:
                 return
             data = following
+
+
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Say of which file an error of reading is."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise

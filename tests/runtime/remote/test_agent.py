@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gitflowrun.runs.records import ForeachLevel
+from gitflowrun.runtime.ipc.agent_limits import SENT_AHEAD
+from gitflowrun.runtime.ipc.event_loop import EventLoop
 from gitflowrun.runtime.ipc.messages import (
     Exited,
     Kill,
@@ -29,7 +34,9 @@ from gitflowrun.runtime.ipc.remote_messages import (
     TaskOutput,
     TaskPack,
     WantObjects,
+    unpack_remote,
 )
+from gitflowrun.runtime.remote.agent import Agent
 from gitflowrun.values import replace
 from tests.helpers.agents import agent_start, cache_of, launch, record_of
 from tests.helpers.flows import eventually, foreach_flow, linear_flow
@@ -301,7 +308,7 @@ def test_an_object_that_nobody_has(agents: Agents, tmp_path: Path) -> None:
 
 
 def test_what_the_driver_lacks_it_may_ask_for(agents: Agents, tmp_path: Path) -> None:
-    """A task's own objects come again; of others an answer that is no pack."""
+    """A task's own objects come again; of others the words of git come."""
     repo = repo_with(tmp_path, linear_flow("self.big = os.urandom(3 << 20)"))
     agent = agents(repo)
     agent.ready()
@@ -317,7 +324,79 @@ def test_what_the_driver_lacks_it_may_ask_for(agents: Agents, tmp_path: Path) ->
     before = len(agent.of(TaskPack))
     agent.say(WantObjects(1, (agent_start(repo).code, type(oids[0])(bytes(20)))))
     agent.until(lambda: len(agent.of(TaskPack)) > before)
-    assert b"".join(it.data for it in agent.of(TaskPack)[before:]) == b""
+    assert [it.data for it in agent.of(TaskPack)[before:]] == [b""]
+    assert agent.of(TaskPack)[-1].error == f"unable to read {'0' * 40}"
+
+
+class NotedLink:
+    """A link that notes what it is given."""
+
+    def __init__(self) -> None:
+        self.waiting = 0
+        self.sent: list[Any] = []
+
+    def send_together(self, messages: Iterable[bytes]) -> None:
+        """Note messages."""
+        self.sent += map(unpack_remote, messages)
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+def test_what_git_can_pack_in_part() -> None:
+    """Is sent as it comes, while little waits for the link; then git's words: a part of a pack is none."""
+    loop, link = EventLoop(), NotedLink()
+    agent = Agent(loop, link)
+    script = "printf 1; read line; printf 2; echo 'fatal: no more' >&2; exit 128"
+    with subprocess.Popen(
+        ["sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as packing:
+        assert packing.stdin is not None
+        answer = TaskPack(1, "pack-a", b"", more=False)
+        agent._send_packed(answer, packing)
+        _turn(loop, lambda: len(link.sent) == 1)
+        link.waiting = SENT_AHEAD + 1
+        packing.stdin.write(b"\n")
+        packing.stdin.flush()
+        _turn(loop, lambda: packing.poll() is not None)
+        assert len(link.sent) == 1
+        link.waiting = SENT_AHEAD
+        _turn(loop, lambda: not link.sent[-1].more)
+    assert link.sent == [
+        TaskPack(1, "pack-a", b"1", more=True),
+        TaskPack(1, "pack-a", b"2", more=True),
+        TaskPack(1, "pack-a", b"", more=False, error="no more"),
+    ]
+    loop.close()
+
+
+def _turn(loop: EventLoop, condition: Callable[[], object]) -> None:
+    until = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < until
+        loop.after(0.01, lambda: None)
+        loop.turn()
+
+
+def test_what_a_task_has_stored_can_be_read_in_part(agents: Agents, tmp_path: Path) -> None:
+    """Its result says so, in place of what it would have been; the agent goes on."""
+    env = {"GITFLOWRUN_FAILPOINTS": "agent.piece=EIO:3"}
+    repo = repo_with(tmp_path, linear_flow("self.big = os.urandom(9 << 20)"))
+    agent = agents(repo, env=env)
+    agent.ready()
+    result, exited = agent.run(launch(1))
+    assert result is not None
+    assert exited.status == 0
+    assert result.error is not None
+    assert result.error.startswith(
+        f"what the task has stored can't be read on {os.uname().nodename}: "
+    )
+    assert result.error.endswith(".pack: Input/output error")
+    assert [it.more for it in agent.of(TaskPack)] == [True, True]
+    assert (result.artifacts, result.packs) == ({}, ())
+    following, _ = agent.run(launch(2, "end"))
+    assert following is not None
+    assert following.error is None
 
 
 # ---- the end ----
