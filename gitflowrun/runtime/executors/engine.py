@@ -28,16 +28,13 @@ class Engine(Protocol):
     name: str
     """What users call it, such as `dask`."""
     host: str | None
-    """The host that its workers reach this machine by; None where it can't tell."""
+    """What its workers likely reach this machine by: loopback where they are on it; None where it can't tell."""
 
     def start(self, number: int, call: bytes, resources: Resources) -> None:
-        """Place an agent: have `run_agent(call)` called on a worker that has these resources, once there is room."""
+        """Place an agent: have `run_agent(call)` called on a worker that has these resources, once one is free."""
 
     def cancel(self, number: int) -> None:
         """Give a call up that has not begun, as far as the engine can."""
-
-    def slots(self) -> int | None:
-        """How many agents it can run at the same time, as far as is known now."""
 
     def where(self) -> str:
         """Where it runs, for the run's log: such as `tcp://127.0.0.1:8786, 4 workers`."""

@@ -199,11 +199,10 @@ class EngineExecutor:
                 agent.link.announce_silence()
 
     def close(self) -> None:
-        """End all tasks and agents. The engine is let go of by whoever has made it."""
+        """End all tasks and agents. Engine and server are let go of by whoever has made them."""
         self._is_closed = True
         for agent in list(self._agents.values()):
             self._stop(agent)
-        self._server.close()
 
     # ---- tasks and agents ----
 

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 
 from gitflowrun._version import __version__
 from gitflowrun.artifacts.digest import digest
+from gitflowrun.errors import GitflowrunError
 from gitflowrun.runs import layout
 from gitflowrun.runtime.executors.batch import batched_steps
 from gitflowrun.runtime.executors.engine_executor import EngineExecutor
 from gitflowrun.runtime.executors.engines.engine_choice import engine_of
+from gitflowrun.runtime.ipc.addresses import is_loopback
 from gitflowrun.runtime.ipc.event_loop import EventLoop
 from gitflowrun.runtime.ipc.events import Notice
 from gitflowrun.runtime.ipc.link_server import LinkServer
@@ -40,7 +42,7 @@ _OF_THIS_MACHINE = frozenset({
 
 
 class StartedEngine:
-    """An engine, which is there before the run is: what it can't do is known then.
+    """An engine and the server for its agents, which are there before the run is: what can't be done is known then.
 
     Args:
         words: Which engine, as `--executor` says it.
@@ -52,7 +54,8 @@ class StartedEngine:
         loop: The event loop of the run.
 
     Raises:
-        UsageError: there is no such engine, it is not installed, or it does not answer.
+        UsageError: there is no such engine, or `runs.executorAddress` is none.
+        ExecutorError: it is not installed or does not answer, or agents can't be listened for.
     """
 
     def __init__(
@@ -68,6 +71,19 @@ class StartedEngine:
         self._engine = engine_of(words, self._ended, slots=slots, path=start.path)
         self._mark: Path | None = None
         self._is_closed = False
+        try:
+            self._server = self._listen()
+        except GitflowrunError:
+            self._engine.close()
+            self._calls.close()
+            raise
+
+    def _listen(self) -> LinkServer:
+        """Listen for agents: where the setting says, on this machine alone for an engine of it, or everywhere."""
+        host, likely = self._repo.settings.executor_address, self._engine.host
+        if host is None and likely is not None and is_loopback(likely):
+            host = likely
+        return LinkServer(self.loop, self._connected, host, likely=likely)
 
     def _ended(self, number: int, error: str | None) -> None:
         """Take the end of an agent's call, from whatever thread."""
@@ -84,6 +100,7 @@ class StartedEngine:
         isolation: Isolation,
         on_message: Callable[[Message | RemoteMessage], None],
         notify: Listener,
+        most: int,
     ) -> EngineExecutor:
         """Make the executor of a run.
 
@@ -93,25 +110,20 @@ class StartedEngine:
             isolation: How tasks get their processes on workers.
             on_message: Called with every message about a task.
             notify: Called with what the user is to be told.
-
-        Raises:
-            RepositoryError: the links to agents can't be made.
+            most: How many tasks may run at the same time.
         """
-        state, settings = Path(run.incoming).parent, self._repo.settings
+        state = Path(run.incoming).parent
         self._mark = state / f"driver-{secrets.token_hex(8)}"
         content = secrets.token_hex(16)
         with contextlib.suppress(OSError):  # then no agent finds it
             self._mark.write_text(content)
-        server = LinkServer(
-            self.loop, self._connected, settings.executor_address or self._engine.host
-        )
         self._executor = EngineExecutor(
-            self.loop, self._repo, self._engine, server,
+            self.loop, self._repo, self._engine, self._server,
             self._told(run, code, isolation, (str(self._mark), content)),
             on_message, notify,
             layout.live_directory(state, run.run.uid),
             self._start.resources,
-            self._start.request.max_workers,
+            most,
         )  # fmt: skip
         notify(Notice(f"Tasks are executed by {self._engine.name}: {self._engine.where()}."))
         return self._executor
@@ -148,6 +160,7 @@ class StartedEngine:
         """Let go of the engine, and remove what agents were told of a shared disk; harmless the second time."""
         if not self._is_closed:
             self._is_closed = True
+            self._server.close()
             self._engine.close()
             self._calls.close()
             if self._mark is not None:

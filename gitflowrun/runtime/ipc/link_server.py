@@ -7,6 +7,7 @@ gets a few bytes of memory and some seconds, of which there are so many at most,
 from __future__ import annotations
 
 import contextlib
+import errno
 import hmac
 import os
 import secrets
@@ -50,13 +51,22 @@ class LinkServer:
             a loopback address only this machine is listened to. When None, agents are told the addresses that this
             machine has.
         port: The port where `host` says none; any free one when 0.
+        likely: Where `host` is None, the address that agents are told before these; None where none is likelier.
 
     Raises:
         UsageError: the host is no address.
         ExecutorError: the system does not let it listen there.
     """
 
-    def __init__(self, loop: EventLoop, on_link: OnLink, host: str | None, port: int = 0) -> None:
+    def __init__(
+        self,
+        loop: EventLoop,
+        on_link: OnLink,
+        host: str | None,
+        port: int = 0,
+        *,
+        likely: str | None = None,
+    ) -> None:
         self._loop = loop
         self._on_link = on_link
         self._expected: dict[int, bytes] = {}
@@ -66,7 +76,8 @@ class LinkServer:
             port = port or own_port
         self._socket = _listen(host, port)
         self._socket.settimeout(0)
-        self.hosts = own_addresses() if host is None else (host,)
+        known = dict.fromkeys((likely, *own_addresses()) if host is None else (host,))
+        self.hosts = tuple(it for it in known if it)
         """Where agents look for it, in this order."""
         self.port: int = self._socket.getsockname()[1]
         self._is_open = True
@@ -192,7 +203,7 @@ class _Caller:
                 self._give_up()
 
     def _say(self, data: bytes) -> bool:
-        """Send what every fresh connection has room for; whether it was taken."""
+        """Send what fits into the buffer of a new connection; whether it was taken."""
         with contextlib.suppress(OSError):
             return self._socket.send(data, socket.MSG_NOSIGNAL) == len(data)
         return False
@@ -222,8 +233,10 @@ def _listen(host: str | None, port: int) -> socket.socket:
                 )
         return socket.create_server(("", port), backlog=backlog)
     except (OSError, OverflowError) as error:
-        where = f"port {port}" if port else "a port"
+        where = f" at {host or 'all addresses'}, port {port}" if port else ""
+        is_taken = getattr(error, "errno", None) == errno.EADDRINUSE
         raise ExecutorError(
-            f"can't listen on {where} for workers: {getattr(error, 'strerror', None) or error}",
-            hint="set runs.executorAddress to a host alone, for any free port, or to another port",
+            f"can't listen for workers{where}: {getattr(error, 'strerror', None) or error}",
+            hint=f"{'another run may use it; ' if is_taken else ''}set runs.executorAddress to a host alone, for any "
+            "free port, or to another port",
         ) from error

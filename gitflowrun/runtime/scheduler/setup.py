@@ -121,19 +121,16 @@ class RunExecution:
             self._loop, channels.launcher, self._on_launcher_message, self._on_launcher_lost
         )
         self._loop.on_signal(signal.SIGTERM, partial(self._interrupt, signal.SIGTERM))
-        executor = self._executor(isolation, writer, notify)
+        workers = _affordable(1 if self._is_inline else start.request.max_workers, notify)
+        executor = self._executor(isolation, writer, notify, workers)
         live = LiveState(repo, writer.identity.uid)
-        opened = OpenRepository(start.repository, start.config)
-        self._renderer = CardRendererProcess(
-            self._loop, self._command, run, opened, self._on_cards, self._on_renderer_lost
-        )
+        self._renderer = self._card_renderer(start)
         self._cards = CardQueue(
             self._renderer.start,
             live.directory,
             repo.shared_mode,
             steps_with_own_types(start.graph),
         )
-        wanted = start.request.max_workers
         self._scheduler = Scheduler(
             self._loop,
             writer,
@@ -143,11 +140,7 @@ class RunExecution:
             live,
             code,
             self._cards,
-            max_workers=1
-            if self._is_inline
-            else wanted
-            if engine is not None
-            else _affordable(wanted, notify),
+            max_workers=workers,
             max_log_size=start.request.max_log_size or repo.settings.max_log_size,
             echo=not self._is_inline,
             first_id=first_id,
@@ -178,14 +171,16 @@ class RunExecution:
 
     # ---- executors ----
 
-    def _executor(self, isolation: Isolation, writer: RunWriter, notify: Listener) -> Executor:
+    def _executor(
+        self, isolation: Isolation, writer: RunWriter, notify: Listener, workers: int
+    ) -> Executor:
         """The executor that was asked for, or the next best."""
         channels = self._channels
         if self._engine is not None:
             self._end_zygote()
             code = writer.snapshot.tree
             hear = self._on_engine_message
-            return self._engine.executor(self._run, code, isolation, hear, notify)
+            return self._engine.executor(self._run, code, isolation, hear, notify, workers)
         if isolation.forks and channels.zygote is not None:
             zygote, alive = channels.zygote
             zygote.set_blocking(False)
@@ -202,6 +197,11 @@ class RunExecution:
         return (
             RemoteExecutor(self._launcher, self._run) if self._is_inline else self._fresh_executor()
         )
+
+    def _card_renderer(self, start: StartRun) -> CardRendererProcess:
+        opened = OpenRepository(start.repository, start.config)
+        heard = self._on_cards, self._on_renderer_lost
+        return CardRendererProcess(self._loop, self._command, self._run, opened, *heard)
 
     def _end_zygote(self) -> None:
         if self._channels.zygote is not None:

@@ -78,9 +78,6 @@ class FakeEngine:
     def cancel(self, number: int) -> None:
         self.cancelled.append(number)
 
-    def slots(self) -> int | None:
-        return None
-
     def where(self) -> str:
         return "nowhere"
 

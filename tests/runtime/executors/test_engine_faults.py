@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from pathlib import Path
 
@@ -71,6 +72,18 @@ def test_workers_on_which_no_agent_can_begin(repo: GitRepo) -> None:
     run = latest(repo)
     assert run.status is Status.FAILED
     assert [it for it in run.steps() if it != "_parameters"] == []
+
+
+def test_a_port_that_another_run_uses(repo: GitRepo) -> None:
+    """It is said before there is a run."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        repo.git("config", "runs.executorAddress", f"127.0.0.1:{port}")
+        done = repo.flow("f.py", "run")
+    assert done.code != 0
+    assert f"can't listen for workers at 127.0.0.1, port {port}: " in done.err
+    assert "another run may use it; set runs.executorAddress" in done.err
+    assert repo.git("for-each-ref", "refs/runs") == ""
 
 
 @pytest.mark.slow

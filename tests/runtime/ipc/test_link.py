@@ -400,9 +400,10 @@ def test_a_port_that_is_taken_is_said() -> None:
     loop = EventLoop()
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        with pytest.raises(ExecutorError, match=f"can't listen on port {port}") as caught:
+        words = f"can't listen for workers at 127.0.0.1, port {port}: "
+        with pytest.raises(ExecutorError, match=words) as caught:
             LinkServer(loop, lambda _, __: None, "127.0.0.1", port)
-    assert "runs.executorAddress" in (caught.value.hint or "")
+    assert (caught.value.hint or "").startswith("another run may use it; set runs.executorAddress")
     loop.close()
 
 
@@ -418,6 +419,16 @@ def test_where_a_driver_listens() -> None:
         except ConnectionRefusedError:
             reached = False
         assert reached is expected, host
+        server.close()
+    loop.close()
+
+
+def test_an_address_that_is_likely_comes_first() -> None:
+    """The others that this machine has follow; where a host is said, it is the only one."""
+    loop = EventLoop()
+    for host, expected in ((None, ("10.9.8.7", *own_addresses())), ("login1", ("login1",))):
+        server = LinkServer(loop, lambda _, __: None, host, likely="10.9.8.7")
+        assert server.hosts == expected
         server.close()
     loop.close()
 

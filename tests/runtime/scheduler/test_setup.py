@@ -16,6 +16,7 @@ from gitflowrun.runtime.ipc.channel import Channel, channel_pair
 from gitflowrun.runtime.ipc.event_loop import EventLoop
 from gitflowrun.runtime.ipc.events import Event
 from gitflowrun.runtime.ipc.messages import Exited, Interrupt, Retries, RunFinished
+from gitflowrun.runtime.ipc.remote_messages import EngineFailed
 from gitflowrun.runtime.scheduler import setup
 from gitflowrun.runtime.scheduler.setup import Channels, RunExecution
 from gitflowrun.settings import Isolation
@@ -89,10 +90,16 @@ class Bench:
         isolation: Which is asked for.
         has_zygote: Whether there is one.
         most: The bytes of output that are asked for.
+        engine: What executes tasks, if it is no process of this machine.
     """
 
     def __init__(
-        self, isolation: Isolation, *, has_zygote: bool = True, most: int | None = None
+        self,
+        isolation: Isolation,
+        *,
+        has_zygote: bool = True,
+        most: int | None = None,
+        engine: Any = None,
     ) -> None:
         ours, theirs = channel_pair()
         self.launcher, self.their_launcher = Channel(ours), Channel(theirs)
@@ -112,13 +119,16 @@ class Bench:
         )
         settings = SimpleNamespace(max_log_size=77)
         repo: Any = SimpleNamespace(settings=settings, shared_mode=None)
-        writer: Any = SimpleNamespace(identity=SimpleNamespace(uid=1))
+        writer: Any = SimpleNamespace(
+            identity=SimpleNamespace(uid=1), snapshot=SimpleNamespace(tree=None)
+        )
         key = SimpleNamespace(texts=[b"hunter2-hunter2"])
         run: Any = SimpleNamespace(secrets={"key": key}, spin=None)
         plan: Any = None
         self.execution = RunExecution(
-            repo, self.channels, start, isolation, lambda _: None, writer, plan, run, plan, 9
-        )
+            repo, self.channels, start, isolation, lambda _: None, writer, plan, run, plan, 9,
+            engine=engine,
+        )  # fmt: skip
         self.course = cast("Course", self.execution._scheduler)
 
     def close(self) -> None:
@@ -187,6 +197,21 @@ def test_how_tasks_get_their_processes(
         assert made.channels.zygote is None
         assert not has_zygote or made.their_zygote.receive() == (None, ())
     assert bench(isolation, most=5).course.options["max_log_size"] == 5
+
+
+def test_an_engine_has_as_many_agents_as_there_are_descriptors_for(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of them has a link to this process; that no agent can begin ends the run."""
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (64 + 8, 64 + 8))
+    made: list[tuple[Any, ...]] = []
+    engine = SimpleNamespace(loop=EventLoop(), executor=lambda *args: made.append(args))
+    course = bench(Isolation.FORK, engine=engine).course
+    assert (made[0][-1], course.options["max_workers"]) == (2, 2)
+    hear = made[0][3]
+    hear(EngineFailed("why"))
+    hear(Exited(1, 0, 0.5, 1))
+    assert course.told == [("stop", Status.FAILED, "why"), ("deliver", Exited(1, 0, 0.5, 1))]
 
 
 def test_what_comes_from_the_other_processes(bench: Callable[..., Bench]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import inspect
 import logging
 import os
 import uuid
@@ -83,12 +84,12 @@ class DaskEngine:
         self.host = LOOPBACK if address is None else _host_towards(self._address)
 
     def _ask(self) -> WorkerFacts:
-        workers = self._client.scheduler_info()["workers"].values()
+        workers = _all_workers(self._client)
         resources: dict[str, float] = {}
         for worker in workers:
             for name, count in (worker.get("resources") or {}).items():
                 resources[name] = max(resources.get(name, 0), count)
-        return WorkerFacts(len(workers), sum(worker["nthreads"] for worker in workers), resources)
+        return WorkerFacts(len(workers), resources)
 
     def start(self, number: int, call: bytes, resources: Resources) -> None:
         """Have an agent placed."""
@@ -142,10 +143,6 @@ class DaskEngine:
             self._calls.end(number, GIVEN_UP)
             future.release()
 
-    def slots(self) -> int | None:
-        """Threads of all workers."""
-        return self._workers.facts.slots
-
     def where(self) -> str:
         """Its scheduler's address and how many workers there are."""
         count = self._workers.facts.workers
@@ -162,6 +159,13 @@ class DaskEngine:
         if self._cluster is not None:
             with contextlib.suppress(Exception):
                 self._cluster.close(timeout=engine_limits.ENGINE_END)
+
+
+def _all_workers(client: Any) -> list[dict[str, Any]]:
+    """What a client's scheduler says of each of its workers; newer versions tell of five unless all are asked for."""
+    asks = "n_workers" in inspect.signature(client.scheduler_info).parameters
+    info = client.scheduler_info(n_workers=-1) if asks else client.scheduler_info()
+    return [*info["workers"].values()]
 
 
 def _own_cluster(distributed: Any, slots: int) -> Any:
@@ -195,7 +199,8 @@ def _host_towards(address: str) -> str | None:
         host, _ = parse_address(address.rpartition("://")[2])
     except UsageError:
         return None
-    return None if is_loopback(host) else address_towards(host)
+    own = address_towards(host)
+    return None if own is None or is_loopback(own) else own
 
 
 def _no_scheduler(address: str | None, error: Exception) -> ExecutorError:

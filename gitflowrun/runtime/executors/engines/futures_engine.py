@@ -133,11 +133,6 @@ class FuturesEngine:
         else:
             future.cancel()
 
-    def slots(self) -> int | None:
-        """How many workers the executor says it has; most say nothing of it."""
-        count = getattr(self._executor, "_max_workers", None)
-        return count if isinstance(count, int) and count > 0 else None
-
     def where(self) -> str:
         """What the factory has made."""
         kind = type(self._executor)

@@ -46,12 +46,10 @@ class WorkerFacts:
 
     Attributes:
         workers: How many there are.
-        slots: How many calls they run at the same time.
         resources: What one of them has at most, by the engine's names.
     """
 
     workers: int
-    slots: int
     resources: Mapping[str, float] = field(default_factory=dict)
 
 

@@ -76,7 +76,7 @@ class RayEngine:
     def _ask(self) -> WorkerFacts:
         resources = {name: float(count) for name, count in self._ray.cluster_resources().items()}
         count = sum(1 for node in self._ray.nodes() if node.get("Alive"))
-        return WorkerFacts(count, int(resources.get("CPU", 0)), resources)
+        return WorkerFacts(count, resources)
 
     def start(self, number: int, call: bytes, resources: Resources) -> None:
         """Have an agent placed."""
@@ -112,10 +112,6 @@ class RayEngine:
             with contextlib.suppress(Exception):
                 self._ray.cancel(ref)
             self._calls.end(number, GIVEN_UP)
-
-    def slots(self) -> int | None:
-        """Processors of all nodes."""
-        return self._workers.facts.slots
 
     def where(self) -> str:
         """The cluster's address and how many nodes it has."""

@@ -50,7 +50,6 @@ def _processes() -> Executor:
 def test_each_end_is_told_once(make: Make, ends: Ends, tmp_path: Path) -> None:
     """Of agents that end as they should, that fail, and that were given up before they began."""
     engine = make(lambda: ThreadPoolExecutor(1))
-    assert engine.slots() == 1
     assert engine.where() == "concurrent.ThreadPoolExecutor"
     start(engine, 1, f"say {tmp_path / 'one'}")
     assert ends.next() == (1, None)
@@ -119,7 +118,6 @@ def test_an_executor_that_takes_nothing_is_told_of(make: Make, ends: Ends) -> No
     engine = make(_Odd)
     start(engine, 1, "say nothing")
     assert ends.next() == (1, "ValueError: not today")
-    assert engine.slots() is None
 
 
 @pytest.mark.parametrize(
