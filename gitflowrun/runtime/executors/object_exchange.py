@@ -147,6 +147,9 @@ class Arrival:
         """Take the next bytes of a pack."""
         if self._is_over:
             return
+        if message.error:
+            self._give_up(message.error)
+            return
         pack = self._arriving.get(message.name)
         if pack is None:
             pack = self._arriving[message.name] = IncomingPack(self._git, self._store)

@@ -375,15 +375,17 @@ def test_parts_that_the_agent_had_already_are_asked_for(driver: Driver, tmp_path
     assert driver.hears(Result).artifacts["x"] == ref
 
 
-def test_an_agent_that_has_not_got_them_either(driver: Driver) -> None:
-    """The task is launched again."""
+@pytest.mark.parametrize("error", ["", "its cache was removed"])
+def test_an_agent_that_has_not_got_them_either(driver: Driver, error: str) -> None:
+    """The task is launched again, with what the agent has said."""
     driver.launch(1)
     agent = driver.agent()
     agent.hears(Launch)
     agent.says(_result(1, x=artifact(BIG, TaskName("start", "1"))), Exited(1, 0, 0.0, 0))
     agent.hears(WantObjects)
-    agent.says(TaskPack(1, "p", b"", more=False))
-    assert "start" not in driver.hears(TaskLost).reason
+    agent.says(TaskPack(1, "p", b"", False, error))
+    told = f"its result from h1 (agent 1) is lost: {error or 'git can'}"
+    assert driver.hears(TaskLost).reason.startswith(told)
 
 
 def test_results_of_other_tasks_are_passed_over(driver: Driver) -> None:
