@@ -383,7 +383,7 @@ def test_an_agent_that_has_not_got_them_either(driver: Driver, error: str) -> No
     agent.hears(Launch)
     agent.says(_result(1, x=artifact(BIG, TaskName("start", "1"))), Exited(1, 0, 0.0, 0))
     agent.hears(WantObjects)
-    agent.says(TaskPack(1, "p", b"", False, error))
+    agent.says(TaskPack(1, "p", b"", more=False, error=error))
     told = f"its result from h1 (agent 1) is lost: {error or 'git can'}"
     assert driver.hears(TaskLost).reason.startswith(told)
 
