@@ -50,11 +50,12 @@ class AbsentObjects:
                 why = answer[1:].decode(errors="replace") or "the agent on this machine has ended"
                 raise RepositoryError(why)
 
-    def fetch_lacking(self, reader: PackReader, oids: Iterable[Oid]) -> None:
-        """Have those objects brought here that are not. Raises as `fetch`."""
+    @staticmethod
+    def lacking(reader: PackReader, oids: Iterable[Oid]) -> list[Oid]:
+        """Those of some objects that are not here."""
         wanted = dict.fromkeys(oids)
         here = reader.homes(wanted)
-        self.fetch(oid for oid in wanted if oid not in here)
+        return [oid for oid in wanted if oid not in here]
 
     def _ask(self, request: bytes) -> bytes:
         try:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 ABSENT_AT_ONCE = 4_096
 """Objects that a task asks for at once: their ids fit into one datagram, their content may be 16 GB."""
+AHEAD_EACH, AHEAD_ALL = 256 << 10, 4 << 20
+"""Bytes of an input's artifact that is asked for with another one of that name, and of all that are with one."""
 ABSENT_ERROR = 4_096
 """Bytes of why they can't be had."""
 RECORDS_AT_ONCE = 10_000

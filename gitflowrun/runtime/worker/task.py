@@ -47,6 +47,7 @@ from gitflowrun.names import PARAMETERS_STEP, PayloadIdentity
 from gitflowrun.runs import layout
 from gitflowrun.runs.records import TASK, TaskRecord
 from gitflowrun.runtime.ipc.absent_objects import AbsentObjects
+from gitflowrun.runtime.ipc.agent_limits import ABSENT_AT_ONCE, AHEAD_ALL, AHEAD_EACH
 from gitflowrun.runtime.ipc.messages import Launch, Parent, Result, RunContext
 from gitflowrun.runtime.worker import random_seeds
 from gitflowrun.runtime.worker.loaded_code import LoadedCode
@@ -115,6 +116,7 @@ class TaskRunner:
         self._looked_at: set[PayloadIdentity] | None = (
             None  # what was to be loaded ahead, if it could be
         )
+        self._inputs: Sequence[Parent] = ()
         self._facts: dict[str, Any] = {}
         self._told_given: dict[str, str] = {}
         self._incomplete: Exception | None = None
@@ -212,6 +214,7 @@ class TaskRunner:
         if self._read is not None:
             self._read.begin()
         self._secrets.deliver(self.flow_cls, launch.task.step)
+        self._inputs = launch.parents
         given, of_inputs = self._given(launch)
         cards = self._cards(launch)
         outcome = execute_step(
@@ -446,8 +449,8 @@ class TaskRunner:
             if type(value) in IMMUTABLE:  # another one could be changed by the step
                 return value
         try:
-            if self._absent is not None:  # all of it at once, or each part would be a request
-                self._absent.fetch_lacking(self._objects, [chunk.oid for chunk in ref.chunks])
+            if self._absent is not None:
+                self._bring(listed_by, name, ref, self._absent)
             return self._artifacts.load(ref, trusted=not ref.untrusted)
         except UntrustedArtifact as error:
             raise _untrusted(error, ref, self.context) from error
@@ -456,6 +459,31 @@ class TaskRunner:
             self._index.forget(ref)
             # Our frames tell users nothing.
             raise self._lost(f"{listed_by}/{name}", error) from None
+
+    def _bring(self, listed_by: str, name: str, ref: ArtifactRef, absent: AbsentObjects) -> None:
+        """Have all parts of an artifact here, and with a small one those that a join reads next: by one request."""
+        lacking = absent.lacking(self._objects, [chunk.oid for chunk in ref.chunks])
+        if not lacking:
+            return
+        try:
+            absent.fetch([*lacking, *self._following(listed_by, name, ref)])
+        except RepositoryError:  # it may be another one that can't be had
+            absent.fetch(lacking)
+
+    def _following(self, listed_by: str, name: str, ref: ArtifactRef) -> Iterator[Oid]:
+        """The parts of small artifacts of one name in the inputs after one."""
+        names = [str(parent.name) for parent in self._inputs]
+        if ref.size > AHEAD_EACH or listed_by not in names:
+            return
+        size = 0
+        place = names.index(listed_by) + 1
+        for parent in self._inputs[place : place + ABSENT_AT_ONCE // 2]:
+            other = self._record(parent).artifacts.get(name)
+            size += other.size if other is not None else 0
+            if size > AHEAD_ALL:
+                return
+            if other is not None and other.size <= AHEAD_EACH:
+                yield from (chunk.oid for chunk in other.chunks)
 
     def _lost(self, what: str, error: CorruptRecord | RepositoryError) -> CorruptRecord:
         """The error for a record or an artifact that can't be read."""

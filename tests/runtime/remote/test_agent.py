@@ -259,6 +259,38 @@ def test_tasks_that_want_the_same(agents: Agents, tmp_path: Path) -> None:
     assert sum(len(want.oids) for want in neighbour.served) == 2  # the records
 
 
+def test_a_join_asks_for_its_inputs_at_once(agents: Agents, tmp_path: Path) -> None:
+    """Small values of one name come with one request; one that nobody has costs only the step that reads it."""
+    value = "self.x = int.from_bytes(os.urandom(5000), 'big')"
+    repo = repo_with(tmp_path, foreach_flow("pass").replace("self.x = self.input", value))
+    first = agents(repo)
+    first.ready()
+    parents, last = [], ""
+    for serial in range(1, 9):
+        made = launch(serial, "work")
+        result, _ = first.run(made)
+        assert result is not None
+        parents.append(record_of(first, made, result, agent_start(repo).run.run))
+        assert result.error is None
+        last = str(result.artifacts["x"].chunks[0].oid)
+    other = agents(repo, cache="other")
+    other.ready()
+    begun = len(other.served)
+    joined, _ = other.run(launch(20, "join", parents=tuple(parents)))
+    assert joined is not None
+    assert joined.error is None
+    assert [len(want.oids) for want in other.served[begun:]] == [9, 8]  # records, values
+    (repo.path / ".git/objects" / last[:2] / last[2:]).unlink()
+    third = agents(repo, cache="third")
+    third.ready()
+    lost, _ = third.run(launch(21, "join", parents=tuple(parents)))
+    assert lost is not None
+    assert "work/8/x can't be read" in str(lost.error)
+    found, _ = third.run(launch(22, "join", parents=tuple(parents[:7])))
+    assert found is not None
+    assert found.error is None
+
+
 def test_a_disk_that_gets_full(agents: Agents, tmp_path: Path) -> None:
     """The task whose input finds no room fails and says so; the agent goes on."""
     repo = repo_with(
