@@ -151,10 +151,10 @@ def test_old_code_goes(agents: Agents, repo: GitRepo, tmp_path: Path) -> None:
     first = agents(repo)
     first.ready()
     packs = list(cache_of(tmp_path / "cache").glob("shared.git/objects/pack/*.pack"))
-    for pack in packs:
-        os.utime(pack, (1, 1))
     second = agents(repo)
     second.ready()
+    for pack in packs:
+        os.utime(pack, (1, 1))
     second.close()
     assert packs
     assert all(pack.exists() for pack in packs)
