@@ -19,6 +19,7 @@ from gitflowrun.runtime.ipc.agent_limits import CARD_LOOK, PACK_PIECE
 from gitflowrun.runtime.ipc.left_behind import LeftBehind
 from gitflowrun.runtime.ipc.messages import Exited, LaunchFailed, Result, Started
 from gitflowrun.runtime.ipc.remote_messages import CardRequested, TaskNote, TaskOutput, TaskPack
+from gitflowrun.runtime.ipc.task_pipes import TaskPipes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from gitflowrun.runtime.ipc.messages import Launch, Message
     from gitflowrun.runtime.ipc.remote_messages import RemoteMessage
     from gitflowrun.runtime.remote.outbox import Outbox
-
-_STREAMS = ("stdout", "stderr")
 
 
 class AgentTask:
@@ -68,7 +67,7 @@ class AgentTask:
         self.has_begun = False
         """Whether a process was asked for."""
         self._pid = 0
-        self._pipes: dict[int, str] = {}
+        self._pipes = TaskPipes(loop)
         self._result: Result | None = None
         self._rest = LeftBehind()
         self._cards: dict[str, tuple[int, int]] = {}
@@ -83,24 +82,15 @@ class AgentTask:
     def start(self, executor: Executor) -> None:
         """Give it a process."""
         self.has_begun = True
-        ends: list[int] = []
         try:
-            for stream in _STREAMS:
-                reading, writing = os.pipe()
-                ends.append(writing)
-                self._pipes[reading] = stream
-                os.set_blocking(reading, False)
-            executor.launch(self.launch, *ends)
+            with self._pipes.make() as ends:
+                executor.launch(self.launch, *ends)
         except OSError as error:
             self.fail(error.strerror or str(error))
-        finally:
-            for fd in ends:
-                os.close(fd)
 
     def begin_anew(self) -> None:
         """Its process has ended before it knew of the task: it gets another one."""
-        for fd in list(self._pipes):
-            self._close(fd)
+        self._pipes.close()
 
     def fail(self, reason: str) -> None:
         """It has got no process."""
@@ -133,38 +123,17 @@ class AgentTask:
     # ---- output ----
 
     def _read_output(self) -> None:
-        for reading in self._pipes:
-            self._loop.watch(reading, lambda fd=reading: self._read(fd))  # type: ignore[misc]
+        self._pipes.watch(self._take)
 
-    def _read(self, fd: int) -> None:
-        if self._outbox.is_full:
-            for reading in self._pipes:
-                self._loop.forget(reading)
-            self._outbox.when_not_full(self._read_output)
-            return
-        try:
-            data = os.read(fd, limits.PIPE_READ)
-        except BlockingIOError:
-            return
+    def _send_output(self, stream: str, data: bytes) -> None:
         if data:
-            self._outbox.send(TaskOutput(self.serial, self._pipes[fd], data))
-        else:
-            self._close(fd)
+            self._outbox.send(TaskOutput(self.serial, stream, data))
 
-    def _drain(self) -> None:
-        """Send what it has written before its end, and no more: others may hold its pipes, for ever."""
-        for fd, stream in list(self._pipes.items()):
-            taken = 0
-            with contextlib.suppress(BlockingIOError):
-                while taken < limits.LINGERING_OUTPUT and (data := os.read(fd, limits.PIPE_READ)):
-                    taken += len(data)
-                    self._outbox.send(TaskOutput(self.serial, stream, data))
-            self._close(fd)
-
-    def _close(self, fd: int) -> None:
-        self._loop.forget(fd)
-        del self._pipes[fd]
-        os.close(fd)
+    def _take(self, stream: str, data: bytes) -> None:
+        self._send_output(stream, data)
+        if self._outbox.is_full:
+            self._pipes.pause()
+            self._outbox.when_not_full(self._read_output)
 
     # ---- what it has made ----
 
@@ -220,7 +189,7 @@ class AgentTask:
         if wait:
             self._loop.after(limits.LEFT_BEHIND_PAUSE, lambda: self._exited(exited))
             return
-        self._drain()
+        self._pipes.drain(self._send_output)
         last: list[Message | RemoteMessage] = [exited]
         if words is not None:
             last.insert(0, TaskNote(self.serial, words))
@@ -229,8 +198,7 @@ class AgentTask:
 
     def _end(self) -> None:
         self._is_over = True
-        for fd in list(self._pipes):
-            self._close(fd)
+        self._pipes.close()
         if self._timer is not None:
             self._timer.cancel()
         self._on_end()

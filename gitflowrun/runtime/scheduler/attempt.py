@@ -5,22 +5,21 @@ The scheduler decides; here it is only observed.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from gitflowrun import limits
 from gitflowrun.runs.records import Attempt
 from gitflowrun.runtime.ipc import process
 from gitflowrun.runtime.ipc.left_behind import LeftBehind
-from gitflowrun.runtime.scheduler.logs import STDERR, STDOUT
+from gitflowrun.runtime.ipc.task_pipes import STREAMS, TaskPipes
 from gitflowrun.values import field, mutable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from contextlib import AbstractContextManager
 
     from gitflowrun.names import TaskName
     from gitflowrun.runs.records import Reuse
@@ -93,75 +92,35 @@ class TaskAttempt:
         self.timer: Timer | None = None
         self.killed: str | None = None
         """Why the scheduler has ended it, if it has."""
-        self._loop = loop
         self._on_output = on_output
-        self._pipes: dict[int, str] = {}
+        self._pipes = TaskPipes(loop)
 
-    @contextlib.contextmanager
-    def pipes(self) -> Iterator[list[int]]:
+    def pipes(self) -> AbstractContextManager[list[int]]:
         """Make the pipes of its output; the ends to write to are open while it lasts."""
-        ends: list[int] = []
-        try:
-            for stream in (STDOUT, STDERR):
-                reading, writing = os.pipe()
-                ends.append(writing)
-                self._pipes[reading] = stream
-                os.set_blocking(reading, False)
-            yield ends
-        finally:
-            for fd in ends:
-                os.close(fd)
+        return self._pipes.make()
 
     def begin(self, pid: int) -> None:
         """Its process runs: read what it writes from now on, so that no line comes before its start."""
         self.pid = pid
-        for reading in self._pipes:
-            self._loop.watch(reading, lambda fd=reading: self._read(fd))  # type: ignore[misc]
+        self._pipes.watch(self.take)
 
     @property
     def group(self) -> int:
         """Its process group on this machine; 0 where it has none yet, or runs elsewhere."""
         return 0 if self.where or self.pid <= 1 else self.pid
 
-    def _read(self, fd: int) -> None:
-        try:
-            data = os.read(fd, limits.PIPE_READ)
-        except BlockingIOError:
-            return
-        if data:
-            self.take(self._pipes[fd], data)
-        else:
-            self._close(fd)
-
     def take(self, stream: str, data: bytes) -> None:
-        """Take what it has written to a stream."""
-        self._on_output(self, stream, data, self.log.feed(stream, data, time.time()))
-
-    def _close(self, fd: int) -> None:
-        self._loop.forget(fd)
-        stream = self._pipes.pop(fd)
-        os.close(fd)
-        self._end_stream(stream)
-
-    def _end_stream(self, stream: str) -> None:
-        rest = self.log.end(stream, time.time())
-        if rest:
-            self._on_output(self, stream, b"", rest)
+        """Take what it has written to a stream; nothing at its end."""
+        now = time.time()
+        lines = self.log.feed(stream, data, now) if data else self.log.end(stream, now)
+        if data or lines:
+            self._on_output(self, stream, data, lines)
 
     def drain(self) -> None:
-        """Read what the task has written before its end, and close the pipes.
-
-        Not to their end: processes that the task has left behind may hold them, for ever.
-        """
-        for fd, stream in list(self._pipes.items()):
-            taken = 0
-            with contextlib.suppress(BlockingIOError):
-                while taken < limits.LINGERING_OUTPUT and (data := os.read(fd, limits.PIPE_READ)):
-                    taken += len(data)
-                    self.take(stream, data)
-            self._close(fd)
-        for stream in (STDOUT, STDERR) if self.where else ():
-            self._end_stream(stream)
+        """Read what the task has written before its end, and close the pipes."""
+        self._pipes.drain(self.take)
+        for stream in STREAMS if self.where else ():
+            self.take(stream, b"")
 
     def succeeded(self, exited: Exited) -> bool:
         """Whether the step has returned and its result arrived: an exit status of 0 alone says nothing."""

@@ -76,34 +76,6 @@ def test_output_is_read_from_the_start_of_the_process_to_the_end_of_its_streams(
     assert attempt.log.output("stderr") == b"a\nb"
 
 
-def test_nobody_waits_for_output(loop: EventLoop) -> None:
-    """Where nothing has been written, reading returns at once, and the streams stay."""
-    attempt = attempt_of(loop)
-    with attempt.pipes() as (stdout, _):
-        attempt.begin(7)
-        assert not any(map(os.get_blocking, attempt._pipes))
-        for fd in attempt._pipes:
-            attempt._read(fd)
-        os.write(stdout, b"late\n")
-        attempt.drain()
-    assert attempt.log.output("stdout") == b"late\n"
-
-
-def test_of_a_pipe_that_others_hold_a_limited_amount_is_read(
-    loop: EventLoop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Processes that a task has left behind may write for ever."""
-    monkeypatch.setattr(limits, "PIPE_READ", 1)
-    monkeypatch.setattr(limits, "LINGERING_OUTPUT", 3)
-    attempt = attempt_of(loop)
-    with attempt.pipes() as (stdout, _):
-        os.write(stdout, b"x" * 100)
-        attempt.drain()
-        with pytest.raises(BrokenPipeError):
-            os.write(stdout, b"x")
-    assert attempt.log.output("stdout") == b"xxx"
-
-
 @pytest.mark.parametrize(
     ("result", "status", "killed", "is_good"),
     [

@@ -1,0 +1,88 @@
+"""The pipes of what a task writes, read by the process that has launched it: the scheduler, or an agent."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from gitflowrun import limits
+
+if TYPE_CHECKING:
+    from gitflowrun.runtime.ipc.event_loop import EventLoop
+
+STREAMS = ("stdout", "stderr")
+OnData = Callable[[str, bytes], None]
+"""Takes the stream and what was written to it; nothing at its end."""
+
+
+class TaskPipes:
+    """The pipes of a task. Who takes their data is given with each call: there is no cycle that collection must find.
+
+    Args:
+        loop: The event loop.
+    """
+
+    def __init__(self, loop: EventLoop) -> None:
+        self._loop = loop
+        self._streams: dict[int, str] = {}
+
+    @contextlib.contextmanager
+    def make(self) -> Iterator[list[int]]:
+        """Make them; the ends to write to are open while it lasts. Raises OSError: there are no more descriptors."""
+        ends: list[int] = []
+        try:
+            for stream in STREAMS:
+                reading, writing = os.pipe()
+                ends.append(writing)
+                self._streams[reading] = stream
+                os.set_blocking(reading, False)
+            yield ends
+        finally:
+            for fd in ends:
+                os.close(fd)
+
+    def watch(self, take: OnData) -> None:
+        """Read them whenever there is something to be read."""
+        for reading in self._streams:
+            self._loop.watch(reading, lambda fd=reading: self._read(fd, take))  # type: ignore[misc]
+
+    def pause(self) -> None:
+        """Read nothing until they are watched again: who writes much waits."""
+        for reading in self._streams:
+            self._loop.forget(reading)
+
+    def _read(self, fd: int, take: OnData) -> None:
+        try:
+            data = os.read(fd, limits.PIPE_READ)
+        except BlockingIOError:
+            return
+        stream = self._streams[fd]
+        if not data:
+            self._close(fd)
+        take(stream, data)
+
+    def drain(self, take: OnData) -> None:
+        """Read what the task has written before its end, and close them.
+
+        Not to their end: processes that the task has left behind may hold them, for ever.
+        """
+        for fd, stream in list(self._streams.items()):
+            taken = 0
+            with contextlib.suppress(BlockingIOError):
+                while taken < limits.LINGERING_OUTPUT and (data := os.read(fd, limits.PIPE_READ)):
+                    taken += len(data)
+                    take(stream, data)
+            self._close(fd)
+            take(stream, b"")
+
+    def close(self) -> None:
+        """Close them, whatever is still in them."""
+        for fd in list(self._streams):
+            self._close(fd)
+
+    def _close(self, fd: int) -> None:
+        self._loop.forget(fd)
+        del self._streams[fd]
+        os.close(fd)
