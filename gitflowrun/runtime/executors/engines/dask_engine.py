@@ -9,7 +9,6 @@ run otherwise.
 from __future__ import annotations
 
 import contextlib
-import importlib
 import inspect
 import logging
 import os
@@ -18,70 +17,46 @@ from typing import TYPE_CHECKING, Any
 
 from gitflowrun.errors import ExecutorError, UsageError
 from gitflowrun.runtime.executors.engines import engine_limits
-from gitflowrun.runtime.executors.engines.known_workers import KnownWorkers, WorkerFacts, within
-from gitflowrun.runtime.executors.engines.placed_calls import GIVEN_UP, PlacedCalls, reason_of
+from gitflowrun.runtime.executors.engines.cluster_engine import ClusterEngine
+from gitflowrun.runtime.executors.engines.known_workers import WorkerFacts, within
+from gitflowrun.runtime.executors.engines.placed_calls import GIVEN_UP, reason_of
 from gitflowrun.runtime.executors.engines.run_agent import run_agent
-from gitflowrun.runtime.ipc.addresses import LOOPBACK, address_towards, is_loopback, parse_address
+from gitflowrun.runtime.ipc.addresses import LOOPBACK, address_towards, parse_address
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from gitflowrun.runtime.executors.engine import OnEnd, Resources
+    from gitflowrun.runtime.executors.engine import Resources
 
 _MEGABYTE = 1_000_000
 
 
-class DaskEngine:
-    """Places agents on Dask's workers, each in a thread of its worker.
-
-    Args:
-        address: Of Dask's scheduler; None for a cluster of this machine.
-        slots: For that one: threads of its worker.
-        on_end: See `Engine`.
-        program: See `run_agent`.
-
-    Raises:
-        ExecutorError: Dask is not installed, or does not answer there.
-    """
+class DaskEngine(ClusterEngine):
+    """Places agents on Dask's workers, each in a thread of its worker."""
 
     name = "dask"
+    title = "Dask"
+    module = "distributed"
+    worker = "worker"
+    _cluster: Any = None
+    _client: Any = None
 
-    def __init__(
-        self,
-        address: str | None,
-        slots: int,
-        on_end: OnEnd,
-        program: Sequence[str] | None = None,
-    ) -> None:
-        try:
-            distributed: Any = importlib.import_module("distributed")
-        except ImportError as error:
-            raise ExecutorError(
-                f"Dask can't be used: {error}", hint="pip install 'gitflowrun[dask]'"
-            ) from error
+    def _join(self, library: Any, address: str | None, slots: int) -> str:
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
-        self._calls = PlacedCalls(on_end)
-        self._program = program
         self._run = uuid.uuid4().hex
-        self._cluster: Any = None
-        try:
-            if address is None:
-                self._cluster = _own_cluster(distributed, slots)
-            self._client = within(
-                engine_limits.ENGINE_START,
-                lambda: distributed.Client(
-                    self._cluster or address,
-                    timeout=engine_limits.ENGINE_PATIENCE,
-                    set_as_default=False,
-                    name="gitflowrun",
-                ),
-            )
-            self._address = self._client.scheduler.address
-            self._workers = KnownWorkers(self._ask)
-        except Exception as error:
-            self._end_cluster()
-            raise _no_scheduler(address, error) from error
-        self.host = LOOPBACK if address is None else _host_towards(self._address)
+        if address is None:
+            self._cluster = _own_cluster(library, slots)
+        self._client = within(
+            engine_limits.ENGINE_START,
+            lambda: library.Client(
+                self._cluster or address,
+                timeout=engine_limits.ENGINE_PATIENCE,
+                set_as_default=False,
+                name="gitflowrun",
+            ),
+        )
+        return str(self._client.scheduler.address)
+
+    def _own_host(self) -> str | None:
+        return _host_towards(self._address)
 
     def _ask(self) -> WorkerFacts:
         workers = _all_workers(self._client)
@@ -143,22 +118,23 @@ class DaskEngine:
             self._calls.end(number, GIVEN_UP)
             future.release()
 
-    def where(self) -> str:
-        """Its scheduler's address and how many workers there are."""
-        count = self._workers.facts.workers
-        return f"{self._address}, {count} worker{'' if count == 1 else 's'}"
+    def _leave(self) -> None:
+        for part in (self._client, self._cluster):
+            if part is not None:
+                with contextlib.suppress(Exception):
+                    part.close(timeout=engine_limits.ENGINE_END)
 
-    def close(self) -> None:
-        """Leave the cluster; end it if it was made for this run."""
-        self._workers.close()
-        with contextlib.suppress(Exception):
-            self._client.close(timeout=engine_limits.ENGINE_END)
-        self._end_cluster()
-
-    def _end_cluster(self) -> None:
-        if self._cluster is not None:
-            with contextlib.suppress(Exception):
-                self._cluster.close(timeout=engine_limits.ENGINE_END)
+    def _unusable(self, address: str | None, error: Exception) -> ExecutorError:
+        if address is None:
+            return ExecutorError(
+                f"Dask's cluster on this machine has not started: {reason_of(error)}",
+                hint="`python -c 'from distributed import LocalCluster; LocalCluster()'` shows more",
+            )
+        return ExecutorError(
+            f"no Dask scheduler can be used at {address}: {reason_of(error)}",
+            hint="start one by `dask scheduler`, and workers by `dask worker ADDRESS`; versions of Dask and Python "
+            "must be alike",
+        )
 
 
 def _all_workers(client: Any) -> list[dict[str, Any]]:
@@ -194,23 +170,9 @@ def _own_gpus() -> list[str]:
 
 
 def _host_towards(address: str) -> str | None:
-    """The address of this machine that the cluster of a scheduler sees; None where the route does not tell."""
+    """The address of this machine on the way to a scheduler; None where its address does not tell."""
     try:
         host, _ = parse_address(address.rpartition("://")[2])
     except UsageError:
         return None
-    own = address_towards(host)
-    return None if own is None or is_loopback(own) else own
-
-
-def _no_scheduler(address: str | None, error: Exception) -> ExecutorError:
-    if address is None:
-        return ExecutorError(
-            f"Dask's cluster on this machine has not started: {reason_of(error)}",
-            hint="`python -c 'from distributed import LocalCluster; LocalCluster()'` shows more",
-        )
-    return ExecutorError(
-        f"no Dask scheduler can be used at {address}: {reason_of(error)}",
-        hint="start one by `dask scheduler`, and workers by `dask worker ADDRESS`; versions of Dask and Python "
-        "must be alike",
-    )
+    return address_towards(host)

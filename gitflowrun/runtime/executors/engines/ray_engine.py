@@ -7,71 +7,44 @@ Ray counts processors, graphics processors and memory of its nodes, so `@resourc
 from __future__ import annotations
 
 import contextlib
-import importlib
 import logging
 import socket
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.errors import ExecutorError, UsageError
 from gitflowrun.runtime.executors.engines import engine_limits
-from gitflowrun.runtime.executors.engines.known_workers import KnownWorkers, WorkerFacts, within
-from gitflowrun.runtime.executors.engines.placed_calls import GIVEN_UP, PlacedCalls, reason_of
+from gitflowrun.runtime.executors.engines.cluster_engine import ClusterEngine
+from gitflowrun.runtime.executors.engines.known_workers import WorkerFacts, within
+from gitflowrun.runtime.executors.engines.placed_calls import GIVEN_UP, reason_of
 from gitflowrun.runtime.executors.engines.run_agent import run_agent
-from gitflowrun.runtime.ipc.addresses import LOOPBACK, is_loopback, parse_address
+from gitflowrun.runtime.ipc.addresses import parse_address
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from gitflowrun.runtime.executors.engine import OnEnd, Resources
+    from gitflowrun.runtime.executors.engine import Resources
 
 _MEGABYTE = 1_000_000
 
 
-class RayEngine:
-    """Places agents on Ray's workers, each in a worker process.
-
-    Args:
-        address: Of the cluster, such as `auto` on one of its machines; None for a cluster of this machine.
-        slots: For that one: processors that it is to have.
-        on_end: See `Engine`.
-        program: See `run_agent`.
-
-    Raises:
-        ExecutorError: Ray is not installed, or does not answer there.
-    """
+class RayEngine(ClusterEngine):
+    """Places agents on Ray's workers, each in a worker process."""
 
     name = "ray"
+    title = "Ray"
+    module = "ray"
+    worker = "node"
 
-    def __init__(
-        self,
-        address: str | None,
-        slots: int,
-        on_end: OnEnd,
-        program: Sequence[str] | None = None,
-    ) -> None:
-        try:
-            ray: Any = importlib.import_module("ray")
-        except ImportError as error:
-            raise ExecutorError(
-                f"Ray can't be used: {error}", hint="pip install 'gitflowrun[ray]'"
-            ) from error
-        self._ray = ray
-        self._calls = PlacedCalls(on_end)
-        self._program = program
-        try:
-            _see_whether_somebody_listens(address)
-            if address is None:
-                _start_here(ray, slots)
-            else:
-                within(engine_limits.ENGINE_START, lambda: _join(ray, address))
-            self._remote = ray.remote(max_retries=0)(run_agent)
-            self._workers = KnownWorkers(self._ask)
-            self._address = str(ray.get_runtime_context().gcs_address)
-            own = str(ray.util.get_node_ip_address())
-        except Exception as error:
-            ray.shutdown()
-            raise _no_cluster(address, error) from error
-        self.host = LOOPBACK if address is None else None if is_loopback(own) else own
+    def _join(self, library: Any, address: str | None, slots: int) -> str:
+        self._ray = library
+        _see_whether_somebody_listens(address)
+        if address is None:
+            _start_here(library, slots)
+        else:
+            within(engine_limits.ENGINE_START, lambda: _connect(library, address))
+        self._remote = library.remote(max_retries=0)(run_agent)
+        return str(library.get_runtime_context().gcs_address)
+
+    def _own_host(self) -> str | None:
+        return str(self._ray.util.get_node_ip_address())
 
     def _ask(self) -> WorkerFacts:
         resources = {name: float(count) for name, count in self._ray.cluster_resources().items()}
@@ -113,16 +86,21 @@ class RayEngine:
                 self._ray.cancel(ref)
             self._calls.end(number, GIVEN_UP)
 
-    def where(self) -> str:
-        """The cluster's address and how many nodes it has."""
-        count = self._workers.facts.workers
-        return f"{self._address}, {count} node{'' if count == 1 else 's'}"
-
-    def close(self) -> None:
-        """Leave the cluster; end it if it was made for this run."""
-        self._workers.close()
+    def _leave(self) -> None:
         with contextlib.suppress(Exception):
             self._ray.shutdown()
+
+    def _unusable(self, address: str | None, error: Exception) -> ExecutorError:
+        if address is None:
+            return ExecutorError(
+                f"Ray has not started on this machine: {reason_of(error)}",
+                hint="`python -c 'import ray; ray.init()'` shows more",
+            )
+        return ExecutorError(
+            f"no Ray cluster can be used at {address}: {reason_of(error)}",
+            hint="start the run on one of its machines (`ray start` makes this one join) and use ray:auto, or the "
+            "address that `ray start --head` has told; versions of Ray and Python must be the same",
+        )
 
 
 def _start_here(ray: Any, slots: int) -> None:
@@ -136,7 +114,7 @@ def _start_here(ray: Any, slots: int) -> None:
     )
 
 
-def _join(ray: Any, address: str) -> None:
+def _connect(ray: Any, address: str) -> None:
     """Become a client of a cluster that is there."""
     ray.init(address=address, logging_level=logging.CRITICAL, log_to_driver=False)
 
@@ -149,16 +127,3 @@ def _see_whether_somebody_listens(address: str | None) -> None:
         return
     if port:
         socket.create_connection((host, port), engine_limits.ENGINE_PATIENCE).close()
-
-
-def _no_cluster(address: str | None, error: Exception) -> ExecutorError:
-    if address is None:
-        return ExecutorError(
-            f"Ray has not started on this machine: {reason_of(error)}",
-            hint="`python -c 'import ray; ray.init()'` shows more",
-        )
-    return ExecutorError(
-        f"no Ray cluster can be used at {address}: {reason_of(error)}",
-        hint="start the run on one of its machines (`ray start` makes this one join) and use ray:auto, or the address "
-        "that `ray start --head` has told; versions of Ray and Python must be the same",
-    )
