@@ -8,6 +8,7 @@
     ENOSPC          the system reports that error, once; any name of `errno`
     ENOSPC:2        from the second time on
     kill:2          the second time
+    kill:/FILE      where the file was not there yet, which is made: once, of all processes; errors likewise
     pause:FILE      the process waits until there is such a file
     tell:FILE       the name is appended to a file
 
@@ -94,6 +95,7 @@ class _Action:
 
     def __init__(self, text: str) -> None:
         self._what, _, self._more = text.partition(":")
+        self._is_once = self._more.startswith("/") and self._what not in {"tell", "pause"}
         self._hits = 0
 
     def take(self, name: str) -> None:
@@ -111,11 +113,27 @@ class _Action:
             while not os.path.exists(self._more):  # noqa: PTH110  (no import that nobody else needs)
                 time.sleep(0.01)
         elif self._what == "kill":
-            if self._hits == int(self._more or 1):
+            if self._is_first() if self._is_once else self._hits == int(self._more or 1):
                 os.kill(os.getpid(), signal.SIGKILL)
-        elif self._hits == 1 if not self._more else self._hits >= int(self._more):
+        elif self._is_due():
             number = getattr(errno, self._what)
             raise OSError(number, os.strerror(number))
+
+    def _is_due(self) -> bool:
+        """Whether an error is reported this time."""
+        if self._is_once:
+            return self._is_first()
+        return self._hits >= int(self._more) if self._more else self._hits == 1
+
+    def _is_first(self) -> bool:
+        """Whether no process was here before this one, of all that have this action."""
+        try:
+            os.close(
+                os.open(self._more, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            )
+        except FileExistsError:
+            return False
+        return True
 
 
 def _parsed(text: str) -> dict[str, list[_Action]]:

@@ -44,7 +44,9 @@ def git_is_well(repo: GitRepo) -> None:
 
 def nobody_is_left(marker: Path) -> None:
     """All processes that have `marker` in their environment are gone after two seconds."""
-    assert eventually(lambda: not family(str(marker)), at_most(2)), family(str(marker))
+    assert eventually(lambda: not family(str(marker)), at_most(2)), [
+        (pid, Path(f"/proc/{pid}/cmdline").read_bytes()) for pid in family(str(marker))
+    ]
 
 
 def told_well(done: Output, reason: str) -> None:

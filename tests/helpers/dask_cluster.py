@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.helpers.flows import eventually, family
@@ -22,13 +23,17 @@ class DaskCluster:
         place: A directory for it.
         repo: Of which each worker's directory has a clone, as machines of colleagues may.
         count: How many workers.
+        paths: Directories with modules for its processes.
 
     Attributes:
         marker: What is in the environment of all processes of workers, agents' and tasks' included.
     """
 
-    def __init__(self, place: Path, repo: GitRepo, count: int = 2) -> None:
+    def __init__(
+        self, place: Path, repo: GitRepo, count: int = 2, paths: Sequence[str] = ()
+    ) -> None:
         self.place = place
+        self._paths = [*paths, str(ROOT)]
         self.repo = repo
         self.marker = str(place / "workers")
         self._facts = place / "scheduler.json"
@@ -42,7 +47,7 @@ class DaskCluster:
 
     def _start(self, place: Path, *words: str) -> subprocess.Popen[bytes]:
         env = {
-            **os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(place / "cache"),
+            **os.environ, "PYTHONPATH": os.pathsep.join(self._paths), "XDG_CACHE_HOME": str(place / "cache"),
             "WORKERS": self.marker, "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "100",
         }  # fmt: skip
         command = [sys.executable, "-m", "dask", *words, "--no-dashboard"]
