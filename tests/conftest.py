@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import atexit
 import compileall
+import contextlib
 import gc
+import importlib
 import os
 import shutil
 import sys
@@ -16,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, is_hypothesis_test, settings
 
 from tests.helpers.repos import ROOT, GitRepo, make_repo
+from tests.helpers.warm_python import keep_environment
 
 for name, examples in {"few": 50, "many": 500}.items():
     settings.register_profile(
@@ -40,15 +43,28 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_collection() -> Iterator[None]:
+def pytest_collection(session: pytest.Session) -> Iterator[None]:
     """Keep Python from looking for garbage among thousands of tests and modules: now, and again and again later."""
     gc.disable()
     try:
+        if [Path(it).resolve() for it in session.config.args] == [ROOT / "tests"]:
+            _import_a_share()
         return (yield)
     finally:
         gc.enable()
         gc.collect()
         gc.freeze()
+
+
+def _import_a_share() -> None:
+    # All workers need all modules, whose assertions pytest writes anew at the first time: each begins elsewhere, and
+    # finds the others' compiled.
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    files = sorted((ROOT / "tests").rglob("test_*.py"))
+    for path in files[len(files) * number // workers : len(files) * (number + 1) // workers]:
+        with contextlib.suppress(Exception, pytest.skip.Exception):  # told when it is collected
+            importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -127,6 +143,7 @@ def _compile() -> None:
 
 _in_memory()
 _isolate()
+keep_environment()
 _compile()
 
 

@@ -56,7 +56,7 @@ if __name__ == "__main__":
     Direct()
 """
     repo.write("direct.py", flow)
-    done = repo.flow("direct.py", "run")
+    done = repo.python("direct.py", "run")
     assert done.code == 0, done.err
     assert done.out.count("object made []") == 1
 
@@ -151,7 +151,7 @@ def test_listing_needs_no_pygit2(args: list[str], tmp_path_factory: pytest.TempP
         tmp_path_factory.mktemp("startup") / "r",
         files={"hello.py": (ROOT / "docs/examples/hello.py").read_text()},
     )
-    assert repo.flow("hello.py", "run").code == 0
+    assert repo.python("hello.py", "run").code == 0
     code = (
         "import sys\nfrom gitflowrun.cli.git_runs.main import main\n"
         f"sys.argv = ['git-runs', *{args!r}]\n"
@@ -217,13 +217,13 @@ def log_of(env: dict[str, str], what: str) -> list[str]:
 def test_no_process_of_a_run_loads_libgit2(repo: GitRepo, tmp_path: Path) -> None:
     """Neither launcher, scheduler nor tasks import pygit2: it would cost more than all of git's work."""
     env = watched(repo, tmp_path / "watch")
-    assert repo.flow("hello.py", "run", env=env).code == 0
-    assert repo.flow("hello.py", "resume", "shout", env=env).code == 0
+    assert repo.python("hello.py", "run", env=env).code == 0
+    assert repo.python("hello.py", "resume", "shout", env=env).code == 0
     assert log_of(env, "pygit2") == []
     assert log_of(env, "signature") == []  # nor what signs runs
     assert repo.python("-c", "import pygit2", env=env).code == 1
     assert len(log_of(env, "pygit2")) == 1
-    assert repo.flow("hello.py", "run", env={**env, "GITFLOWRUN_SIGN": "true"}).code == 1
+    assert repo.python("hello.py", "run", env={**env, "GITFLOWRUN_SIGN": "true"}).code == 1
     assert len(log_of(env, "signature")) == 1
 
 
@@ -231,7 +231,7 @@ def test_a_run_asks_git_each_question_once(repo: GitRepo, tmp_path: Path) -> Non
     """Where the repository is, what its config says, two looks at the work tree, and one that moves refs."""
     env = watched(repo, tmp_path / "watch")
     for _ in range(2):  # the first run of a repository looks at all refs, too
-        assert repo.flow("hello.py", "run", env=env).code == 0
+        assert repo.python("hello.py", "run", env=env).code == 0
         asked = log_of(env, "git")
         Path(env["WATCHED"]).unlink()
     for command in ("rev-parse", "config", "update-ref"):
@@ -242,9 +242,9 @@ def test_a_run_asks_git_each_question_once(repo: GitRepo, tmp_path: Path) -> Non
 def test_a_commit_of_a_run_costs_five_fsyncs(repo: GitRepo, tmp_path: Path) -> None:
     """Pack, index, their directory, ref, its directory: none of them can be spared, and nothing is added."""
     env = watched(repo, tmp_path / "watch")
-    assert repo.flow("hello.py", "run", env=env).code == 0  # makes the directories
+    assert repo.python("hello.py", "run", env=env).code == 0  # makes the directories
     Path(env["WATCHED"]).unlink()
-    assert repo.flow("hello.py", "run", env=env).code == 0
+    assert repo.python("hello.py", "run", env=env).code == 0
     synced = log_of(env, "fsync")
     moves = sum(path.endswith("refs/runs/Hello/2.lock") for path in synced)
     assert moves <= 4

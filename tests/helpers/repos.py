@@ -17,10 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gitflowrun.cli.git_runs.main import main
+from tests.helpers.warm_python import ROOT, run_warm, suits
 
-__all__ = ["GitRepo", "Output", "copy_repo", "make_repo"]
-
-ROOT = Path(__file__).resolve().parents[2]
+__all__ = ["ROOT", "GitRepo", "Output", "copy_repo", "make_repo"]
 
 
 @dataclass(frozen=True)
@@ -76,8 +75,11 @@ class GitRepo:
         return Output(code, *[_written(it) for it in (out, err)])
 
     def flow(self, script: str, *args: str, env: dict[str, str] | None = None) -> Output:
-        """Run `python SCRIPT ARGS` here."""
-        return self.python(script, *args, env=env)
+        """Run `python SCRIPT ARGS` here, begun by fork: `python` is for what an interpreter of its own makes differ."""
+        given = _environment(env)
+        if not suits(given):
+            return self.python(script, *args, env=env)
+        return _output(*run_warm(script, args, self.path, given))
 
     def fsck(self) -> None:
         """Fail unless git finds the repository whole."""
@@ -110,14 +112,20 @@ def run_program(
     command: list[str], cwd: Path, env: dict[str, str] | None = None, timeout: float = 300
 ) -> Output:
     """Run a program to its end."""
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     done = subprocess.run(
         command, cwd=cwd, capture_output=True, timeout=timeout, check=False,
-        stdin=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": path, **(env or {})},
+        stdin=subprocess.DEVNULL, env=_environment(env),
     )  # fmt: skip
-    return Output(
-        done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
-    )
+    return _output(done.returncode, done.stdout, done.stderr)
+
+
+def _environment(added: dict[str, str] | None) -> dict[str, str]:
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PYTHONPATH": path, **(added or {})}
+
+
+def _output(code: int, out: bytes, err: bytes) -> Output:
+    return Output(code, out.decode(errors="replace"), err.decode(errors="replace"))
 
 
 def make_repo(path: Path, *, files: dict[str, str] | None = None) -> GitRepo:

@@ -1,0 +1,358 @@
+"""A Python that has imported what a flow's program imports, and forks for each program: a third of a start's time.
+
+What it runs begins as in an interpreter of its own: with its `__main__`, `sys.argv`, `sys.path`, streams, directory
+and environment. The scheduler, which a run starts as a program, is such a fork too; whatever else is started is
+started. This is not for tests of how programs start, of what they import, of how processes are found by name or
+environment, or of modules that shadow the standard library's: for those there is `GitRepo.python`.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import gc
+import importlib
+import json
+import os
+import resource
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import types
+from collections.abc import Mapping
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from typing import Any, NoReturn
+
+__all__ = ["keep_environment", "kept", "run_warm", "suits"]
+
+ROOT = Path(__file__).resolve().parents[2]
+_LAUNCHER = (
+    "gitflowrun", "gitflowrun.cli.flow.start", "gitflowrun.runtime.launch.launcher",
+    "gitflowrun.runtime.worker.zygote", "gitflowrun.cli.flow.main",
+    "gitflowrun.cli.flow.execute_run", "gitflowrun.cli.flow.run", "gitflowrun.flow.lint",
+)  # fmt: skip
+_SCHEDULER = (
+    "gitflowrun.cli.flow.scheduler_main", "gitflowrun.cli.flow.run_log", "gitflowrun.runtime.scheduler.main",
+    "gitflowrun.runtime.executors.local", "gitflowrun.git.ref_update",
+)  # fmt: skip
+_READ_AT_START = ("PYTHON", "LD_", "LC_", "XDG_", "GIT_", "GITFLOWRUN_FAIL")
+_ALSO = {"HOME", "LANG", "MARKER", "PATH", "TMPDIR", "TZ", "USER", "UV"}
+_RUNNING = {"resume", "run", "spin"}
+_MOST = 1 << 18
+
+_kept: dict[str, str] = {}
+"""The environment of all tests, but for what one of them changes while it lasts."""
+
+
+class _WarmPython:
+    """The process that forks, and the way to it."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self.env = dict(env)
+        self._calls, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._calls.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _MOST)
+        self.process = subprocess.Popen(
+            [sys.executable, __file__, str(theirs.fileno())], env=self.env, cwd=ROOT,
+            pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,  # streams for which those of programs are put
+        )  # fmt: skip
+        theirs.close()
+        atexit.register(self._end, os.getpid())
+
+    def _end(self, maker: int) -> None:
+        if os.getpid() == maker:  # and no child of it
+            self._calls.close()
+            self.process.kill()
+            self.process.communicate()
+
+    def run(
+        self, script: str, args: tuple[str, ...], cwd: Path, env: Mapping[str, str], timeout: float
+    ) -> tuple[int, bytes, bytes]:
+        """Run a program to its end: its exit code as `subprocess` has it, and what it wrote to both streams."""
+        pipes = [os.pipe() for _ in range(3)]
+        try:
+            call = [script, args, str(cwd), dict(env), _umask()]
+            fds = [write for _, write in pipes]
+            socket.send_fds(self._calls, [json.dumps(call).encode()], fds)
+        finally:
+            for _, write in pipes:
+                os.close(write)
+        out, err, told = _read_all([read for read, _ in pipes], timeout)
+        if not told.strip():
+            self.process.kill()
+            raise AssertionError(self.process.communicate()[1].decode())
+        return int(told.split()[-1]), out, err
+
+
+def keep_environment() -> None:
+    """Take the environment as it is now for the one in which programs begin."""
+    _kept.update(os.environ)
+    _kept["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), _kept.get("PYTHONPATH")]))
+
+
+def kept() -> dict[str, str]:
+    """That environment."""
+    return dict(_kept)
+
+
+def suits(env: Mapping[str, str]) -> bool:
+    """Whether a program with this environment may begin as a fork of a process that has another one."""
+    return all(
+        _kept.get(name) == env.get(name)
+        for name in {*_kept, *env}
+        if name.startswith(_READ_AT_START) or name in _ALSO
+    )
+
+
+def run_warm(
+    script: str, args: tuple[str, ...], cwd: Path, env: Mapping[str, str], timeout: float = 300
+) -> tuple[int, bytes, bytes]:
+    """Run `python SCRIPT ARGS` to its end.
+
+    Args:
+        script: The program's file.
+        args: What follows it.
+        cwd: Where.
+        env: All of its environment; it must suit.
+        timeout: Seconds after which it is killed.
+
+    Returns:
+        The exit code as `subprocess` has it, and what was written to both streams.
+    """
+    return _started().run(script, args, cwd, env, timeout)
+
+
+@functools.cache
+def _of(_maker: int) -> _WarmPython:
+    return _WarmPython(_kept)
+
+
+def _started() -> _WarmPython:
+    return _of(os.getpid())  # a child of a test has no way to its parent's
+
+
+def _umask() -> int:
+    os.umask(mask := os.umask(0))
+    return mask
+
+
+def _read_all(fds: list[int], timeout: float) -> list[bytes]:
+    """What comes from some pipes until all of them are closed; the last one begins with a process id."""
+    parts: dict[int, list[bytes]] = {fd: [] for fd in fds}
+    deadline = time.monotonic() + timeout
+    with selectors.DefaultSelector() as selector:
+        for fd in fds:
+            selector.register(fd, selectors.EVENT_READ)
+        while selector.get_map():
+            ready = selector.select(max(0, deadline - time.monotonic()))
+            if not ready:
+                pid = b"".join(parts[fds[-1]]).split()
+                for key in selector.get_map().values():
+                    os.close(key.fd)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(pid[0]), signal.SIGKILL)
+                raise subprocess.TimeoutExpired("a warm program", timeout)
+            for key, _ in ready:
+                if data := os.read(key.fd, 1 << 16):
+                    parts[key.fd].append(data)
+                else:
+                    selector.unregister(key.fd)
+                    os.close(key.fd)
+    return [b"".join(parts[fd]) for fd in fds]
+
+
+def _serve(calls: socket.socket) -> list[Any]:
+    """Fork for each call, in the parent until there are no more; return what the child is called for."""
+    running: dict[int, tuple[int, int]] = {}
+    with selectors.DefaultSelector() as selector:
+        selector.register(calls, selectors.EVENT_READ)
+        while True:
+            for key, _ in selector.select():
+                if key.fd != calls.fileno():
+                    selector.unregister(key.fd)
+                    _tell_end(key.fd, *running.pop(key.fd))
+                    continue
+                message, fds, _, _ = socket.recv_fds(calls, _MOST, 3)
+                if not message:
+                    os._exit(0)
+                if pid := os.fork():
+                    os.write(fds[2], b"%d" % pid)
+                    for fd in fds[:2]:
+                        os.close(fd)
+                    handle = os.pidfd_open(pid)
+                    running[handle] = pid, fds[2]
+                    selector.register(handle, selectors.EVENT_READ)
+                    continue
+                for number, fd in zip((1, 2), fds, strict=False):
+                    os.dup2(fd, number)
+                for open_fd in (*fds, *running, *(tell for _, tell in running.values())):
+                    os.close(open_fd)
+                calls.close()
+                called: list[Any] = json.loads(message)
+                return called
+
+
+def _tell_end(handle: int, pid: int, tell: int) -> None:
+    _, status = os.waitpid(pid, 0)
+    os.write(tell, b" %d" % os.waitstatus_to_exitcode(status))
+    for fd in (handle, tell):
+        os.close(fd)
+
+
+def _begin(script: str, cwd: str, env: dict[str, str]) -> types.ModuleType:
+    """Be a process in which nothing but the interpreter and some modules has begun; return its `__main__`."""
+    os.chdir(cwd)
+    _change_environment(env)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    sys.path[0] = os.path.dirname(os.path.abspath(script))  # noqa: PTH100, PTH120  (as Python does)
+    for name, module in list(sys.modules.items()):
+        if name.startswith("gitflowrun") and "imported_in" in vars(module):
+            vars(module)["imported_in"] = cwd
+    main = types.ModuleType("__main__")
+    main.__file__ = os.path.abspath(script)  # noqa: PTH100
+    main.__loader__ = SourceFileLoader("__main__", main.__file__)
+    vars(main).update(__annotations__={}, __builtins__=__builtins__, __cached__=None)
+    sys.modules["__main__"] = main
+    return main
+
+
+def _change_environment(env: dict[str, str]) -> None:
+    for name in [*os.environ]:
+        if env.get(name) != os.environ[name]:
+            del os.environ[name]
+    os.environ.update({name: value for name, value in env.items() if name not in os.environ})
+
+
+def _run(script: str, args: list[str], cwd: str, env: dict[str, str], mask: int) -> None:
+    """Be `python SCRIPT ARGS`, whose errors and ends are those of this process."""
+    os.umask(mask)
+    main = _begin(script, cwd, env)
+    sys.argv = [script, *args]
+    sys.orig_argv = [sys.executable, *sys.argv]
+    try:
+        source = Path(script).read_bytes()
+    except OSError as error:
+        why = f"[Errno {error.errno}] {error.strerror}"
+        sys.stderr.write(f"{sys.executable}: can't open file {main.__file__!r}: {why}\n")
+        sys.exit(2)
+    try:
+        exec(compile(source, str(main.__file__), "exec"), vars(main))
+    except (SystemExit, KeyboardInterrupt) as end:
+        _end_soon(end)
+        raise
+    except BaseException as error:  # noqa: BLE001
+        trace = error.__traceback__
+        error.__traceback__ = trace and trace.tb_next
+        sys.excepthook(type(error), error, error.__traceback__)
+        sys.exit(1)
+    _end_soon(SystemExit())
+
+
+def _end_soon(end: BaseException) -> None:
+    """End the process as Python does, but for the modules, which die one by one there: half of the time of a start."""
+    code = end.args[0] if end.args else None
+    if type(end) is not SystemExit or not isinstance(code, int | None):
+        return
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit((code or 0) & 0xFF)
+
+
+def _hold_scheduler() -> tuple[int, socket.socket]:
+    """Fork the process that becomes the scheduler, before the program has run; it ends if there is nothing to do."""
+    calls, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    pid = os.fork()
+    if pid:
+        theirs.close()
+        return pid, calls
+    calls.close()
+    message, fds, _, _ = socket.recv_fds(theirs, _MOST, 8)
+    theirs.close()
+    if message:
+        _be_scheduler(fds, *json.loads(message))
+    os._exit(0)
+
+
+def _be_scheduler(
+    fds: list[int], argv: list[str], env: dict[str, str], inherited: dict[str, Any]
+) -> NoReturn:
+    os.umask(inherited["umask"])
+    _begin(argv[0], inherited["cwd"], env)
+    for name, limit in inherited["limits"].items():
+        resource.setrlimit(int(name), tuple(limit))
+    for number in inherited["ignored"]:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, inherited["blocked"])
+    del sys.path[0]
+    names = [word.partition("=")[0] for word in argv[1:]]
+    sys.argv = [argv[0], *(f"{name}={fd}" for name, fd in zip(names, fds, strict=True))]
+    sys.orig_argv = [sys.executable, *sys.argv]
+    scheduler_main = importlib.import_module("gitflowrun.cli.flow.scheduler_main")
+    try:
+        code = scheduler_main.main()
+    except BaseException as error:  # noqa: BLE001
+        sys.excepthook(type(error), error, error.__traceback__)
+        code = 1
+    sys.stdout.flush()
+    os._exit(code)
+
+
+def _start_by_fork(held: int, calls: socket.socket) -> None:
+    """Have `os.posix_spawn` take the process that was forked where a scheduler is to be started."""
+    spawn = os.posix_spawn
+
+    def start(path: str, argv: list[str], env: Mapping[str, str], **how: Any) -> int:
+        if calls.fileno() < 0 or len(argv) < 2 or not argv[1].endswith("/scheduler_main.py"):
+            return spawn(path, argv, env, **how)
+        inherited = {
+            "cwd": str(Path.cwd()),
+            "umask": _umask(),
+            "limits": {it: resource.getrlimit(it) for it in _LIMITS},
+            "ignored": [
+                it for it in signal.valid_signals() if signal.getsignal(it) is signal.SIG_IGN
+            ],
+            "blocked": [*how["setsigmask"]],
+        }
+        message = json.dumps([argv[1:], dict(env), inherited]).encode()
+        socket.send_fds(calls, [message], [int(it.partition("=")[2]) for it in argv[2:]])
+        calls.close()
+        return held
+
+    os.posix_spawn = start  # type: ignore[assignment]
+
+
+_LIMITS = [getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")]
+
+
+def _main() -> None:
+    gc.disable()
+    calls = socket.socket(fileno=int(sys.argv[1]))
+    calls.set_inheritable(False)
+    sys.path[0] = str(ROOT)
+    for name in _LAUNCHER:
+        importlib.import_module(name)
+    launchers = set(sys.modules)
+    for name in _SCHEDULER:
+        importlib.import_module(name)
+    only = [name for name in sys.modules if name not in launchers]
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # for a whole group of processes
+    gc.freeze()
+    gc.enable()
+    script, args, cwd, env, mask = _serve(calls)
+    if not _RUNNING.isdisjoint(args):
+        _start_by_fork(*_hold_scheduler())
+    for name in only:
+        del sys.modules[name]
+    _run(script, args, cwd, env, mask)
+
+
+if __name__ == "__main__":
+    _main()

@@ -1,0 +1,92 @@
+"""Programs that begin as forks of a warm Python: they do, and find, what they would in an interpreter of their own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+
+import pytest
+
+from tests.helpers.flows import latest, linear_flow, one_task
+from tests.helpers.repos import GitRepo
+from tests.helpers.warm_python import kept, run_warm, suits
+
+LOOK = """
+import os, resource, signal, sys
+mask = os.umask(0)
+handled = {number: signal.getsignal(number) for number in signal.valid_signals()}
+print(sys.argv, sys.orig_argv[1:], sys.path, sys.flags, sys.executable, sys.excepthook is sys.__excepthook__)
+print(__file__, __name__, __spec__, type(__loader__), sorted(globals()), sys.modules["__main__"].__dict__ is globals())
+print(os.getcwd(), mask, dict(sorted(os.environ.items())), handled, signal.pthread_sigmask(signal.SIG_BLOCK, []))
+print(sys.stdin.read(), [(it.encoding, it.errors, it.line_buffering, it.isatty()) for it in (sys.stdout, sys.stderr)])
+print([resource.getrlimit(getattr(resource, it)) for it in dir(resource) if it.startswith("RLIMIT_")])
+from gitflowrun import entry_point
+print(entry_point.imported_in)
+"""
+
+
+def test_a_program_finds_what_it_finds_in_an_interpreter_of_its_own(repo: GitRepo) -> None:
+    """Its words, its path, its `__main__`, its streams, its environment, how it takes signals."""
+    repo.write("below/look.py", LOOK)
+    words = ("below/look.py", "a b", "--n=ä")
+    env = {"MORE": "\udcff", "PYTEST_CURRENT_TEST": "x"}
+    before = os.umask(0o27)
+    try:
+        assert repo.flow(*words, env=env) == repo.python(*words, env=env)
+    finally:
+        os.umask(before)
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        "", "sys.exit(3)", "sys.exit('in words')", "def f(): 1 / 0\nf()", "f(", "os._exit(4)",
+        "os.kill(os.getpid(), 9)",
+        "atexit.register(print, 'last')", "threading.Timer(0.1, print, ['later']).start()", "raise SystemExit(1 / 0)",
+        "import not_there", "os.fork(); os.fork()",
+    ],
+)  # fmt: skip
+def test_a_program_ends_as_in_an_interpreter_of_its_own(repo: GitRepo, end: str) -> None:
+    """By code, signal or error, and with what it does then."""
+    repo.write("end.py", f"import atexit, os, sys, threading\nprint('begun')\n{end}\n")
+    assert repo.flow("end.py") == repo.python("end.py")
+
+
+def test_a_file_that_is_missing(repo: GitRepo) -> None:
+    """It is told as Python tells it."""
+    assert repo.flow("none.py") == repo.python("none.py")
+
+
+def test_a_scheduler_is_a_process_of_its_own(repo: GitRepo) -> None:
+    """A child of the flow's process that nothing of the flow is in, with the words of its program."""
+    head = (
+        "from pathlib import Path\nimport gitflowrun.runtime.scheduler.main as own\n"
+        "del own.SchedulerMain\nfound = os.posix_spawn\n"
+        "def started(*args, **how):\n    pid = found(*args, **how)\n"
+        "    print('parent', Path(f'/proc/{pid}/stat').read_text().split()[3] == str(os.getpid()))\n"
+        "    return pid\nos.posix_spawn = started\n"
+    )
+    repo.write("f.py", linear_flow("self.here = os.getpid()", head=head))
+    done = repo.flow("f.py", "run")
+    assert done.code == 0, done.err
+    assert "parent True\n" in done.out
+    assert one_task(latest(repo), "start").record.ok
+
+
+def test_what_takes_too_long_is_killed(repo: GitRepo) -> None:
+    """As `subprocess` does."""
+    repo.write("long.py", "import time\ntime.sleep(60)\n")
+    began = time.monotonic()
+    with pytest.raises(subprocess.TimeoutExpired):
+        run_warm("long.py", (), repo.path, os.environ, timeout=0.2)
+    assert time.monotonic() - began < 30
+
+
+@pytest.mark.parametrize(
+    "name", ["HOME", "GIT_DIR", "PYTHONHASHSEED", "PYTHONPATH", "TZ", "GITFLOWRUN_FAILPOINTS"]
+)
+def test_what_is_read_when_python_starts_is_not_changed_later(name: str) -> None:
+    """A program with another home, path, time zone, or with options of Python, is started."""
+    assert suits({**kept(), "ANY": "thing"})
+    assert not suits({**kept(), name: "other"})
