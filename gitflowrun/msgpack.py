@@ -24,7 +24,7 @@ from gitflowrun.limits import RECORD_SIZE, SKIPPED_IN_C
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 Buffer = bytes | bytearray | memoryview
 Extension: TypeAlias = msgpack.ExtType
@@ -218,6 +218,14 @@ def pack_message(value: Any) -> bytes:
         raise UnserializableArtifact(f"a message can't hold {error}") from error
 
 
+def pack_message_around(values: Sequence[Any], place: int) -> list[bytes]:
+    """The same of a short list in pieces, of which one is the `bytes` at `place`, which are not copied."""
+    data = values[place]
+    head = bytes((_SHORT_ARRAY | len(values),)) + b"".join(map(pack_message, values[:place]))
+    length = _BYTES + len(data).to_bytes(4, "big")
+    return [head + length, data, b"".join(map(pack_message, values[place + 1 :]))]
+
+
 def unpack_message(data: Buffer) -> Any:
     """The value that `pack_message` turned into `data`.
 
@@ -344,6 +352,7 @@ def _tables() -> tuple[bytes, dict[int, tuple[int, int]]]:
 
 _SIZES, _VARIABLE = _tables()
 _EMPTY = frozenset({0x80, 0x90})  # containers
+_SHORT_ARRAY, _BYTES = 0x90, b"\xc6"  # what begins an array of up to 15 values, and bytes
 
 # What values take in memory, with their place in a container, in bytes.
 _SLOT, _NUMBER, _OBJECT = 8, 40, 72

@@ -99,7 +99,7 @@ class AgentProcess:
         assert self.link is not None
         self.link.send(data)
 
-    def _hear(self, data: bytes) -> None:
+    def _hear(self, data: bytes | memoryview) -> None:
         message = unpack_remote(data)
         self.heard.append(message)
         if isinstance(message, WantObjects):

@@ -24,6 +24,10 @@ class Side:
         self.messages: list[bytes] = []
         self.ends: list[str] = []
 
+    def take(self, message: bytes | memoryview) -> None:
+        """Keep a message, which is there for this call alone."""
+        self.messages.append(bytes(message))
+
 
 class Meeting:
     """A server on this machine, and agents that come to it."""
@@ -38,14 +42,14 @@ class Meeting:
 
     def _on_link(self, number: int, link: Link) -> None:
         side = self.sides[number] = Side()
-        link.on_message, link.on_close = side.messages.append, side.ends.append
+        link.on_message, link.on_close = side.take, side.ends.append
         self.links[number] = link
 
     def agent(self, call: bytes) -> tuple[Link, Side]:
         """The link of an agent that follows a call, and what it gets."""
         side = Side()
         with self.served():
-            link = connect(self.agents_loop, call, side.messages.append, side.ends.append)
+            link = connect(self.agents_loop, call, side.take, side.ends.append)
         self.agents.append(link)
         return link, side
 

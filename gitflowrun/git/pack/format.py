@@ -52,7 +52,8 @@ _UNIFORM = 1.25  # by which fixed codes inflate data whose bytes are all equally
 _SAMPLE_RATIO = 0.90  # to which a sample must shrink for the whole to be tried
 _KEEP_RATIO = 0.95  # to which the whole must shrink to pay for inflating it at every read
 
-_PACK_HEADER = struct.Struct(">4sII")
+PACK_HEADER = struct.Struct(">4sII")
+"""Word, version and number of objects."""
 _MORE = 0x80  # the bit of a byte of a size that says that another one follows
 _COPY = 0x80  # the bit of a delta's instruction that says it copies from the base
 _LONGEST_SIZE = 10  # bytes of a size of 64 bits
@@ -63,7 +64,7 @@ _BLOCKS_A_STEP = DEFLATE_STEP // BLOCK
 
 def pack_header(count: int) -> bytes:
     """The twelve bytes in front of a pack of `count` objects."""
-    return _PACK_HEADER.pack(b"PACK", 2, count)
+    return PACK_HEADER.pack(b"PACK", 2, count)
 
 
 @lru_cache(4096)
@@ -109,7 +110,7 @@ def stored_stream(data: memoryview) -> list[Buffer]:
     pieces: list[Buffer] = [ZLIB_HEADER]
     for start in range(0, last, BLOCK):
         pieces += (FULL_BLOCK, data[start : start + BLOCK])
-    checksum = int(_checksums(data).adler32(data)).to_bytes(CHECKSUM, "big")
+    checksum = adler32(data).to_bytes(CHECKSUM, "big")
     pieces += (block_header(len(data) - last, last=True), data[last:], checksum)
     return pieces
 
@@ -141,6 +142,11 @@ def _stored_in_steps(data: memoryview, release: Callable[[int], None] | None) ->
 def crc32(data: Buffer, value: int = 0) -> int:
     """The CRC-32 of `data`, going on from `value`, that of what is before it."""
     return int(_checksums(data).crc32(data, value))
+
+
+def adler32(data: Buffer) -> int:
+    """The Adler-32 of `data`."""
+    return int(_checksums(data).adler32(data))
 
 
 def _is_compressible(data: memoryview) -> bool:

@@ -1,7 +1,8 @@
 """Packs that go to or come from another machine in pieces, with git as a child process that nobody waits for.
 
-A pack that arrives is written beside the repository's objects; `git index-pack` then computes the id of each object in
-it, so nothing is believed, and the pack is published as one of ours. One that is sent is what `git pack-objects`
+A pack that arrives is written beside the repository's objects; then the id of each object in it is computed, by us for
+the packs of artifacts (`git.pack.indexing`), by `git index-pack` for others, so nothing is believed, and the pack is
+published as one of ours. One that is sent is what `git pack-objects`
 writes.
 """
 
@@ -14,13 +15,15 @@ import subprocess
 import tempfile
 from typing import TYPE_CHECKING
 
-from gitflowrun.errors import CorruptRecord
+from gitflowrun.errors import CorruptRecord, RepositoryError
 from gitflowrun.failpoints import reached
 from gitflowrun.git.command import git_message
+from gitflowrun.git.pack.indexing import index_pack
+from gitflowrun.git.pack.indexing_limits import SENT_TO_DISK
 from gitflowrun.git.pack.publish import explained, suffixed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from gitflowrun.git.command import Git
@@ -71,7 +74,7 @@ class IncomingPack:
         self._git = git
         self._packs = packs
         self.name = f"pack-{os.urandom(20).hex()}"
-        self._size = 0
+        self._size = self._sent_to_disk = 0
         self._place = packs.temporary_directory(self.name)
         self._written = self._place / "new"
         with explained(self._place):
@@ -82,6 +85,47 @@ class IncomingPack:
         with explained(self._written):
             self._file.write(data)
         self._size += len(data)
+        if self._size - self._sent_to_disk >= SENT_TO_DISK:
+            self._file.flush()
+            length, start = self._size - self._sent_to_disk, self._sent_to_disk
+            # Linux begins to write back what it is told to drop; dirty pages it never drops.
+            os.posix_fadvise(self._file.fileno(), start, length, os.POSIX_FADV_DONTNEED)
+            self._sent_to_disk = self._size
+
+    def take_in(
+        self, digest: Callable[[memoryview], bytes], is_wanted: Callable[[], bool]
+    ) -> dict[Oid, tuple[int, bytes]] | None:
+        """Look at all of it and publish it, if it is a pack as tasks write them; in any thread.
+
+        Args:
+            digest: Computes something more of the content of each blob.
+            is_wanted: Whether it is still to be published, when it could be.
+
+        Returns:
+            The size of each blob, and what was computed of it. None where git is to index it (`index`).
+
+        Raises:
+            CorruptRecord: it is no whole pack.
+            RepositoryError: it can't be read or published, or is not wanted any more.
+        """
+        pack = self._whole()
+        try:
+            with explained(pack):
+                found = index_pack(pack, digest)
+                if found is None:
+                    return None
+                suffixed(self._written, ".idx").write_bytes(found.index)
+            if not is_wanted():
+                raise RepositoryError("a pack that has arrived is not wanted any more")
+            self._publish()
+        except CorruptRecord as error:
+            self.discard()
+            raise CorruptRecord(f"a pack that has arrived is damaged: {error.message}") from error
+        except BaseException:
+            self.discard()
+            raise
+        self.discard()
+        return found.blobs
 
     def index(self, *, alone: bool = False) -> subprocess.Popen[bytes]:
         """Have git look at all of it and make its index. The process ends its standard output when it has.
@@ -93,11 +137,8 @@ class IncomingPack:
         Raises:
             RepositoryError: the disk is full, or git can't be started.
         """
-        with explained(self._written):
-            self._file.close()
-            reached("remote.received")
         return self._git.start(
-            "index-pack", str(suffixed(self._written, ".pack")),
+            "index-pack", str(self._whole()),
             env={"GIT_OBJECT_DIRECTORY": str(self._place)} if alone else None,
             stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
         )  # fmt: skip
@@ -109,10 +150,7 @@ class IncomingPack:
 
     def unpack(self, git: Git) -> subprocess.Popen[bytes]:
         """Have git make loose objects of it in another repository, after it has looked at all; else as `index`."""
-        with explained(self._written):
-            self._file.close()
-            reached("remote.received")
-        with suffixed(self._written, ".pack").open("rb") as file:
+        with self._whole().open("rb") as file:
             return git.start("unpack-objects", "-q", stdin=file, stderr=subprocess.PIPE)
 
     def unpacked(self, unpacking: subprocess.Popen[bytes]) -> None:
@@ -135,10 +173,21 @@ class IncomingPack:
         """
         try:
             _check(indexing, self._place)
-            self._packs.publish(self._written, self.name, durable=durable)
-            reached("remote.published")
+            self._publish(durable=durable)
         finally:
             self.discard()
+
+    def _whole(self) -> Path:
+        """The file of the pack, of which all has come."""
+        with explained(self._written):
+            if not self._file.closed:
+                self._file.close()
+                reached("remote.received")
+        return suffixed(self._written, ".pack")
+
+    def _publish(self, *, durable: bool = True) -> None:
+        self._packs.publish(self._written, self.name, durable=durable)
+        reached("remote.published")
 
     def discard(self) -> None:
         """Remove what is not published of it."""

@@ -37,6 +37,7 @@ from gitflowrun.runtime.executors.executor_limits import (
     WAIT_TOLD,
 )
 from gitflowrun.runtime.executors.object_exchange import Arrival, ObjectSender
+from gitflowrun.runtime.executors.pack_intake import PackIntake
 from gitflowrun.runtime.executors.remote_card import keep_card_request
 from gitflowrun.runtime.ipc.events import Notice
 from gitflowrun.runtime.ipc.messages import Exited, Kill, Launch, LaunchFailed, Result, Started
@@ -159,6 +160,7 @@ class EngineExecutor:
         self._resources = resources
         self._most = most
         self._sender = ObjectSender(loop, repo.git)
+        self._intake = PackIntake(loop)
         self._objects = PackReader(repo.objects_dir)
         self._agents: dict[int, _Agent] = {}
         self._numbers = count(1)
@@ -203,6 +205,7 @@ class EngineExecutor:
         self._is_closed = True
         for agent in list(self._agents.values()):
             self._stop(agent)
+        self._intake.close()
 
     # ---- tasks and agents ----
 
@@ -395,7 +398,7 @@ class EngineExecutor:
 
     # ---- what agents say ----
 
-    def _hear(self, agent: _Agent, data: bytes) -> None:
+    def _hear(self, agent: _Agent, data: bytes | memoryview) -> None:
         if self._is_closed or agent.number not in self._agents:
             return
         try:
@@ -465,6 +468,7 @@ class EngineExecutor:
                 self._loop,
                 repo.git,
                 repo.packs,
+                self._intake,
                 self._objects,
                 agent.launches[serial].task,
                 lambda oids: self._ask(agent, serial, oids),

@@ -3,10 +3,11 @@
 What agents ask for is packed by git as it is sent. What they send is not believed:
 
 1. The pieces of a pack are written beside the repository's objects (`git.transport.streamed_packs`).
-2. `git index-pack` computes the id of every object, and the pack is published, kept.
+2. The id and the BLAKE3 of every object are computed, and the pack is published, kept (`pack_intake`).
 3. When the Result comes, each part of the task's own artifacts is looked for by its id. What is lacking is asked for,
    once.
-4. The content of each part is compared with the BLAKE3 that the reference names, some of it in each turn of the loop.
+4. The BLAKE3 of each part is compared with the one that the reference names. Of what was here, or has come in a pack
+   that git has looked at, it is computed now, some in each turn of the loop.
 
 Only then the Result counts. What is damaged costs the task, which is launched again; that it can't be written here
 costs the run, as a commit that fails does.
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from gitflowrun.git.pack.publish import PackStore
     from gitflowrun.git.pack.reader import PackReader
     from gitflowrun.names import TaskName
+    from gitflowrun.runtime.executors.pack_intake import Blobs, PackIntake
     from gitflowrun.runtime.ipc.event_loop import EventLoop
     from gitflowrun.runtime.ipc.link import Link
     from gitflowrun.runtime.ipc.messages import Message
@@ -106,6 +108,7 @@ class Arrival:
         loop: The event loop.
         git: Of the repository.
         packs: Publishes packs.
+        intake: Looks at them.
         objects: Reads objects of the repository.
         task: The task.
         ask: Asks the agent for objects.
@@ -118,6 +121,7 @@ class Arrival:
         loop: EventLoop,
         git: Git,
         packs: PackStore,
+        intake: PackIntake,
         objects: PackReader,
         task: TaskName,
         ask: Callable[[tuple[Oid, ...]], None],
@@ -127,14 +131,16 @@ class Arrival:
         self._loop = loop
         self._git = git
         self._store = packs
+        self._intake = intake
         self._objects = objects
         self._task = task
         self._ask = ask
         self._deliver = deliver
         self._fail = fail
         self._arriving: dict[str, IncomingPack] = {}
-        self._indexing: dict[int, tuple[IncomingPack, subprocess.Popen[bytes]]] = {}
+        self._looked_at = 0  # packs of which all has come
         self._published: list[str] = []
+        self._blobs: Blobs = {}  # of these packs
         self._result: Result | None = None
         self._held: list[Message] = []
         self._is_lacking = False
@@ -156,29 +162,27 @@ class Arrival:
         pack.write(message.data)
         if message.more:
             return
-        indexing = pack.index()
         del self._arriving[message.name]
-        assert indexing.stdout is not None
-        fd = indexing.stdout.fileno()
-        self._indexing[fd] = pack, indexing
-        self._loop.watch(fd, lambda: self._indexed(fd))
+        self._looked_at += 1
+        self._intake.take(
+            pack, lambda: not self._is_over, lambda blobs, error: self._taken(pack, blobs, error)
+        )
 
-    def _indexed(self, fd: int) -> None:
-        """Publish a pack when git has made its index."""
-        pack, indexing = self._indexing[fd]
-        assert indexing.stdout is not None
-        if indexing.stdout.read1(REMOTE_PIECE):  # type: ignore[attr-defined]
-            return
-        self._loop.forget(fd)
-        del self._indexing[fd]
-        try:
-            pack.publish(indexing)
-        except CorruptRecord as error:
+    def _taken(self, pack: IncomingPack, blobs: Blobs, error: RepositoryError | None) -> None:
+        """A pack was looked at, and published unless there is an error."""
+        self._looked_at -= 1
+        if error is None:
+            self._published.append(pack.name)
+            self._blobs.update(blobs)
+            self._is_asking = False
+        if self._is_over:
+            self.close()
+        elif isinstance(error, CorruptRecord):
             self._give_up(error.message)
-            return
-        self._published.append(pack.name)
-        self._is_asking = False
-        self._go_on()
+        elif error is not None:
+            raise error
+        else:
+            self._go_on()
 
     def message(self, message: Message) -> None:
         """Take a Result or Exited, which is delivered when what it needs has arrived."""
@@ -195,7 +199,7 @@ class Arrival:
     def _go_on(self) -> None:
         if self._is_over or self._is_asking or self._is_verifying:
             return
-        if self._indexing or self._arriving:
+        if self._looked_at or self._arriving:
             return
         if self._result is None or self._is_delivered:
             self._release()
@@ -217,7 +221,7 @@ class Arrival:
             self._ask(lacking)
 
     def _has(self, oid: Oid) -> bool:
-        return oid in self._objects
+        return oid in self._blobs or oid in self._objects
 
     def _verify(self, parts: Iterator[str]) -> None:
         """Compare some of what has arrived with its BLAKE3, and go on in the next turn of the loop."""
@@ -258,6 +262,9 @@ class Arrival:
             if chunk.digest in result.inline:
                 data = result.inline[chunk.digest]
                 yield len(data), _difference(chunk, data)
+            elif chunk.oid in self._blobs:
+                is_right = self._blobs[chunk.oid] == (chunk.size, chunk.digest)
+                yield 0, "" if is_right else _named(chunk)
             elif self._published:
                 data = self._objects.blob(chunk.oid, max(chunk.size, 1))
                 is_right = digest(data) == chunk.digest
@@ -281,12 +288,6 @@ class Arrival:
         """Let go of what arrived and does not count: git drops it."""
         self._is_over = True
         self._discard_unfinished()
-        for fd, (pack, indexing) in self._indexing.items():
-            self._loop.forget(fd)
-            indexing.kill()
-            indexing.communicate()
-            pack.discard()
-        self._indexing.clear()
         with suppress(RepositoryError):
             self._store.release(self._published)
         self._published.clear()

@@ -27,7 +27,7 @@ import os
 import socket
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 from itertools import islice
 from struct import Struct
@@ -43,7 +43,8 @@ from gitflowrun.values import frozen
 if TYPE_CHECKING:
     from gitflowrun.runtime.ipc.event_loop import EventLoop, Timer
 
-OnMessage = Callable[[bytes], None]
+OnMessage = Callable[[bytes | memoryview], None]
+"""What it is given is only there until it returns."""
 OnClose = Callable[[str], None]
 
 PROTOCOL = 2
@@ -58,8 +59,12 @@ WELCOME = Struct(f">16s{NONCE_SIZE}s{PROOF_SIZE}s")
 _HEAD = Struct(">IB")
 _SIGNED = Struct(">QIB")
 _SIGNATURE_SIZE = 16
+_LONGEST_FRAME = _HEAD.size + remote_limits.LINK_FRAME + _SIGNATURE_SIZE
 _PORTS = range(1, 1 << 16)
 _LAST, _MORE, _HEARTBEAT, _SILENCE, _GOODBYE = range(5)
+
+_spare: list[bytearray] = []
+"""Memory that long frames were read to, for the next ones: new pages would take longer than to fill them."""
 
 
 @frozen
@@ -184,8 +189,8 @@ class Link:
         self._sending = keyed_hasher(keys.sending)
         self._receiving = keyed_hasher(keys.receiving)
         self._buffer = bytearray()
-        self._long: bytearray | None = None  # a frame that is longer than what is read at once
-        self._filled = 0  # bytes of it
+        self._long: bytearray | None = None  # for a frame that is longer than what is read at once
+        self._length = self._filled = 0  # bytes of it
         self._pieces: list[bytes] = []  # of a message whose last frame is still to come
         self._size = 0  # of these
         self._heard = time.monotonic()
@@ -211,6 +216,14 @@ class Link:
             self._put_message(message)
         self._flush()
 
+    def send_parts(self, parts: Sequence[bytes]) -> None:
+        """Send a message as `send` does that is in parts, which are not put together if it fits into a frame."""
+        if sum(map(len, parts)) > remote_limits.LINK_FRAME:
+            self.send(b"".join(parts))
+        else:
+            self._put(_LAST, *(memoryview(part) for part in parts))
+            self._flush()
+
     def _put_message(self, message: bytes) -> None:
         if len(message) > remote_limits.REMOTE_MESSAGE:
             raise ExecutorError(
@@ -226,33 +239,31 @@ class Link:
 
     def announce_silence(self) -> None:
         """Tell the other side that this process is about to be stopped for a while, which is not its end."""
-        self._put(_SILENCE, memoryview(b""))
+        self._put(_SILENCE)
         self._flush()
 
     def close(self) -> None:
         """End the link; what still waits is lost, what the kernel has taken arrives."""
         if self.is_open:
-            self._put(_GOODBYE, memoryview(b""))
+            self._put(_GOODBYE)
             self._flush()
             self._release()
 
-    def _put(self, kind: int, body: memoryview) -> None:
+    def _put(self, kind: int, *body: memoryview) -> None:
         """Queue a frame."""
         if not (self.is_open and self._may_send):
             return
-        length = len(body)
+        length = sum(map(len, body))
         signature = self._sending.copy()
         signature.update(_SIGNED.pack(self._sent, length, kind))
-        signature.update(body)
+        for part in body:
+            signature.update(part)
         self._sent += 1
-        head = _HEAD.pack(length, kind)
+        head, ending = _HEAD.pack(length, kind), signature.digest(_SIGNATURE_SIZE)
         if length <= remote_limits.LINK_JOINED:
-            self._queue.append(
-                memoryview(b"".join((head, body, signature.digest(_SIGNATURE_SIZE))))
-            )
+            self._queue.append(memoryview(b"".join((head, *body, ending))))
         else:
-            ending = memoryview(signature.digest(_SIGNATURE_SIZE))
-            self._queue.extend((memoryview(head), body, ending))
+            self._queue.extend((memoryview(head), *body, memoryview(ending)))
         self.waiting += len(head) + length + _SIGNATURE_SIZE
 
     def _flush(self) -> None:
@@ -308,16 +319,18 @@ class Link:
         if self._long is None:
             self._buffer += data
             self._deliver()
-        elif self._filled == len(self._long):
+        elif self._filled == self._length:
             frame, self._long = self._long, None
-            self._deliver_frame(memoryview(frame))
+            self._deliver_frame(memoryview(frame)[: self._length])
+            if len(_spare) < remote_limits.LINK_SPARE:
+                _spare.append(frame)
 
     def _received_bytes(self) -> tuple[bytes, int]:
         """Read of the socket: bytes, and how many; those of a long frame go to their place in that."""
         if self._long is None:
             data = self._socket.recv(remote_limits.LINK_READ)
             return data, len(data)
-        size = self._socket.recv_into(memoryview(self._long)[self._filled :])
+        size = self._socket.recv_into(memoryview(self._long)[self._filled : self._length])
         self._filled += size
         return b"", size
 
@@ -332,8 +345,9 @@ class Link:
                     self._end(f"{self.peer} has sent a frame of {length} bytes, which no frame has")
                 elif len(buffer) - place >= size:
                     with memoryview(buffer) as view:
-                        self._deliver_frame(view[place : place + size])
+                        frame = bytes(view[place : place + size])
                     place += size
+                    self._deliver_frame(frame)
                 else:
                     if size > remote_limits.LINK_READ:
                         self._expect(size, buffer, place)
@@ -344,33 +358,32 @@ class Link:
 
     def _expect(self, size: int, buffer: bytearray, place: int) -> None:
         """Have a long frame read to a place of its own: it is copied once, not with each piece that comes."""
-        self._long = bytearray(size)
-        self._filled = len(buffer) - place
+        self._long = _spare.pop() if _spare else bytearray(_LONGEST_FRAME)
+        self._length, self._filled = size, len(buffer) - place
         with memoryview(buffer) as view:
             self._long[: self._filled] = view[place:]
 
-    def _deliver_frame(self, frame: memoryview) -> None:
+    def _deliver_frame(self, frame: bytes | memoryview) -> None:
         """Act on a whole frame, if its signature is that of the next one."""
         _, kind = _HEAD.unpack_from(frame)
-        body = bytes(frame[_HEAD.size : -_SIGNATURE_SIZE])
+        body = frame[_HEAD.size : -_SIGNATURE_SIZE]
         signature = self._receiving.copy()
         signature.update(_SIGNED.pack(self._received, len(body), kind))
         signature.update(body)
         self._received += 1
-        given = bytes(frame[-_SIGNATURE_SIZE:])
-        if hmac.compare_digest(signature.digest(_SIGNATURE_SIZE), given):
+        if hmac.compare_digest(signature.digest(_SIGNATURE_SIZE), frame[-_SIGNATURE_SIZE:]):
             self._take(kind, body)
         else:
             self._end(f"a frame from {self.peer} was changed on its way, or is not from there")
 
-    def _take(self, kind: int, body: bytes) -> None:
+    def _take(self, kind: int, body: bytes | memoryview) -> None:
         """Act on a frame that is the other side's."""
         if kind in {_LAST, _MORE}:
             self._size += len(body)
             if self._size > remote_limits.REMOTE_MESSAGE:
                 self._end(f"{self.peer} has sent a message that is longer than messages may be")
             elif kind == _MORE:
-                self._pieces.append(body)
+                self._pieces.append(bytes(body))
             else:
                 message = b"".join((*self._pieces, body)) if self._pieces else body
                 self._pieces, self._size = [], 0
@@ -397,7 +410,7 @@ class Link:
             )
             return
         if self._sent == self._beaten:
-            self._put(_HEARTBEAT, memoryview(b""))
+            self._put(_HEARTBEAT)
             self._flush()
         self._beaten = self._sent
         self._wait_for_beat()

@@ -10,6 +10,8 @@ LINK_JOINED = 8 << 10
 """Bytes of a frame that is copied into one piece with its head and signature, which costs less than three pieces."""
 LINK_READ = 64 << 10
 """Bytes that are read of a link in one turn, but for longer frames: others get their turns between."""
+LINK_SPARE = 4
+"""Pieces of memory for long frames that a process keeps."""
 LINK_WRITTEN = 1 << 20
 """Bytes, about, that are written in one."""
 LINK_PIECES = 128

@@ -25,7 +25,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.errors import CorruptRecord
-from gitflowrun.msgpack import pack_message, unpack_message
+from gitflowrun.msgpack import pack_message, pack_message_around, unpack_message
 from gitflowrun.runs.records import OID
 from gitflowrun.runtime.ipc import messages
 from gitflowrun.schema import BINARY, COUNT, FLAG, TEXT, TEXT_MAP, TEXTS, ArraySchema, many
@@ -260,7 +260,13 @@ def pack_remote(message: Message | RemoteMessage) -> bytes:
     return pack_message(body)
 
 
-def unpack_remote(data: bytes) -> Message | RemoteMessage:
+def pack_piece(piece: TaskPack) -> list[bytes]:
+    """The same of a piece of a pack, in parts, so that its bytes are not copied."""
+    fields = [TaskPack.__name__, *_SCHEMAS[TaskPack.__name__].dump(piece)]
+    return pack_message_around(fields, fields.index(piece.data))
+
+
+def unpack_remote(data: bytes | memoryview) -> Message | RemoteMessage:
     """The message in bytes that a link has carried.
 
     Raises:
@@ -278,7 +284,7 @@ def unpack_remote(data: bytes) -> Message | RemoteMessage:
     return message
 
 
-def driver_of(data: bytes) -> tuple[int, str] | None:
+def driver_of(data: bytes | memoryview) -> tuple[int, str] | None:
     """Protocol and version of the driver whose AgentStart can't be parsed, for it may be another one; None: no such."""
     try:
         kind, protocol, version, *_ = unpack_message(data)

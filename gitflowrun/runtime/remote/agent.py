@@ -96,7 +96,7 @@ class Agent:
 
     # ---- what the driver says ----
 
-    def hear(self, data: bytes) -> None:
+    def hear(self, data: bytes | memoryview) -> None:
         """Take a message of the driver's."""
         try:
             self._obey(unpack_remote(data))

@@ -39,7 +39,7 @@ def main() -> int:
         loop.watch(int(worker), lambda: ends.append("the engine's worker has ended"))
     heard: list[bytes] = []
     try:
-        link = connect(loop, call, heard.append, ends.append)
+        link = connect(loop, call, lambda data: heard.append(bytes(data)), ends.append)
     except GitflowrunError as error:
         sys.stderr.write(f"{error}\n")
         return 1

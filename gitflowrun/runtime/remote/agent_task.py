@@ -210,15 +210,15 @@ def pack_pieces(serial: int, name: str, path: Path) -> Iterator[TaskPack]:
     Raises:
         OSError: it can't be read.
     """
-    with path.open("rb") as file, _named(path):
-        data = file.read(PACK_PIECE)
+    with path.open("rb", buffering=0) as file, _named(path):
+        left = os.fstat(file.fileno()).st_size
         while True:
-            reached("agent.piece")
-            following = file.read(PACK_PIECE)
-            yield TaskPack(serial, name, data, more=bool(following))
-            if not following:
+            data = file.read(min(left, PACK_PIECE))
+            left -= len(data)
+            yield TaskPack(serial, name, data, more=bool(left and data))
+            if not (left and data):
                 return
-            data = following
+            reached("agent.piece")
 
 
 @contextlib.contextmanager

@@ -16,10 +16,16 @@ from gitflowrun.runtime.ipc.agent_limits import (
     SENT_AHEAD,
 )
 from gitflowrun.runtime.ipc.messages import Result, Started
-from gitflowrun.runtime.ipc.remote_messages import TaskNote, TaskOutput, pack_remote
+from gitflowrun.runtime.ipc.remote_messages import (
+    TaskNote,
+    TaskOutput,
+    TaskPack,
+    pack_piece,
+    pack_remote,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from gitflowrun.runtime.ipc.event_loop import EventLoop, Timer
     from gitflowrun.runtime.ipc.messages import Message
@@ -37,6 +43,9 @@ class MessageLink(Protocol):
 
     def send_together(self, messages: Iterable[bytes]) -> None:
         """Send messages as soon as may be."""
+
+    def send_parts(self, parts: Sequence[bytes]) -> None:
+        """Send a message that is in parts."""
 
     def close(self) -> None:
         """End the link."""
@@ -67,6 +76,10 @@ class Outbox:
 
     def send(self, message: Message | RemoteMessage) -> None:
         """Send a message before those that were added, at once or within milliseconds."""
+        if isinstance(message, TaskPack):
+            self.flush()
+            self._link.send_parts(pack_piece(message))
+            return
         data = pack_remote(message)
         self._held.append(data)
         self._held_size += len(data)
