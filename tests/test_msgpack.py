@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 
 from gitflowrun import limits
 from gitflowrun.errors import CorruptRecord, UnserializableArtifact
-from gitflowrun.msgpack import MESSAGE, RECORD, Limits, pack, pack_message, unpack, unpack_message
+from gitflowrun.msgpack import (
+    MESSAGE,
+    RECORD,
+    Limits,
+    pack,
+    pack_message,
+    pack_message_around,
+    unpack,
+    unpack_message,
+)
 
 PLAIN = st.recursive(
     st.none()
@@ -198,3 +207,14 @@ def test_nothing_is_packed_that_cannot_be_read() -> None:
         pack(endless)
     with pytest.raises(UnserializableArtifact, match="more than"):
         pack(b"12345", Limits(total=4, depth=1, nodes=1, text=1, binary=10))
+
+
+@pytest.mark.parametrize("size", [0, 1, 255, 70_000])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_message_around_bytes_is_that_message(size: int, place: int) -> None:
+    """In pieces of which one is the bytes themselves."""
+    values: list[object] = ["word", 7, True]
+    values[place] = data = bytes(size)
+    parts = pack_message_around(values, place)
+    assert parts[1] is data
+    assert unpack_message(b"".join(parts)) == values

@@ -115,8 +115,7 @@ class IncomingPack:
                 if found is None:
                     return None
                 suffixed(self._written, ".idx").write_bytes(found.index)
-            if not is_wanted():
-                raise RepositoryError("a pack that has arrived is not wanted any more")
+            _check_wanted(is_wanted)
             self._publish()
         except CorruptRecord as error:
             self.discard()
@@ -193,6 +192,11 @@ class IncomingPack:
         """Remove what is not published of it."""
         self._file.close()
         shutil.rmtree(self._place, ignore_errors=True)
+
+
+def _check_wanted(is_wanted: Callable[[], bool]) -> None:
+    if not is_wanted():
+        raise RepositoryError("a pack that has arrived is not wanted any more")
 
 
 def _check(process: subprocess.Popen[bytes], place: Path) -> None:

@@ -10,8 +10,9 @@ import pytest
 
 from gitflowrun.errors import CorruptRecord, RepositoryError
 from gitflowrun.git.command import Git
-from gitflowrun.git.objects import Oid
+from gitflowrun.git.objects import ObjectType, Oid, hash_object
 from gitflowrun.git.pack.publish import PackStore
+from gitflowrun.git.pack.writer import Output, PackObject, write_pack
 from gitflowrun.git.transport.streamed_packs import IncomingPack, start_pack
 from gitflowrun.settings import Durability
 from tests.helpers.repos import GitRepo, make_repo
@@ -117,3 +118,58 @@ def test_what_the_other_side_has_is_left_out(pair: tuple[GitRepo, GitRepo]) -> N
     here.commit()
     data = packed(here, have=[before])
     assert int.from_bytes(data[8:12], "big") == 2
+
+
+def pack_of_blobs(place: Path, *contents: bytes) -> bytes:
+    """A pack as tasks write it."""
+    path = place / "blobs.pack"
+    output = Output(path, sync=False, expected=0, readable_as=place)
+    write_pack([PackObject(ObjectType.BLOB, content) for content in contents], output)
+    return path.read_bytes()
+
+
+def test_a_pack_of_blobs_is_taken_in(pair: tuple[GitRepo, GitRepo], tmp_path: Path) -> None:
+    """Without git: it is published, kept and durable, and of each blob something is known."""
+    _, there = pair
+    packs, pack = incoming(there)
+    data = pack_of_blobs(tmp_path, b"one", bytes(6 << 20), os.urandom(6 << 20))
+    for place in range(0, len(data), 1 << 20):
+        pack.write(data[place : place + (1 << 20)])
+    blobs = pack.take_in(lambda content: bytes(content[:3]), lambda: True)
+    assert blobs is not None
+    oid = hash_object(ObjectType.BLOB, b"one")
+    assert blobs[oid] == (3, b"one")
+    assert len(blobs) == 3
+    pack.discard()
+    assert there.git("cat-file", "-p", str(oid)) == "one"
+    assert there.git("fsck", "--no-dangling") == ""
+    assert list(packs.kept_by_us()) == [pack.name]
+    assert list(packs.incoming.iterdir()) == []
+
+
+def test_other_packs_are_left_to_git(pair: tuple[GitRepo, GitRepo]) -> None:
+    """Such as one with trees: nothing is published before git has looked at it."""
+    here, there = pair
+    packs, pack = incoming(there)
+    pack.write(packed(here))
+    assert pack.take_in(lambda _: b"", lambda: True) is None
+    assert list(packs.pack_dir.glob("*.pack")) == []
+    pack.publish(pack.index())
+    assert there.git("cat-file", "-p", f"{tree_of(here)}:d/g") == "two"
+
+
+@pytest.mark.parametrize("why", ["damaged", "not wanted"])
+def test_what_is_not_taken_in_leaves_nothing(
+    pair: tuple[GitRepo, GitRepo], tmp_path: Path, why: str
+) -> None:
+    """A pack with a byte that is another, and one of a task that was given up meanwhile."""
+    _, there = pair
+    packs, pack = incoming(there)
+    data = bytearray(pack_of_blobs(tmp_path, b"one", b"two"))
+    data[-30] ^= why == "damaged"
+    pack.write(bytes(data))
+    with pytest.raises(RepositoryError, match=why):
+        pack.take_in(lambda _: b"", lambda: why == "damaged")
+    pack.discard()
+    assert list(packs.pack_dir.glob("*.pack")) == []
+    assert list(packs.incoming.iterdir()) == []

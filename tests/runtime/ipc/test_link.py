@@ -81,6 +81,21 @@ def test_a_slow_reader_is_seen_and_loses_nothing(meeting: Meeting) -> None:
     assert driver.is_open
 
 
+def test_long_frames_of_several_links_do_not_mix(meeting: Meeting) -> None:
+    """Each is read to memory that others have had before: whole messages, and messages that are sent in parts."""
+    pairs = [meeting.pair(number) for number in (1, 2, 3)]
+    sent: list[list[bytes]] = [[], [], []]
+    for turn in range(6):
+        for number, (_, _, agent, _) in enumerate(pairs):
+            data = os.urandom(remote_limits.LINK_FRAME - 99 - 70_000 * turn)
+            agent.send_parts([b"%d" % turn, data, b""])
+            agent.send_parts([data, data])
+            agent.send(b"short")
+            sent[number] += [b"%d" % turn + data, data + data, b"short"]
+    meeting.turn_until(lambda: all(len(side.messages) == 18 for _, side, _, _ in pairs))
+    assert [side.messages for _, side, _, _ in pairs] == sent
+
+
 def _peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
