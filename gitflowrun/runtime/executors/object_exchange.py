@@ -168,7 +168,7 @@ class Arrival:
             pack, lambda: not self._is_over, lambda blobs, error: self._taken(pack, blobs, error)
         )
 
-    def _taken(self, pack: IncomingPack, blobs: Blobs, error: RepositoryError | None) -> None:
+    def _taken(self, pack: IncomingPack, blobs: Blobs, error: GitflowrunError | None) -> None:
         """A pack was looked at, and published unless there is an error."""
         self._looked_at -= 1
         if error is None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gitflowrun.artifacts.digest import digest
-from gitflowrun.errors import RepositoryError
+from gitflowrun.errors import GitflowrunError
 from gitflowrun.git.objects import Oid
 from gitflowrun.runtime.executors.executor_limits import INTAKE_THREADS, REMOTE_PIECE
 from gitflowrun.runtime.ipc.thread_calls import ThreadCalls
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Blobs = dict[Oid, tuple[int, bytes]]
 """The size and the BLAKE3 of each blob of a pack."""
-OnTaken = Callable[[Blobs, RepositoryError | None], None]
+OnTaken = Callable[[Blobs, GitflowrunError | None], None]
 
 
 @frozen
@@ -76,7 +76,7 @@ class PackIntake:
         """A thread is done with a pack: what is not for it goes to git."""
         try:
             blobs = looking.result()
-        except RepositoryError as error:
+        except GitflowrunError as error:
             taking.done({}, error)
             return
         if blobs is not None:
@@ -87,7 +87,12 @@ class PackIntake:
             taking.pack.discard()
 
     def _index(self, taking: _Taking) -> None:
-        indexing = taking.pack.index()
+        try:
+            indexing = taking.pack.index()
+        except GitflowrunError as error:
+            taking.pack.discard()
+            taking.done({}, error)
+            return
         assert indexing.stdout is not None
         fd = indexing.stdout.fileno()
         self._loop.watch(fd, lambda: self._indexed(fd, taking, indexing))
@@ -105,7 +110,7 @@ class PackIntake:
         error = None
         try:
             taking.pack.publish(indexing)
-        except RepositoryError as why:
+        except GitflowrunError as why:
             error = why
         taking.done({}, error)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gitflowrun.errors import CorruptRecord, RepositoryError
+from gitflowrun.errors import CorruptRecord, GitflowrunError, RepositoryError
 from gitflowrun.git.command import Git
 from gitflowrun.git.objects import ObjectType, Oid, hash_object
 from gitflowrun.git.pack.publish import PackStore
@@ -168,7 +168,7 @@ def test_what_is_not_taken_in_leaves_nothing(
     data = bytearray(pack_of_blobs(tmp_path, b"one", b"two"))
     data[-30] ^= why == "damaged"
     pack.write(bytes(data))
-    with pytest.raises(RepositoryError, match=why):
+    with pytest.raises(GitflowrunError, match=why):
         pack.take_in(lambda _: b"", lambda: why == "damaged")
     pack.discard()
     assert list(packs.pack_dir.glob("*.pack")) == []

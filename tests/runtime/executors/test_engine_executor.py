@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -269,9 +270,23 @@ def test_what_is_damaged_on_its_way_is_lost(
     agent.says(*_pieces(1, pack), _result(1, x=ref), Exited(1, 0, 0.0, 0))
     lost = driver.hears(TaskLost)
     assert lost.serial == 1
-    assert ("damaged" if kind == "other content" else "git can't take a pack") in lost.reason
+    assert "damaged" in lost.reason
     assert not [it for it in driver.messages if isinstance(it, Result | Exited)]
     assert not [*(repo.path / ".git/objects/pack").glob("*.keep")]
+
+
+def test_a_pack_that_is_for_git_arrives(
+    driver: Driver, repo: GitRepo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Git makes its index, and the content is compared afterwards."""
+    monkeypatch.setattr(IncomingPack, "take_in", lambda *_: None)
+    driver.launch(1)
+    agent = driver.agent()
+    agent.hears(Launch)
+    ref = artifact(BIG, TaskName("start", "1"))
+    agent.says(*_pieces(1, _pack_of(tmp_path, BIG)), _result(1, x=ref), Exited(1, 0, 0.0, 0))
+    (name,) = driver.hears(Result).packs
+    assert (repo.path / f".git/objects/pack/{name}.idx").exists()
 
 
 def test_packs_that_never_end_keep_nothing_waiting(driver: Driver, repo: GitRepo) -> None:
@@ -289,28 +304,31 @@ def test_packs_that_never_end_keep_nothing_waiting(driver: Driver, repo: GitRepo
 def test_a_pack_of_a_task_that_is_lost_is_not_published(
     driver: Driver, repo: GitRepo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its agent has gone while git makes the index."""
-    indexed: list[IncomingPack] = []
-    index = IncomingPack.index
+    """Its agent has gone while a thread looks at the pack."""
+    looked_at: list[IncomingPack] = []
+    is_lost = threading.Event()
+    take_in = IncomingPack.take_in
 
-    def noted(pack: IncomingPack) -> subprocess.Popen[bytes]:
-        indexed.append(pack)
-        return index(pack)
+    def noted(pack: IncomingPack, *args: Any) -> object:
+        looked_at.append(pack)
+        assert is_lost.wait(60)
+        return take_in(pack, *args)
 
-    monkeypatch.setattr(IncomingPack, "index", noted)
+    monkeypatch.setattr(IncomingPack, "take_in", noted)
     driver.launch(1)
     agent = driver.agent()
     agent.hears(Launch)
     agent.says(*_pieces(1, _pack_of(tmp_path, BIG)))
-    driver.meeting.turn_until(lambda: indexed)
+    driver.meeting.turn_until(lambda: looked_at)
     driver.executor.ended(1, "its machine is gone")
     driver.hears(TaskLost)
+    is_lost.set()
     driver.meeting.turn_for(0.3)
     assert list((repo.path / ".git/objects/pack").glob("*.pack")) == []
     assert list((repo.path / ".git/gitflowrun/incoming").iterdir()) == []
 
 
-@pytest.mark.parametrize("method", ["write", "index", "publish"])
+@pytest.mark.parametrize("method", ["write", "take_in", "index", "publish"])
 def test_a_full_disk_of_the_driver_ends_the_run(
     driver: Driver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
@@ -322,6 +340,8 @@ def test_a_full_disk_of_the_driver_ends_the_run(
                 process.communicate()
         raise RepositoryError("no space", hint="free some")
 
+    if method in {"index", "publish"}:
+        monkeypatch.setattr(IncomingPack, "take_in", lambda *_: None)  # it is for git
     monkeypatch.setattr(IncomingPack, method, fail)
     driver.launch(1)
     agent = driver.agent()
