@@ -213,12 +213,12 @@ def pack_pieces(serial: int, name: str, path: Path) -> Iterator[TaskPack]:
     with path.open("rb", buffering=0) as file, _named(path):
         left = os.fstat(file.fileno()).st_size
         while True:
+            reached("agent.piece")
             data = file.read(min(left, PACK_PIECE))
             left -= len(data)
             yield TaskPack(serial, name, data, more=bool(left and data))
             if not (left and data):
                 return
-            reached("agent.piece")
 
 
 @contextlib.contextmanager
