@@ -334,7 +334,9 @@ def test_a_full_disk_of_the_driver_ends_the_run(
 ) -> None:
     """It is no fault of the task or its agent: no other launch would do better."""
 
-    def fail(_: IncomingPack, *args: object) -> None:
+    def fail(pack: IncomingPack, *args: object) -> None:
+        if method == "take_in":
+            pack.discard()
         for process in args:
             if isinstance(process, subprocess.Popen):
                 process.communicate()
@@ -404,7 +406,7 @@ def test_an_agent_that_has_not_got_them_either(driver: Driver, error: str) -> No
     agent.says(_result(1, x=artifact(BIG, TaskName("start", "1"))), Exited(1, 0, 0.0, 0))
     agent.hears(WantObjects)
     agent.says(TaskPack(1, "p", b"", more=False, error=error))
-    told = f"its result from h1 (agent 1) is lost: {error or 'git can'}"
+    told = f"its result from h1 (agent 1) is lost: {error or 'a pack that has arrived is damaged'}"
     assert driver.hears(TaskLost).reason.startswith(told)
 
 

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -370,6 +370,10 @@ class NotedLink:
     def send_together(self, messages: Iterable[bytes]) -> None:
         """Note messages."""
         self.sent += map(unpack_remote, messages)
+
+    def send_parts(self, parts: Sequence[bytes]) -> None:
+        """Note a message that is in parts."""
+        self.sent.append(unpack_remote(b"".join(parts)))
 
     def close(self) -> None:
         """Do nothing."""
