@@ -54,6 +54,20 @@ def _raise_limits() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
+_USERS_EXECUTOR = "gitflowrun.runtime.executors.engines.futures_engine"
+
+
+def _end_as_programs_do(code: int) -> None:
+    """End with what libraries do at the end of the interpreter (MPI says that it is over), but not wait long for it."""
+    import signal
+
+    from gitflowrun.runtime.executors.engines.engine_limits import LIBRARIES_END
+
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(LIBRARIES_END)
+    sys.exit(code)
+
+
 def _find_package() -> None:
     """Import the package that this file is in, and look for nothing else beside this file."""
     from importlib.machinery import PathFinder
@@ -78,5 +92,7 @@ if __name__ == "__main__":
         render_cards()
     code = main()
     sys.stdout.flush()
+    if _USERS_EXECUTOR in sys.modules:
+        _end_as_programs_do(code)
     # Somebody waits for this process, and nothing in it is left to be done: its end takes 20 ms otherwise.
     os._exit(code)

@@ -9,11 +9,37 @@ from pathlib import Path
 import pytest
 
 from gitflowrun.runs.runs import Status
-from tests.helpers.flows import latest, linear_flow, one_task, value_of
+from tests.helpers.flows import at_most, latest, linear_flow, one_task, value_of
 from tests.helpers.repos import GitRepo, make_repo
 from tests.helpers.same_runs import POOL
 
 CLOCK = "import time\n_true = time.time\ntime.time = lambda: _true() + {seconds}\n"
+
+
+LIBRARY = """
+import atexit
+from concurrent.futures import Executor
+
+
+class Library(Executor):
+    def __init__(self):
+        self._pool = pool()
+
+    def submit(self, *args):
+        future = self._pool.submit(*args)
+        future.cancel = self._refuse
+        return future
+
+    def _refuse(self):
+        raise NotImplementedError("no call is given up")
+
+    def shutdown(self, wait=True):
+        self._pool.shutdown(wait)
+
+
+atexit.register(lambda: open({place!r}, "w").close())
+"""
+"""A library whose executor can do less than others, and which has something to do at the end of the interpreter."""
 
 
 @pytest.fixture
@@ -109,3 +135,26 @@ def test_workers_that_do_not_reach_the_driver(repo: GitRepo, tmp_path: Path) -> 
     assert again.code == 0, again.err
     assert latest(repo).status is Status.DONE
     repo.fsck()
+
+
+def test_an_executor_that_can_do_less_than_others(repo: GitRepo, tmp_path: Path) -> None:
+    """It can't cancel, and knows no `cancel_futures`; what its library does at the end of the process is done."""
+    place = tmp_path / "ended"
+    repo.write("pools.py", POOL + LIBRARY.format(place=str(place)))
+    repo.commit()
+    done = repo.python("f.py", "run", "--executor", "pools:Library")  # the end of the interpreter
+    assert done.code == 0, done.err
+    assert "error" not in done.err
+    assert place.exists()
+
+
+@pytest.mark.slow
+def test_a_library_that_does_not_end(repo: GitRepo) -> None:
+    """Is not waited for longer than some seconds; the run has ended well."""
+    forever = "\nimport atexit, time\natexit.register(time.sleep, 600)\n"
+    repo.write("pools.py", POOL + forever)
+    repo.commit()
+    begun = time.monotonic()
+    done = repo.python("f.py", "run")
+    assert done.code == 0, done.err
+    assert time.monotonic() - begun < at_most(60)

@@ -19,5 +19,7 @@ ENGINE_END = 10.0
 """Seconds that an engine has for its end."""
 POOL_END = 3.0
 """Seconds that the processes of a pool have for theirs, when their agents were sent home."""
+LIBRARIES_END = 8
+"""Whole seconds that the libraries of a user's executor have for what they do at the end of the interpreter."""
 EXECUTORS_MADE = 20
 """How often a run asks a factory for an executor, of which each but the last one has broken."""

@@ -98,7 +98,7 @@ class FuturesEngine:
         if self._calls.place(number, future):
             future.add_done_callback(lambda done: self._ended(number, done))
         else:
-            future.cancel()
+            _give_up(future)
 
     def _submit(self, call: bytes) -> Future[str | None]:
         """Give a call to the executor; to another one where the last one has broken, which is seen here."""
@@ -131,7 +131,7 @@ class FuturesEngine:
         if future is None:
             self._calls.end(number, GIVEN_UP)
         else:
-            future.cancel()
+            _give_up(future)
 
     def where(self) -> str:
         """What the factory has made."""
@@ -141,12 +141,20 @@ class FuturesEngine:
     def close(self) -> None:
         """Shut the executor down, which takes as long as agents need to see that the driver's links have ended."""
         self._thread.shutdown(wait=False, cancel_futures=True)
+        for future in self._calls.futures():
+            _give_up(future)
         if self._executor is not None:
             _end(self._executor)
             # What a pool has of the system goes with its objects, which refer to each other; Python calls it leaked
             # where they are there at the end of the process.
             self._executor = None
             gc.collect()
+
+
+def _give_up(future: Future[str | None]) -> None:
+    """Cancel a call, if its executor can: an agent that is not expected any more ends by itself."""
+    with contextlib.suppress(Exception):  # Parsl's can't
+        future.cancel()
 
 
 def _end(executor: Executor) -> None:
@@ -164,10 +172,7 @@ def _shut_down(executor: Executor, *, wait: bool = False) -> None:
     with contextlib.suppress(
         Exception
     ):  # what can't be ended by its own means ends with the process
-        try:
-            executor.shutdown(wait=wait, cancel_futures=True)
-        except TypeError:  # of an executor that has not got all arguments
-            executor.shutdown(wait=wait)
+        executor.shutdown(wait=wait)
 
 
 def _refuse_forks(name: str, executor: Executor) -> None:

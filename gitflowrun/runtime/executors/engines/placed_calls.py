@@ -46,6 +46,11 @@ class PlacedCalls:
         with self._lock:
             return self._futures.get(number)
 
+    def futures(self) -> list[Any]:
+        """Those of all agents that have not ended."""
+        with self._lock:
+            return [it for it in self._futures.values() if it is not None]
+
     def end(self, number: int, reason: str | None) -> None:
         """Tell that an agent's call has ended, unless that was told."""
         with self._lock:
