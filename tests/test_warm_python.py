@@ -74,6 +74,16 @@ def test_a_scheduler_is_a_process_of_its_own(repo: GitRepo) -> None:
     assert one_task(latest(repo), "start").record.ok
 
 
+@pytest.mark.parametrize(("place", "code"), [("run.ended=kill", 0), ("ref.moved=kill", 1)])
+def test_failpoints_are_set(repo: GitRepo, place: str, code: int) -> None:
+    """Those of modules that were imported before there were any."""
+    repo.write("f.py", linear_flow("pass"))
+    env = {"GITFLOWRUN_FAILPOINTS": place}
+    done, fresh = repo.flow("f.py", "run", env=env), repo.python("f.py", "run", env=env)
+    assert (done.code, "killed" in done.err) == (fresh.code, "killed" in fresh.err)
+    assert done.code == code
+
+
 def test_what_takes_too_long_is_killed(repo: GitRepo) -> None:
     """As `subprocess` does."""
     repo.write("long.py", "import time\ntime.sleep(60)\n")
@@ -86,7 +96,7 @@ def test_what_takes_too_long_is_killed(repo: GitRepo) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["HOME", "GIT_DIR", "PYTHONHASHSEED", "PYTHONPATH", "TZ", "GITFLOWRUN_FAILPOINTS"]
+    "name", ["HOME", "GIT_DIR", "PYTHONHASHSEED", "PYTHONPATH", "TZ", "XDG_CACHE_HOME"]
 )
 def test_what_is_read_when_python_starts_is_not_changed_later(name: str) -> None:
     """A program with another home, path, time zone, or with options of Python, is started."""

@@ -41,8 +41,8 @@ _SCHEDULER = (
     "gitflowrun.cli.flow.scheduler_main", "gitflowrun.cli.flow.run_log", "gitflowrun.runtime.scheduler.main",
     "gitflowrun.runtime.executors.local", "gitflowrun.git.ref_update",
 )  # fmt: skip
-_READ_AT_START = ("PYTHON", "LD_", "LC_", "XDG_", "GIT_", "GITFLOWRUN_FAIL")
-_ALSO = {"HOME", "LANG", "MARKER", "PATH", "TMPDIR", "TZ", "USER", "UV"}
+_READ_AT_START = ("PYTHON", "LD_", "LC_", "XDG_", "GIT_")
+_ALSO = {"HOME", "LANG", "MARKER", "TMPDIR", "TZ", "USER", "UV"}
 _RUNNING = {"resume", "run", "spin"}
 _MOST = 1 << 18
 
@@ -72,13 +72,13 @@ class _WarmPython:
             self.process.communicate()
 
     def run(
-        self, script: str, args: tuple[str, ...], cwd: Path, env: Mapping[str, str], timeout: float
+        self, call: list[Any], timeout: float, *, is_one_stream: bool
     ) -> tuple[int, bytes, bytes]:
         """Run a program to its end: its exit code as `subprocess` has it, and what it wrote to both streams."""
         pipes = [os.pipe() for _ in range(3)]
         try:
-            call = [script, args, str(cwd), dict(env), _umask()]
             fds = [write for _, write in pipes]
+            fds[1] = fds[not is_one_stream]
             socket.send_fds(self._calls, [json.dumps(call).encode()], fds)
         finally:
             for _, write in pipes:
@@ -111,8 +111,9 @@ def suits(env: Mapping[str, str]) -> bool:
 
 
 def run_warm(
-    script: str, args: tuple[str, ...], cwd: Path, env: Mapping[str, str], timeout: float = 300
-) -> tuple[int, bytes, bytes]:
+    script: str, args: tuple[str, ...], cwd: Path, env: Mapping[str, str], timeout: float = 300,
+    *, is_one_stream: bool = False,
+) -> tuple[int, bytes, bytes]:  # fmt: skip
     """Run `python SCRIPT ARGS` to its end.
 
     Args:
@@ -121,11 +122,13 @@ def run_warm(
         cwd: Where.
         env: All of its environment; it must suit.
         timeout: Seconds after which it is killed.
+        is_one_stream: Whether its errors are part of its output.
 
     Returns:
         The exit code as `subprocess` has it, and what was written to both streams.
     """
-    return _started().run(script, args, cwd, env, timeout)
+    call = [script, args, str(cwd), dict(env), _umask()]
+    return _started().run(call, timeout, is_one_stream=is_one_stream)
 
 
 @functools.cache
@@ -220,7 +223,19 @@ def _begin(script: str, cwd: str, env: dict[str, str]) -> types.ModuleType:
     main.__loader__ = SourceFileLoader("__main__", main.__file__)
     vars(main).update(__annotations__={}, __builtins__=__builtins__, __cached__=None)
     sys.modules["__main__"] = main
+    _set_failpoints(env.get("GITFLOWRUN_FAILPOINTS", ""))
     return main
+
+
+def _set_failpoints(text: str) -> None:
+    """Do what modules do with the variable when they are imported."""
+    own: Any = importlib.import_module("gitflowrun.failpoints")
+    if not text:
+        return
+    own._ACTIONS = own._parsed(text)
+    for name, module in list(sys.modules.items()):
+        if name.startswith("gitflowrun") and vars(module).get("reached") is own._pass:
+            vars(module)["reached"] = own._act
 
 
 def _change_environment(env: dict[str, str]) -> None:
