@@ -49,7 +49,7 @@ class Executor(Protocol):
         """End all tasks, and the executor itself."""
 
 
-class RemoteExecutor:
+class ConnectedExecutor:
     """An executor in another process that is there already: of an inline run, the launcher process.
 
     Args:
@@ -78,7 +78,7 @@ class RemoteExecutor:
         """Leave the process alone: it has more to do than tasks."""
 
 
-class ForkExecutor(RemoteExecutor):
+class ForkExecutor(ConnectedExecutor):
     """The zygote. Of the children of one foreach it gets the first one whole and of the others the differences."""
 
     _last: Launch | None = None

@@ -24,7 +24,7 @@ from gitflowrun.runtime.executors.local import (
     Executor,
     ForkExecutor,
     FreshExecutor,
-    RemoteExecutor,
+    ConnectedExecutor,
 )
 from gitflowrun.runtime.ipc.channel import Channel, Connection
 from gitflowrun.runtime.ipc.event_loop import EventLoop
@@ -195,7 +195,9 @@ class RunExecution:
             return ForkExecutor(connection, self._run)
         self._end_zygote()
         return (
-            RemoteExecutor(self._launcher, self._run) if self._is_inline else self._fresh_executor()
+            ConnectedExecutor(self._launcher, self._run)
+            if self._is_inline
+            else self._fresh_executor()
         )
 
     def _card_renderer(self, start: StartRun) -> CardRendererProcess:

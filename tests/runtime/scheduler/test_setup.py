@@ -153,7 +153,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Bench]]:
     made: list[Bench] = []
     numbers = (signal.SIGTERM, signal.SIGTSTP, signal.SIGCHLD)
     handlers = {it: signal.signal(it, signal.SIG_DFL) for it in numbers}
-    for name in ("ForkExecutor", "RemoteExecutor", "FreshExecutor"):
+    for name in ("ForkExecutor", "ConnectedExecutor", "FreshExecutor"):
         monkeypatch.setattr(setup, name, type(name, (Executor,), {}))
     monkeypatch.setattr(setup, "Scheduler", Course)
     monkeypatch.setattr(setup, "LiveState", lambda *_: SimpleNamespace(directory=None))
@@ -175,7 +175,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Bench]]:
         (Isolation.FORK, True, "ForkExecutor"),
         (Isolation.FORK, False, "FreshExecutor"),
         (Isolation.FRESH, True, "FreshExecutor"),
-        (Isolation.INLINE, True, "RemoteExecutor"),
+        (Isolation.INLINE, True, "ConnectedExecutor"),
     ],
 )
 def test_how_tasks_get_their_processes(
