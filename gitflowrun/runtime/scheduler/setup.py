@@ -21,10 +21,10 @@ from gitflowrun.runs.live import LiveState
 from gitflowrun.runtime.executors.batch import BatchExecutor, batched_steps
 from gitflowrun.runtime.executors.card_process import CardRendererProcess
 from gitflowrun.runtime.executors.local import (
+    ConnectedExecutor,
     Executor,
     ForkExecutor,
     FreshExecutor,
-    ConnectedExecutor,
 )
 from gitflowrun.runtime.ipc.channel import Channel, Connection
 from gitflowrun.runtime.ipc.event_loop import EventLoop
