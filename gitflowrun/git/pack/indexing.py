@@ -136,7 +136,9 @@ class _Reading:
             self._content = memoryview(bytearray(size))
         content = self._content[:size]
         raw = self._stored(at, length, content)
-        return (raw if raw is not None else self._inflated(at, length, content)), content
+        if raw is None:
+            raw = self._inflated(at, length, content)
+        return None if raw is None else (raw, content)
 
     def _stored(self, at: int, skip: int, content: memoryview) -> memoryview | None:
         """The entry, where it is a stream of full stored blocks and a last one: their bytes go to `content`."""
@@ -164,8 +166,8 @@ class _Reading:
             raise CorruptRecord(f"the entry at {at} has another checksum than its content")
         return raw
 
-    def _inflated(self, at: int, skip: int, content: memoryview) -> memoryview:
-        """The entry, whose stream is inflated to `content`."""
+    def _inflated(self, at: int, skip: int, content: memoryview) -> memoryview | None:
+        """The entry, whose stream is inflated to `content`; None where it is far longer than what it holds."""
         wanted = skip + len(content) + len(content) // 512 + _SLACK
         while True:
             raw = self._read(at, min(wanted, self._end - at))
@@ -174,6 +176,8 @@ class _Reading:
                 return raw[: skip + used]
             if len(raw) == self._end - at:
                 raise CorruptRecord(f"the entry at {at} is cut short")
+            if len(raw) > 2 * INDEXED_OBJECT:
+                return None
             wanted *= 2  # an unusual framing, such as many empty blocks
 
     def _taken(self, at: int, size: int) -> bytes:

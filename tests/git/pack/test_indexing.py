@@ -144,6 +144,20 @@ def test_no_more_comes_out_than_was_announced(tmp_path: Path) -> None:
         indexed(sealed(tmp_path / "some.pack", head + bomb))
 
 
+def test_a_stream_that_is_far_longer_than_its_content_is_for_git(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of empty blocks may be as long as the pack, of which no more is held than of a large object."""
+    head = b"PACK\0\0\0\2\0\0\0\1" + bytes([(3 << 4) | 1])
+    end = zlib.compress(b"x", 0)[2:]
+    pack = sealed(tmp_path / "some.pack", head + b"\x78\x01" + b"\0\0\0\xff\xff" * 1000 + end)
+    found = indexed(pack)
+    assert found is not None
+    assert [size for size, _ in found.blobs.values()] == [1]
+    monkeypatch.setattr(indexing, "INDEXED_OBJECT", 1000)
+    assert indexed(pack) is None
+
+
 @pytest.mark.parametrize("why", ["deltas", "a tree", "a large one", "very many"])
 def test_other_packs_are_for_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str) -> None:
     """What packs of artifacts do not hold is not looked at here."""
