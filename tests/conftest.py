@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, is_hypothesis_test, settings
 from tests.helpers.repos import ROOT, GitRepo, make_repo
 from tests.helpers.warm_python import keep_environment
 
-for name, examples in {"few": 50, "many": 500}.items():
+for name, examples in {"few": 30, "many": 500}.items():
     settings.register_profile(
         name, deadline=None, derandomize=True, max_examples=examples, suppress_health_check=[HealthCheck.too_slow]
     )  # fmt: skip
@@ -35,11 +35,45 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With `-m slow` tests of properties run again, with ten times the examples."""
+    """With `-m slow` tests of properties run again, with more examples, and those of forks in other processes."""
+    _mark_likes_of_forks(items)
     if config.option.markexpr == "slow":
         for item in items:
             if is_hypothesis_test(getattr(item, "obj", None)):
                 item.add_marker(pytest.mark.slow)
+
+
+ISOLATIONS = ("batch", "fresh", "inline")
+IN_ALL_PROCESSES = {
+    "test_a_foreach_gives_the_same_in_every_isolation", "test_a_run_of_which_a_task_died_is_resumed",
+    "test_a_step_is_tried_again_until_it_succeeds", "test_a_task_that_dies_has_failed", "test_all_kinds_of_processes",
+    "test_catch_lets_the_flow_go_on", "test_errors_say_nothing", "test_steps_and_client_see_the_content",
+    "test_what_a_step_assigns_is_what_the_next_one_reads",
+}  # fmt: skip
+"""Those of the default run that see what any isolation may break: values, output, retries, failures, secrets."""
+OF_PROCESSES = tuple(
+    f"{ROOT}/tests/{it}/"
+    for it in ("faults", "runtime/executors", "runtime/remote", "runtime/worker")
+)
+
+
+def _mark_likes_of_forks(items: list[pytest.Item]) -> None:
+    # Which processes execute the tasks is a parameter of many tests; what differs by it is tested in other folders.
+    by_isolation: dict[str, list[pytest.Item]] = {it: [] for it in ("fork", *ISOLATIONS)}
+    for item in items:
+        made = getattr(item, "callspec", None)
+        for it in made.params.values() if made else ():
+            if isinstance(it, str) and it in by_isolation:
+                by_isolation[it].append(item)
+    in_forks = {(it.path, getattr(it, "originalname", "")) for it in by_isolation["fork"]}
+    for item in (it for isolation in ISOLATIONS for it in by_isolation[isolation]):
+        name = getattr(item, "originalname", "")
+        if (
+            (item.path, name) in in_forks
+            and name not in IN_ALL_PROCESSES
+            and not str(item.path).startswith(OF_PROCESSES)
+        ):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.hookimpl(wrapper=True)

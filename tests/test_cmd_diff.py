@@ -12,14 +12,15 @@ from pathlib import Path
 import pytest
 
 from tests.client.samples import make_run
-from tests.helpers.repos import ROOT, GitRepo, Output
+from tests.helpers.repos import ROOT, GitRepo, Output, copy_repo, make_repo
 
 PROGRAM = (sys.executable, "-m", "gitflowrun.cmd.diff")
 
 
-@pytest.fixture
-def runs(repo: GitRepo) -> GitRepo:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> GitRepo:
     """Runs 1 and 2 are alike, 3 has other parameters, 4 other code as well."""
+    repo = make_repo(tmp_path_factory.mktemp("diff") / "made")
     repo.write("flow.py", "a = 1\nb = 2\n")
     repo.write("lib/util.py", "x = 1\n")
     make_run(repo)
@@ -29,6 +30,12 @@ def runs(repo: GitRepo) -> GitRepo:
     repo.write("lib/util.py", "x = 2\n")
     make_run(repo, "Other", parameters={"alpha": "0.7"})
     return repo
+
+
+@pytest.fixture
+def runs(made: GitRepo, tmp_path: Path) -> GitRepo:
+    """A copy of it."""
+    return copy_repo(made, tmp_path / "a repo")
 
 
 def environment(**more: str) -> dict[str, str]:

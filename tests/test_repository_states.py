@@ -257,19 +257,19 @@ def odd_path(name: str | bytes) -> Callable[[Path], State]:
 STATES = {
     "bare": bare,
     "unborn": unborn,
-    "detached": detached,
     "linked worktrees": linked,
     "submodule": submodule,
-    ".git as a file": separate,
     "shallow": shallow,
     "blob:none": without_blobs,
+    "odd path": odd_path("a b\n\t'c' \"d\" $(e)/Ünï 漢字 \u202e🙂/--help/:(exclude)*[x]?"),
+}
+MORE = {
+    "detached": detached,
+    ".git as a file": separate,
     "tree:0": without_trees,
     "hook": hook,
     "alternates": alternates,
-    "odd path": odd_path("a b\n\t'c' \"d\" $(e)/Ünï 漢字 \u202e🙂/--help/:(exclude)*[x]?"),
     "long path": odd_path("/".join(12 * ["d" * 240])),
-}
-MORE = {
     "no identity": anonymous,
     "GIT_DIR": named,
     "split index": split,

@@ -15,6 +15,7 @@ from tests.helpers.repos import ROOT, make_repo
 from tests.helpers.runs import make_measured_run
 
 
+@pytest.mark.slow
 def test_digits_trains_and_the_winner_is_promoted(tmp_path: Path) -> None:
     """The digits example trains; the best run is tagged; the client reads its model back."""
     pytest.importorskip("sklearn")

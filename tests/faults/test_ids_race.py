@@ -56,8 +56,12 @@ sys.exit(sum(os.waitpid(pid, 0)[1] != 0 for pid in children))
 """
 
 
-@pytest.mark.parametrize("each", [1, pytest.param(10, marks=pytest.mark.slow)])
-def test_32_processes_get_consecutive_ids(repo: GitRepo, tmp_path: Path, each: int) -> None:
+@pytest.mark.parametrize(
+    ("count", "each"), [(12, 1), *(pytest.param(32, it, marks=pytest.mark.slow) for it in (1, 10))]
+)
+def test_processes_get_consecutive_ids(
+    repo: GitRepo, tmp_path: Path, count: int, each: int
+) -> None:
     """Runs started at once, in two worktrees, while refs are being packed, share one sequence."""
     repo.git("worktree", "add", "-q", str(tmp_path / "other"))
     packer = subprocess.Popen(
@@ -70,7 +74,7 @@ def test_32_processes_get_consecutive_ids(repo: GitRepo, tmp_path: Path, each: i
                 sys.executable,
                 "-c",
                 STARTERS,
-                "32",
+                str(count),
                 str(each),
                 str(repo.path),
                 str(tmp_path / "other"),
@@ -82,7 +86,7 @@ def test_32_processes_get_consecutive_ids(repo: GitRepo, tmp_path: Path, each: i
         packer.wait()
     assert done.code == 0, done.err
     runs = store_of(repo).summaries()
-    assert sorted(int(run.id) for run in runs) == list(range(1, 32 * each + 1))
+    assert sorted(int(run.id) for run in runs) == list(range(1, count * each + 1))
     assert {run.status.value for run in runs} == {"done"}
-    assert len({run.uid for run in runs}) == 32 * each
+    assert len({run.uid for run in runs}) == count * each
     repo.fsck()

@@ -28,7 +28,9 @@ def verdict(code: str) -> str:
     return done.stdout.strip()
 
 
-@pytest.mark.parametrize("name", ["numpy", "pandas", "sklearn.linear_model"])
+@pytest.mark.parametrize(
+    "name", ["numpy", "pandas", pytest.param("sklearn.linear_model", marks=pytest.mark.slow)]
+)
 def test_imported_libraries_may_be_forked(name: str) -> None:
     """Their threads were started by loading them, and survive a fork."""
     pytest.importorskip(name)
