@@ -1,7 +1,7 @@
 """What a task costs the scheduler's process, how that grows with their number, and how much memory it takes.
 
-    python -m tests.benchmarks.scheduler_cost [--tasks 1000 10000 30000] [--workers 2] [--flow fork batch]
-        [--profile FILE]
+    python -m tests.benchmarks.scheduler_cost [--tasks 1000 10000 30000] [--workers 2] [--foreaches 1]
+        [--flow fork batch] [--profile FILE]
 
 The scheduler is the real one: plan, messages, pipes, log, live state, records, commits with fsync, the run log
 into a file. Tasks are simulated: each launch is taken with its pipes, a line is written into one, and it is answered as
@@ -26,13 +26,13 @@ import tempfile
 import time
 from collections import deque
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.benchmarks.launch import FLOW
 from tests.benchmarks.machine import ROOT, describe, environment, repository
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from gitflowrun.artifacts.reference import ArtifactRef
     from gitflowrun.git.repository import Repository
@@ -40,16 +40,18 @@ if TYPE_CHECKING:
     from gitflowrun.runtime.ipc.channel import Channel
     from gitflowrun.runtime.ipc.messages import Launch, Message, Result, RunContext
 
-GRAPH = {
-    "start_step": "start",
-    "end_step": "end",
-    "steps": {
-        "start": {"type": "start", "next": ["work"]},
-        "work": {"type": "linear", "next": ["join"]},
-        "join": {"type": "join", "next": ["end"]},
-        "end": {"type": "end", "next": []},
-    },
-}
+
+def graph_of(foreaches: int) -> dict[str, Any]:
+    """The graph of a flow with so many foreaches, one after the other."""
+    steps: dict[str, Any] = {"start": {"type": "start", "next": ["work0"]}}
+    for number in range(foreaches):
+        following = f"work{number + 1}" if number + 1 < foreaches else "end"
+        steps[f"work{number}"] = {"type": "linear", "next": [f"join{number}"]}
+        steps[f"join{number}"] = {"type": "join", "next": [following]}
+    steps["end"] = {"type": "end", "next": []}
+    return {"start_step": "start", "end_step": "end", "steps": steps}
+
+
 _NO_PROCESS = 1 << 23  # no process has a number above this: nothing is left behind by it
 
 
@@ -61,16 +63,20 @@ class SimulatedTasks:
 
     Args:
         channel: To the scheduler; it does not block.
-        tasks: The items of the foreach.
+        tasks: The items of each foreach.
+        graph: The graph of the flow.
         workers: Tasks that run at a time: so many are taken before the first one ends.
 
     Attributes:
         cpu: Seconds of CPU that it has taken itself.
     """
 
-    def __init__(self, channel: Channel, tasks: int, workers: int) -> None:
+    def __init__(
+        self, channel: Channel, tasks: int, graph: Mapping[str, Any], workers: int
+    ) -> None:
         self.cpu = 0.0
         self._channel = channel
+        self._steps = graph["steps"]
         self._tasks = tasks
         self._workers = workers
         self._begun = 0
@@ -84,10 +90,8 @@ class SimulatedTasks:
         with contextlib.suppress(BlockingIOError):
             while True:
                 self._take(*self._channel.receive())
-        is_last = self._begun in {
-            0,
-            self._tasks,
-        }  # of a step: the scheduler sends no more before these have ended
+        # Of a step: the scheduler sends no more before these have ended.
+        is_last = self._begun % self._tasks == 0
         while len(self._running) >= (1 if is_last else self._workers):
             self._end(*self._running.popleft())
         self.cpu += time.process_time() - before
@@ -134,30 +138,30 @@ class SimulatedTasks:
         from gitflowrun.runtime.ipc.messages import Result
         from tests.helpers.runs import artifact, digest
 
-        if launch.task.step == "start":
+        following = self._steps[launch.task.step]["next"]
+        if following and following[0].startswith("work"):
             listed = str(list(range(self._tasks))).encode()
             self._inherited = {"items": artifact(listed, launch.task)}
-            jump = Transition(("work",), "items", self._tasks)
+            jump = Transition(tuple(following), "items", self._tasks)
             values = tuple(str(number) for number in range(self._tasks))
             inline = {digest(listed): listed}
             return Result(launch.serial, self._inherited, inline, (), jump, values)
-        following = {"work": "join", "join": "end", "end": None}[launch.task.step]
         made = str(launch.frames[-1].index if launch.frames else launch.task).encode()
         found = {**self._inherited, "x": artifact(made, launch.task)}
         return Result(
             launch.serial, found, {digest(made): made}, (),
-            Transition((following,)) if following else None,
+            Transition(tuple(following)) if following else None,
         )  # fmt: skip
 
 
-def simulate(tasks: int, workers: int, profile: str) -> dict[str, float]:
-    """Run a foreach of so many simulated tasks in this process; what that has taken of it."""
+def simulate(tasks: int, workers: int, foreaches: int, profile: str) -> dict[str, float]:
+    """Run foreaches of so many simulated tasks in this process; what that has taken of it."""
     from gitflowrun.runtime.scheduler.main import collect_rarely
 
     with tempfile.TemporaryDirectory() as directory:
         place = repository(Path(directory) / "repo", {"flow.py": "pass\n"})
         os.chdir(place)
-        run, simulated = prepare(tasks, workers)
+        run, simulated = prepare(tasks, workers, foreaches)
         gc.collect()
         collect_rarely()
         before, begun = _used(), time.perf_counter()
@@ -179,7 +183,9 @@ def simulate(tasks: int, workers: int, profile: str) -> dict[str, float]:
     }  # fmt: skip
 
 
-def prepare(tasks: int, workers: int) -> tuple[Callable[[], object], SimulatedTasks]:
+def prepare(
+    tasks: int, workers: int, foreaches: int
+) -> tuple[Callable[[], object], SimulatedTasks]:
     """Make a run of the repository in this directory, and its scheduler as `runtime.scheduler.setup` makes it."""
     from gitflowrun.cli.flow.run_log import RunLog
     from gitflowrun.git.repository import Repository
@@ -198,20 +204,21 @@ def prepare(tasks: int, workers: int) -> tuple[Callable[[], object], SimulatedTa
     from tests.helpers.runs import draft
 
     repo = Repository.discover(Path.cwd())
-    writer = create_run(repo, replace(draft(), graph=GRAPH), take_snapshot(repo))
+    graph = graph_of(foreaches)
+    writer = create_run(repo, replace(draft(), graph=graph), take_snapshot(repo))
     loop = EventLoop()
 
     def deliver(message: Message) -> None:
         scheduler.deliver(message)
 
     ours, theirs = (Channel(it, blocking=False) for it in channel_pair())
-    simulated = SimulatedTasks(theirs, tasks, workers)
+    simulated = SimulatedTasks(theirs, tasks, graph, workers)
     loop.watch(theirs.fileno(), simulated.serve)
     connection = Connection(loop, ours, deliver, lambda: None)
     context = context_of(repo, writer.identity)
     live = LiveState(repo, writer.identity.uid)
     scheduler = Scheduler(
-        loop, writer, Plan(Shape.of(GRAPH)), ForkExecutor(connection, context),
+        loop, writer, Plan(Shape.of(graph)), ForkExecutor(connection, context),
         RunLog(out=Path("log").open("w"), config={}),  # noqa: SIM115  (the run's)
         live, CodeCheck(repo, writer.snapshot.tree),
         CardQueue(lambda _: connection, live.directory, None),
@@ -278,10 +285,10 @@ def _is_scheduler(process: Path, place: Path) -> bool:
         return False
 
 
-def measure(tasks: int, workers: int, profile: str = "") -> dict[str, float]:
-    """What a foreach of simulated tasks takes of a scheduler in a process of its own."""
+def measure(tasks: int, workers: int, foreaches: int = 1, profile: str = "") -> dict[str, float]:
+    """What foreaches of simulated tasks take of a scheduler in a process of its own."""
     command = [sys.executable, "-m", "tests.benchmarks.scheduler_cost", "--simulate", str(tasks)]
-    command += ["--workers", str(workers), "--profile", profile]
+    command += ["--workers", str(workers), "--foreaches", str(foreaches), "--profile", profile]
     env = {**os.environ, **environment(), "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
     if done.returncode:
@@ -295,24 +302,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tasks", type=int, nargs="+", default=[1000, 10000, 30000])
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument(
+        "--foreaches", type=int, default=1, help="of so many tasks, one after the other"
+    )
     parser.add_argument("--flow", nargs="+", metavar="ISOLATION", help="also run a real flow")
     parser.add_argument("--profile", default="", help="where cProfile's figures of the last one go")
     parser.add_argument("--simulate", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.simulate:
-        print(json.dumps(simulate(args.simulate, args.workers, args.profile)))
+        print(json.dumps(simulate(args.simulate, args.workers, args.foreaches, args.profile)))
         return
     print(describe())
     for tasks in args.tasks:
-        few, many = measure(tasks // 10, args.workers), measure(tasks, args.workers)
-        cost, left = many["cpu"] - few["cpu"], tasks - tasks // 10
+        few = measure(tasks // 10, args.workers, args.foreaches)
+        many = measure(tasks, args.workers, args.foreaches)
+        cost, left = many["cpu"] - few["cpu"], args.foreaches * (tasks - tasks // 10)
         print(
-            f"{tasks:9,} tasks {cost / left * 1e3:6.3f} ms CPU a task, {tasks / many['wall']:6.0f} tasks/s, "
+            f"{tasks * args.foreaches:9,} tasks {cost / left * 1e3:6.3f} ms CPU a task, "
+            f"{tasks * args.foreaches / many['wall']:6.0f} tasks/s, "
             f"{many['peak']:6.1f} MB peak ({(many['peak'] - few['peak']) / left * 1024:5.2f} KB a task), "
-            f"{many['commits']:.0f} commits, {many['size'] / tasks:.0f} bytes a task in git"
+            f"{many['commits']:.0f} commits, {many['size'] / tasks / args.foreaches:.0f} bytes a task in git"
         )
         if args.profile:
-            measure(tasks, args.workers, args.profile)
+            measure(tasks, args.workers, args.foreaches, args.profile)
     if args.flow:
         with tempfile.TemporaryDirectory() as directory:
             place = repository(
