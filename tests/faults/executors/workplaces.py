@@ -155,30 +155,35 @@ class _Ray(Workplace):
     def __init__(self, place: Path) -> None:
         super().__init__("ray", place)
         self._marker = str(place / "workers")
+        for _ in range(3):  # it gives itself half a minute, which is not enough on a busy machine
+            address = self._start(place / "log")
+            if address:
+                self.env = {**self.env, "GITFLOWRUN_EXECUTOR": f"ray:{address}"}
+                return
+            self.close()
+        raise AssertionError((place / "log").read_text())
+
+    def _start(self, log: Path) -> str:
+        """Start it; its address, if it has started."""
         self._sockets = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
         words = ["--head", "--block", "--num-cpus=2", "--port=0", "--include-dashboard=false"]
-        words += [
-            "--node-ip-address=127.0.0.1",
-            "--disable-usage-stats",
-            "--temp-dir",
-            self._sockets,
-        ]
-        words += ["--object-store-memory=80000000"]
+        words += ["--node-ip-address=127.0.0.1", "--disable-usage-stats"]
+        words += ["--temp-dir", self._sockets, "--object-store-memory=80000000"]
         env = {
             **os.environ, "PYTHONPATH": os.pathsep.join([str(self._site), str(ROOT)]), "WORKERS": self._marker,
             "XDG_CACHE_HOME": str(self.cache),
         }  # fmt: skip
-        log = place / "log"
         with log.open("wb") as file:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "ray.scripts.scripts", "start", *words],
-                cwd=place, stdout=file, stderr=file, env=env, start_new_session=True,
+                cwd=log.parent, stdout=file, stderr=file, env=env, start_new_session=True,
             )  # fmt: skip
-        told = eventually(lambda: re.search(r"--address='([^']+)'", log.read_text()), 120)
-        if told is None:
-            self.close()
-            raise AssertionError(log.read_text())
-        self.env = {**self.env, "GITFLOWRUN_EXECUTOR": f"ray:{told[1]}"}
+        told = eventually(lambda: self._address_in(log) or self._process.poll() is not None, 120)
+        return told if isinstance(told, str) else ""
+
+    def _address_in(self, log: Path) -> str:
+        found = re.search(r"--address='([^']+)'", log.read_text())
+        return found[1] if found else ""
 
     def _of_runs(self) -> list[int]:
         return _runs(self._marker)
