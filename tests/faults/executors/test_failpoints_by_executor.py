@@ -198,7 +198,8 @@ class Trial:
         nothing_is_lost(repo, finished)
         repo.fsck()
         nobody_is_left(self.marker)
-        if not was_done:
+        # Of an agent that was killed the next one of the same cache removes it; Dask's workers have one each.
+        if not was_done and self.way.name != "dask":
             assert self.way.left() == []
 
     def launches(self) -> Counter[str]:

@@ -81,7 +81,7 @@ def _repo(place: Path, way: Workplace, text: str) -> GitRepo:
 
 @pytest.mark.slow
 def test_verbs(tmp_path: Path, way: Workplace) -> None:
-    """A gang, an included file and a config; `resume`, `run --clone`, `run --cache` and `rerun` of such a run."""
+    """A gang, an included file and a config; `resume`, `run --clone` and `rerun` of such a run."""
     repo = _repo(tmp_path, way, VERBS)
     repo.write("words.txt", "some words")
     repo.write("config.json", '{"name": "of the config"}')
@@ -97,8 +97,6 @@ def test_verbs(tmp_path: Path, way: Workplace) -> None:
         (1, ("f.py", "resume")),
         (6, ("f.py", "run", "--clone", "2")),
         (6, ("-m", "gitflowrun.cli.git_runs.main", "rerun", "2")),
-        (6, ("f.py", "run", "--n", "3", "--cache")),
-        (3, ("f.py", "run", "--n", "3", "--cache")),  # a gang is always executed
     ):
         done = repo.python(*words, env=env)
         assert done.code == 0, (words, done.err)
@@ -111,13 +109,12 @@ def test_verbs(tmp_path: Path, way: Workplace) -> None:
 
 @pytest.mark.slow
 def test_spin(tmp_path: Path, way: Workplace) -> None:
-    """A task of an earlier run is executed once more, on a worker, from values that are here."""
+    """A task of an earlier run is executed once more, whatever the setting names."""
     repo = spun_repo(tmp_path / "repo")
     way.prepare(repo)
     done = repo.flow("work.py", "spin", "1/join", env={**way.env, "MARKER": os.devnull})
     assert done.code == 0, done.err
     assert any(it.startswith("z 21") for it in said(done)), done.out
-    assert "Tasks run on" in done.out + done.err
 
 
 @pytest.mark.slow
