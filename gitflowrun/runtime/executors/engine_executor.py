@@ -8,6 +8,10 @@
    it has arrived and was verified (`object_exchange`).
 4. The tasks of an agent that is lost are lost tasks (TaskLost), which the scheduler launches again.
 5. An agent that has had no task for a while is stopped, and its place is the engine's again.
+6. While a task's process has ended and what has arrived of it is still being verified, its agent gets the next one.
+   Where tasks are short, agents get some ahead, which wait there for the end of the one before (`ahead`). Such a launch
+   is placed when that end is heard. Until then it is nobody's: it is recalled when another agent has nothing to do, and
+   goes back to those that wait when its agent ends, unless that may have begun with it unheard.
 6. Where several in a row could not begin, no others are asked for: the run ends once none of them is left that works
    or may still become ready (EngineFailed); if one works, others are tried again after a while.
 
@@ -33,20 +37,35 @@ from gitflowrun.runtime.executors.executor_limits import (
     AGENT_END_TOLD,
     AGENT_IDLE,
     AGENT_STARTS,
+    AHEAD_MOST,
+    AHEAD_UNDER,
+    AHEAD_WORK,
     HOSTS_TOLD,
+    RECALL_AFTER,
+    UNVERIFIED,
     WAIT_TOLD,
 )
 from gitflowrun.runtime.executors.object_exchange import Arrival, ObjectSender
 from gitflowrun.runtime.executors.pack_intake import PackIntake
 from gitflowrun.runtime.executors.remote_card import keep_card_request
 from gitflowrun.runtime.ipc.events import Notice
-from gitflowrun.runtime.ipc.messages import Exited, Kill, Launch, LaunchFailed, Result, Started
+from gitflowrun.runtime.ipc.messages import (
+    Exited,
+    Kill,
+    Launch,
+    LaunchFailed,
+    LaunchItem,
+    Result,
+    Started,
+)
 from gitflowrun.runtime.ipc.remote_messages import (
     AgentReady,
     AgentRefused,
     AgentStop,
     CardRequested,
     EngineFailed,
+    Recall,
+    Recalled,
     TaskLost,
     TaskNote,
     TaskOutput,
@@ -85,7 +104,12 @@ class _Agent:
         resources: What it has for its task.
         link: The way to it, once it has connected.
         ready: What it has said of itself, once it can run tasks.
-        launches: The tasks that it runs, by serial.
+        launches: The tasks that it was given, by serial.
+        ended: Those whose processes have ended, but what has arrived of them is still being verified.
+        ahead: Those that wait there for the end of another.
+        recalled: Those of these that are wanted back.
+        last: The last launch that it was told as a whole.
+        began: When the task that it runs has begun.
         arrivals: What arrives of each.
         idle: Stops it when it has had no task for a while.
         why: Why it can't run tasks.
@@ -97,6 +121,11 @@ class _Agent:
     link: Link | None = None
     ready: AgentReady | None = None
     launches: dict[int, Launch] = field(default_factory=dict)
+    ended: set[int] = field(default_factory=set)
+    ahead: deque[int] = field(default_factory=deque)
+    recalled: set[int] = field(default_factory=set)
+    last: Launch | None = None
+    began: float = 0.0
     arrivals: dict[int, Arrival] = field(default_factory=dict)
     idle: Timer | None = None
     why: str = ""
@@ -104,8 +133,18 @@ class _Agent:
 
     @property
     def is_free(self) -> bool:
-        """Whether it can be given a task."""
-        return self.ready is not None and not self.launches and not self.closed
+        """Whether it can be given a task to begin with at once."""
+        return self.is_there and not self.running and len(self.ended) < UNVERIFIED
+
+    @property
+    def is_there(self) -> bool:
+        """Whether it runs tasks."""
+        return self.ready is not None and not self.closed
+
+    @property
+    def running(self) -> int:
+        """How many tasks it runs."""
+        return len(self.launches) - len(self.ended) - len(self.ahead)
 
     @property
     def host(self) -> str:
@@ -169,6 +208,13 @@ class EngineExecutor:
         self._told: set[str] = set()
         self._failed: Counter[Resources] = Counter()
         """How many agents in a row could not begin, by what they were to have."""
+        self._there = 0
+        """How many agents are ready."""
+        self._may_recall = False
+        self._unverified = 0
+        """Tasks whose processes have ended, of which what has arrived is still being verified."""
+        self._took = math.inf
+        """Seconds that tasks take, the last ones above all."""
         self._is_closed = False
         self._is_assigning = False
         self._is_wait_watched = False
@@ -176,6 +222,18 @@ class EngineExecutor:
         """What waiting launches take, and since when there is too little of it; infinity once that is told."""
 
     # ---- what the scheduler asks ----
+
+    @property
+    def ahead(self) -> int:
+        """How many tasks more than agents it takes: as many as wait at agents, or are being verified."""
+        return self._unverified + self._there * self._depth
+
+    @property
+    def _depth(self) -> int:
+        """How many launches an agent is given ahead."""
+        if self._took > AHEAD_UNDER:
+            return 0
+        return max(1, min(AHEAD_MOST, int(AHEAD_WORK / max(self._took, 1e-6))))
 
     def launch(self, launch: Launch, stdout: int, stderr: int) -> None:  # noqa: ARG002  (there are none)
         """Start a task, as soon as an agent is free; what it writes comes as messages."""
@@ -225,11 +283,17 @@ class EngineExecutor:
             if agent.is_free:
                 free.setdefault(agent.resources, []).append(agent)
         lacking: dict[Resources, int] = {}
+        busy = self._busy() if len(self._waiting) > sum(map(len, free.values())) else {}
         waiting, self._waiting = self._waiting, deque()
         for launch in waiting:
             wanted = self._wanted(launch)
             if free.get(wanted):
                 self._give(free[wanted].pop(), launch)
+            elif busy.get(wanted) and not _is_node(launch):
+                agent = busy[wanted].popleft()
+                self._give(agent, launch)
+                if len(agent.ahead) < self._depth:
+                    busy[wanted].append(agent)
             else:
                 lacking[wanted] = lacking.get(wanted, 0) + 1
                 self._waiting.append(launch)
@@ -238,6 +302,38 @@ class EngineExecutor:
         self._watch_wait()
         self._add_agents(lacking)
 
+    def _busy(self) -> dict[Resources, deque[_Agent]]:
+        """The agents that can be given launches ahead, those that have fewest first."""
+        depth, now = self._depth, time.monotonic()
+        found = [
+            it
+            for it in self._agents.values()
+            if it.is_there and it.running and len(it.ahead) < depth
+            and now - it.began < AHEAD_UNDER and len(it.ended) < UNVERIFIED
+        ]  # fmt: skip
+        busy: dict[Resources, deque[_Agent]] = {}
+        for agent in sorted(found, key=lambda it: len(it.ahead)):
+            busy.setdefault(agent.resources, deque()).append(agent)
+        return busy
+
+    def _recall_for(self, idle: _Agent) -> None:
+        """Want a launch back from the agent with most of them ahead, for one that has nothing to do."""
+        if idle.launches or not idle.is_there or self._waiting or self._is_closed:
+            return
+        others = [
+            it
+            for it in self._agents.values()
+            if it.resources == idle.resources and len(it.ahead) > len(it.recalled) and it.link
+        ]
+        if others:
+            agent = max(others, key=lambda it: len(it.ahead) - len(it.recalled))
+            serial = next(it for it in reversed(agent.ahead) if it not in agent.recalled)
+            agent.recalled.add(serial)
+            assert agent.link is not None
+            agent.link.send(pack_remote(Recall(serial)))
+        else:
+            self._may_recall = any(it.ahead for it in self._agents.values())
+
     def _wanted(self, launch: Launch) -> Resources:
         """What a launch takes."""
         return self._resources.get(launch.task.step, _NOTHING_SAID)
@@ -245,14 +341,15 @@ class EngineExecutor:
     def _add_agents(self, lacking: Mapping[Resources, int]) -> None:
         """Have agents made for launches that wait, in the place of others that none waits for if need be."""
         coming = Counter(it.resources for it in self._agents.values() if it.ready is None)
-        launches = sum(len(it.launches) for it in self._agents.values()) + len(self._waiting)
+        running = sum(it.running for it in self._agents.values())
+        needed = max(self._most, running + sum(map(_is_node, self._waiting)))
         spare: list[_Agent] | None = None
         there = {it.resources for it in self._agents.values()}
         for wanted, number in lacking.items():
             if wanted in there and self._failed[wanted] >= AGENT_STARTS:
                 continue
             for _ in range(number - coming[wanted]):
-                if len(self._agents) >= max(self._most, launches):
+                if len(self._agents) >= needed:
                     spare = self._spare(lacking) if spare is None else spare
                     if not spare:
                         return
@@ -264,7 +361,7 @@ class EngineExecutor:
         left = dict(lacking)
         idle, coming = [], []
         for agent in self._agents.values():
-            if agent.is_free:
+            if agent.is_there and not agent.launches:
                 idle.append(agent)
             elif agent.ready is None and not left.get(agent.resources):
                 coming.append(agent)
@@ -295,10 +392,44 @@ class EngineExecutor:
     def _give(self, agent: _Agent, launch: Launch) -> None:
         assert agent.link is not None
         self._end_rest(agent)
+        is_ahead = agent.running > 0
         agent.launches[launch.serial] = launch
-        self._on_message(TaskPlaced(launch.serial, agent.host, agent.where))
-        agent.link.send(pack_remote(launch))
+        if is_ahead:
+            self._may_recall = True
+            agent.ahead.append(launch.serial)
+        else:
+            self._place(agent, launch.serial)
+        item = LaunchItem.of(launch, agent.last)
+        if item is None:
+            agent.last = launch
+        agent.link.send(pack_remote(launch if item is None else item))
         reached("remote.launched")
+
+    def _place(self, agent: _Agent, serial: int) -> None:
+        """A task begins."""
+        agent.began = time.monotonic()
+        self._on_message(TaskPlaced(serial, agent.host, agent.where))
+
+    def _begins(self, agent: _Agent, serial: int) -> None:
+        """A launch that was given ahead has begun."""
+        agent.ahead.remove(serial)
+        agent.recalled.discard(serial)
+        self._place(agent, serial)
+
+    def _process_ended(self, agent: _Agent, serial: int) -> None:
+        """The process of a task has ended, so its agent begins with the next one."""
+        if serial in agent.ended:
+            return
+        if serial in agent.ahead:  # it was killed while it waited
+            agent.ahead.remove(serial)
+            agent.recalled.discard(serial)
+        else:
+            took = time.monotonic() - agent.began
+            self._took = took if self._took == math.inf else (3 * self._took + took) / 4
+        agent.ended.add(serial)
+        self._unverified += 1
+        if agent.ahead and not agent.running:
+            self._begins(agent, agent.ahead[0])
 
     def _add_agent(self, resources: Resources) -> None:
         agent = _Agent(next(self._numbers), resources)
@@ -339,16 +470,19 @@ class EngineExecutor:
         """An agent has gone: its tasks are launched again by the scheduler."""
         if self._agents.pop(agent.number, None) is None:
             return
-        self._end_rest(agent)
-        self._server.revoke(agent.number)
-        if agent.link is not None:
-            agent.link.close()
+        self._let_go(agent)
+        link = agent.link
+        was_heard = link is not None and not link.is_open and not link.is_cut
+        if link is not None:
+            link.close()
         self._engine.cancel(agent.number)
         for arrival in agent.arrivals.values():
             arrival.close()
         if self._is_closed:
             return
         why = f"{agent.where} was lost: {agent.why or reason}"
+        if was_heard:  # an agent says that it begins before it does
+            self._waiting.extendleft([agent.launches.pop(it) for it in reversed(agent.ahead)])
         for serial in list(agent.launches):
             self._on_message(TaskLost(serial, why))
         if agent.ready is None:
@@ -381,11 +515,17 @@ class EngineExecutor:
             del self._failed[wanted]
             self._assign_soon()
 
+    def _let_go(self, agent: _Agent) -> None:
+        """An agent is none any more."""
+        self._end_rest(agent)
+        self._there -= agent.ready is not None
+        self._unverified -= len(agent.ended)
+        self._server.revoke(agent.number)
+
     def _stop(self, agent: _Agent) -> None:
         """Send an agent home."""
         self._agents.pop(agent.number, None)
-        self._end_rest(agent)
-        self._server.revoke(agent.number)
+        self._let_go(agent)
         for arrival in agent.arrivals.values():
             arrival.close()
         if agent.link is None:
@@ -419,6 +559,7 @@ class EngineExecutor:
             self._hear_of_task(agent, message)
 
     def _ready(self, agent: _Agent, message: AgentReady) -> None:
+        self._there += agent.ready is None
         agent.ready = message
         del self._failed[agent.resources]
         if message.host not in self._hosts and len(self._hosts) < HOSTS_TOLD:
@@ -444,21 +585,41 @@ class EngineExecutor:
     def _hear_of_task(self, agent: _Agent, message: Message | RemoteMessage) -> None:
         serial: int = message.serial  # type: ignore[union-attr]
         assert agent.ready is not None
+        if isinstance(message, Recalled):
+            self._recalled(agent, serial)
+            return
+        if serial in agent.ahead and not isinstance(message, Exited):
+            self._begins(agent, serial)
         if isinstance(message, TaskOutput | TaskNote | Started):
             self._on_message(message)
         elif isinstance(message, CardRequested):
             self._keep_card(agent.launches[serial], message)
         elif isinstance(message, LaunchFailed):  # another agent may do better
-            self._on_message(TaskLost(serial, f"{agent.where} can't begin it: {message.reason}"))
+            for each in list(agent.launches):
+                self._on_message(TaskLost(each, f"{agent.where} can't begin it: {message.reason}"))
             self._stop(agent)
             self._assign_soon()
         elif isinstance(message, TaskPack):
             self._arrival(agent, serial).piece(message)
         elif isinstance(message, Result | Exited):
-            if agent.ready.shares_disk:
-                self._pass_on(agent, message)
-            else:
-                self._arrival(agent, serial).message(message)
+            self._hear_of_end(agent, message)
+
+    def _hear_of_end(self, agent: _Agent, message: Result | Exited) -> None:
+        assert agent.ready is not None
+        if isinstance(message, Exited):
+            self._process_ended(agent, message.serial)
+        if agent.ready.shares_disk:
+            self._pass_on(agent, message)
+        else:
+            self._arrival(agent, message.serial).message(message)
+
+    def _recalled(self, agent: _Agent, serial: int) -> None:
+        """A launch has come back that was given ahead."""
+        if serial in agent.ahead:
+            agent.ahead.remove(serial)
+            agent.recalled.discard(serial)
+            self._waiting.appendleft(agent.launches.pop(serial))
+            self._assign()
 
     def _arrival(self, agent: _Agent, serial: int) -> Arrival:
         found = agent.arrivals.get(serial)
@@ -497,6 +658,11 @@ class EngineExecutor:
 
     def _done(self, agent: _Agent, serial: int) -> None:
         agent.launches.pop(serial, None)
+        if serial in agent.ended:
+            agent.ended.remove(serial)
+            self._unverified -= 1
+        elif agent.ahead and not agent.running:  # it was given up while it ran
+            self._begins(agent, agent.ahead[0])
         arrival = agent.arrivals.pop(serial, None)
         if arrival is not None:
             arrival.close()
@@ -504,6 +670,8 @@ class EngineExecutor:
             self._assign()
         if not agent.launches and agent.number in self._agents:
             self._rest(agent)
+            if self._may_recall:
+                self._loop.after(RECALL_AFTER, lambda: self._recall_for(agent))
 
     def _keep_card(self, launch: Launch, message: CardRequested) -> None:
         with suppress(OSError, CorruptRecord):  # a card that is lost costs no task
@@ -511,6 +679,11 @@ class EngineExecutor:
                 self._live, launch.task, launch.attempt, message.name, message.data,
                 shared=self._repo.shared_mode,
             )  # fmt: skip
+
+
+def _is_node(launch: Launch) -> bool:
+    """Whether a launch is a node of a gang, which may wait for the others: each has an agent of its own."""
+    return bool(launch.frames) and launch.frames[-1].is_gang
 
 
 def _in_words(resources: Resources) -> str:

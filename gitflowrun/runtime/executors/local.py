@@ -36,6 +36,10 @@ class Executor(Protocol):
     """Whether these are other machines' processes, of which nothing is known here but what messages say: what a task
     writes comes as TaskOutput, and there are no pipes."""
 
+    @property
+    def ahead(self) -> int:
+        """How many tasks it takes beyond those that may run at the same time: they wait where others run."""
+
     def launch(self, launch: Launch, stdout: int, stderr: int) -> None:
         """Start a task, whose output goes to copies of these descriptors."""
 
@@ -58,6 +62,7 @@ class ConnectedExecutor:
     """
 
     is_remote = False
+    ahead = 0
 
     def __init__(self, connection: Connection, run: RunContext) -> None:
         self._connection = connection
@@ -120,6 +125,7 @@ class FreshExecutor:
     """
 
     is_remote = False
+    ahead = 0
 
     def __init__(
         self, loop: EventLoop, command: tuple[str, ...], on_message: OnMessage, run: RunContext

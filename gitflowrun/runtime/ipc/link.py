@@ -180,6 +180,8 @@ class Link:
         """The other side's address."""
         self.is_open = True
         """Whether messages may still come."""
+        self.is_cut = False
+        """Whether it has ended because nothing was heard: what the other side has said last may never have come."""
         self.waiting = 0
         """Bytes that wait for the other side to take them."""
         self._queue: deque[memoryview] = deque()
@@ -405,6 +407,7 @@ class Link:
                 now  # this process was stopped or busy: what came meanwhile is still to be read
             )
         if now - self._heard > remote_limits.LINK_SILENCE and not self._peer_rests:
+            self.is_cut = True
             self._end(
                 f"nothing was heard from {self.peer} for {remote_limits.LINK_SILENCE:g} seconds"
             )

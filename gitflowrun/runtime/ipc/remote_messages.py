@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from gitflowrun.git.objects import Oid
     from gitflowrun.runtime.ipc.messages import Message, RunContext
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Agents and drivers of other numbers refuse each other."""
 
 
@@ -195,6 +195,27 @@ class CardRequested:
 
 
 @frozen
+class TaskBegins:
+    """A launch that was given ahead begins, before all that was said of the one before it was sent."""
+
+    serial: int
+
+
+@frozen
+class Recall:
+    """A launch that was given ahead is wanted back, unless it has begun."""
+
+    serial: int
+
+
+@frozen
+class Recalled:
+    """A launch that was wanted back has not begun and never will, on this agent."""
+
+    serial: int
+
+
+@frozen
 class TaskPlaced:
     """A launch was given to an agent. It goes from the executor to the scheduler alone, as TaskLost does.
 
@@ -229,7 +250,7 @@ class EngineFailed:
 
 RemoteMessage = (
     AgentStart | AgentReady | AgentRefused | AgentStop | WantObjects | Objects | TaskOutput | TaskNote
-    | TaskPack | CardRequested | TaskPlaced | TaskLost | EngineFailed
+    | TaskPack | CardRequested | TaskBegins | Recall | Recalled | TaskPlaced | TaskLost | EngineFailed
 )  # fmt: skip
 
 _SCHEMAS: dict[str, ArraySchema[Any]] = {
@@ -248,6 +269,9 @@ _SCHEMAS: dict[str, ArraySchema[Any]] = {
         (TaskNote, COUNT, TEXT),
         (TaskPack, COUNT, TEXT, BINARY, FLAG, TEXT),
         (CardRequested, COUNT, TEXT, BINARY),
+        (TaskBegins, COUNT),
+        (Recall, COUNT),
+        (Recalled, COUNT),
     )
 }  # fmt: skip
 

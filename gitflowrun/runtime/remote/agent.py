@@ -4,7 +4,8 @@
 2. It opens its cache, or the driver's own repository where both are on one disk, and gets what it lacks of the code.
 3. It writes the code as files of its own, and starts the flow's program there, which becomes its zygote; where that
    can't be forked, tasks get fresh interpreters.
-4. It says AgentReady, and takes launches. A task is started once the records of the tasks that it follows are here.
+4. It says AgentReady, and takes launches. A task is started once the records of the tasks that it follows are here,
+   and the task before it has ended: of short tasks it is given some ahead, lest it wait for the driver after each.
 5. When the driver says so, is gone, or the engine ends it, it kills all tasks, removes what is its own, and ends.
 """
 
@@ -15,6 +16,7 @@ import shutil
 import signal
 import sys
 import time
+from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +38,8 @@ from gitflowrun.runtime.ipc.remote_messages import (
     AgentStart,
     AgentStop,
     Objects,
+    Recall,
+    TaskBegins,
     TaskPack,
     WantObjects,
     driver_of,
@@ -92,6 +96,8 @@ class Agent:
         self._notices: list[str] = []
         self._last: Launch | None = None
         self._tasks: dict[int, AgentTask] = {}
+        self._begun: set[int] = set()
+        self._next: deque[AgentTask] = deque()
         self._is_second_copy = False
 
     # ---- what the driver says ----
@@ -123,6 +129,8 @@ class Agent:
             self._launch(self._last)
         elif isinstance(message, Kill):
             self._kill(message)
+        elif isinstance(message, Recall):
+            self._recall(message.serial)
 
     def fail_by(self, error: OSError) -> None:
         """The system has reported an error that concerns more than one task: a full disk, no more descriptors."""
@@ -322,15 +330,48 @@ class Agent:
             self._pack_sent, lambda: self._forget(launch.serial),
         )  # fmt: skip
         self._tasks[launch.serial] = task
+        self._next.append(task)
         if self._shares_disk:
-            self._give_process(task)
+            self._may_begin(task)
             return
         assert self._requests is not None
         records = [it.record for it in (self._start.run.parameters, *launch.parents)]
         self._want_records(task, records)
 
     def _forget(self, serial: int) -> None:
-        del self._tasks[serial]
+        """A task is over: the next one may begin."""
+        task = self._tasks.pop(serial)
+        if serial in self._begun:
+            self._begun.remove(serial)
+        else:
+            self._next.remove(task)
+        self._begin_next()
+
+    def _may_begin(self, task: AgentTask) -> None:
+        """All is here that a task needs."""
+        task.is_ready = True
+        self._begin_next()
+
+    def _begin_next(self) -> None:
+        """Begin with the tasks that may: in the order in which the driver has launched them, and `slots` at a time."""
+        assert self._start is not None
+        while self._next and len(self._begun) < self._start.slots:
+            task = self._next[0]
+            if not task.is_ready or task.is_held:
+                return
+            if (
+                self._outbox.is_behind
+            ):  # the driver is to know even if this is the last that it hears
+                self._outbox.send(TaskBegins(task.serial))
+            self._next.popleft()
+            self._begun.add(task.serial)
+            self._give_process(task)
+
+    def _recall(self, serial: int) -> None:
+        """Give a task back that was launched ahead, if it has not begun."""
+        task = self._tasks.get(serial)
+        if task is not None and serial not in self._begun:
+            task.drop()
 
     def _want_records(self, task: AgentTask, records: list[Oid]) -> None:
         """Have the records of the tasks here that a task follows, then start it."""
@@ -345,7 +386,7 @@ class Agent:
             elif later:
                 self._want_records(task, later)
             else:
-                self._give_process(task)
+                self._may_begin(task)
 
         self._requests.want(now, here)
 
@@ -366,6 +407,9 @@ class Agent:
             ends = kill.signal not in {signal.SIGSTOP, signal.SIGCONT}
             if not task.has_begun and ends:
                 task.give_up(kill.signal)
+            elif not task.has_begun:
+                task.is_held = kill.signal == signal.SIGSTOP
+                self._begin_next()
             elif self._executor is not None:
                 task.is_killed = task.is_killed or ends
                 self._executor.kill(kill.serial, kill.signal)

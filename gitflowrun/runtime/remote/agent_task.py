@@ -18,7 +18,13 @@ from gitflowrun.failpoints import reached
 from gitflowrun.runtime.ipc.agent_limits import CARD_LOOK, PACK_PIECE
 from gitflowrun.runtime.ipc.left_behind import LeftBehind
 from gitflowrun.runtime.ipc.messages import Exited, LaunchFailed, Result, Started
-from gitflowrun.runtime.ipc.remote_messages import CardRequested, TaskNote, TaskOutput, TaskPack
+from gitflowrun.runtime.ipc.remote_messages import (
+    CardRequested,
+    Recalled,
+    TaskNote,
+    TaskOutput,
+    TaskPack,
+)
 from gitflowrun.runtime.ipc.task_pipes import TaskPipes
 
 if TYPE_CHECKING:
@@ -66,6 +72,10 @@ class AgentTask:
         self._on_end = on_end
         self.has_begun = False
         """Whether a process was asked for."""
+        self.is_ready = False
+        """Whether all is here that it needs to begin."""
+        self.is_held = False
+        """Whether it must not begin for now: the run is stopped."""
         self._pid = 0
         self._pipes = TaskPipes(loop)
         self._result: Result | None = None
@@ -101,6 +111,12 @@ class AgentTask:
         """End it before a process has known of it, as if this signal had ended that."""
         self.is_killed = True
         self._outbox.send(Exited(self.serial, number, 0.0, 0))
+        self._end()
+
+    def drop(self) -> None:
+        """Forget it before it has begun: another agent gets it."""
+        self.is_killed = True
+        self._outbox.send(Recalled(self.serial))
         self._end()
 
     def deliver(self, message: Message) -> None:

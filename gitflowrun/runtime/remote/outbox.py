@@ -74,6 +74,11 @@ class Outbox:
         """Whether more than `SENT_AHEAD` bytes wait to be sent."""
         return self._link.waiting > SENT_AHEAD
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether something that was added was not sent yet."""
+        return bool(self._queue)
+
     def send(self, message: Message | RemoteMessage) -> None:
         """Send a message before those that were added, at once or within milliseconds."""
         if isinstance(message, TaskPack):

@@ -215,7 +215,9 @@ class Scheduler:
     def _fill(self) -> None:
         until = time.monotonic() + LOOKED_UP
         self._looks_up = False
-        while self._ending is None and (len(self._running) < self._workers or self._owes_node()):
+        while self._ending is None and (
+            len(self._running) < self._workers + self._executor.ahead or self._owes_node()
+        ):
             if self._again:
                 self._launch(self._again.popleft())
             elif (planned := self._plan.take()) is not None:
@@ -626,7 +628,7 @@ class Scheduler:
     def _signal_one(self, attempt: TaskAttempt, number: int) -> None:
         if attempt.group:
             process.signal_group(attempt.group, number)
-        elif attempt.where:
+        elif attempt.where or self._executor.is_remote:
             self._executor.kill(attempt.serial, number)
 
     def _ask_to_end(self) -> None:

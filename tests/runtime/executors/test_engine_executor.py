@@ -22,7 +22,7 @@ from gitflowrun.git.pack.reader import PackReader
 from gitflowrun.git.repository import Repository
 from gitflowrun.git.transport.streamed_packs import IncomingPack
 from gitflowrun.names import Digest, RunId, TaskName
-from gitflowrun.runs.records import RunIdentity
+from gitflowrun.runs.records import GANG, ForeachLevel, RunIdentity
 from gitflowrun.runtime.executors import engine_executor, object_exchange
 from gitflowrun.runtime.executors.engine import Resources
 from gitflowrun.runtime.executors.engine_executor import EngineExecutor
@@ -45,6 +45,9 @@ from gitflowrun.runtime.ipc.remote_messages import (
     CardRequested,
     EngineFailed,
     Objects,
+    Recall,
+    Recalled,
+    TaskBegins,
     TaskLost,
     TaskOutput,
     TaskPack,
@@ -97,10 +100,14 @@ class FakeAgent:
     def told(self) -> list[Any]:
         return [unpack_remote(data) for data in self._side.messages]
 
-    def hears(self, kind: type) -> Any:
-        """The last message of a kind, once there is one."""
-        self._meeting.turn_until(lambda: any(isinstance(it, kind) for it in self.told))
-        return [it for it in self.told if isinstance(it, kind)][-1]
+    def hears(self, kind: type, count: int = 1) -> Any:
+        """The last message of a kind, once there are so many."""
+        self._meeting.turn_until(lambda: len(self.all_of(kind)) >= count)
+        return self.all_of(kind)[-1]
+
+    def all_of(self, kind: type) -> list[Any]:
+        """The messages of a kind that have come."""
+        return [it for it in self.told if isinstance(it, kind)]
 
     def says(self, *messages: Any) -> None:
         for message in messages:
@@ -629,8 +636,11 @@ def test_only_agents_without_tasks_make_place(driver: Driver) -> None:
 
 def test_each_node_of_a_gang_has_an_agent(narrow: Driver) -> None:
     """However many agents there may be: nodes may wait for each other."""
-    narrow.launch(1)
-    narrow.launch(2, "start/2")
+    for serial in (1, 2):
+        node = ForeachLevel("start", GANG, 2, serial - 1)
+        narrow.executor.launch(
+            Launch(serial, TaskName("start", str(serial)), 0, (node,), (PARENT,)), -1, -1
+        )
     first, second = narrow.agent(1), narrow.agent(2)
     assert {first.hears(Launch).serial, second.hears(Launch).serial} == {1, 2}
 
@@ -728,3 +738,117 @@ def test_a_wait_for_what_no_worker_has_is_told(
     driver.executor.ended(2, "its machine is gone")
     driver.launch(3, "train/3")
     driver.meeting.turn_until(lambda: driver.notices.count(told) == 2)
+
+
+def quick_agent(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> FakeAgent:
+    """An agent that runs task 2, while 3 and 4 wait there, for it was quick with the first one."""
+    driver.launch(1)
+    agent = driver.agent()
+    driver.finish(agent, 1)
+    monkeypatch.setattr(engine_executor, "AHEAD_UNDER", 60.0)
+    monkeypatch.setattr(driver.executor, "_took", 0.009)
+    driver.launch(2)
+    assert agent.hears(Launch, 2).serial == 2
+    driver.launch(3)
+    driver.launch(4)
+    assert agent.hears(Launch, 4).serial == 4
+    agent.says(Started(2, 22))
+    driver.hears(Started)
+    return agent
+
+
+def placed(driver: Driver) -> list[int]:
+    """The launches that have begun, in order."""
+    return [it.serial for it in driver.messages if isinstance(it, TaskPlaced)]
+
+
+def test_a_quick_agent_gets_launches_ahead(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each counts as begun when the one before it has ended; the scheduler is asked for so many more."""
+    assert driver.executor.ahead == 0
+    agent = quick_agent(driver, monkeypatch)
+    assert driver.executor.ahead == 2
+    assert placed(driver) == [1, 2]
+    agent.says(_result(2), Exited(2, 0, 0.0, 0))
+    driver.hears(Exited, 2)
+    assert placed(driver) == [1, 2, 3]
+    agent.says(_result(3), Exited(3, 0, 0.0, 0))
+    driver.hears(Exited, 3)
+    assert placed(driver) == [1, 2, 3, 4]
+
+
+def test_a_slow_agent_gets_nothing_ahead(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits there waits long, and would not be at another agent that comes."""
+    monkeypatch.setattr(engine_executor, "AHEAD_UNDER", 0.0)
+    driver.launch(1)
+    agent = driver.agent()
+    driver.finish(agent, 1)
+    driver.launch(2)
+    driver.launch(3)
+    agent.hears(Launch, 2)
+    driver.meeting.turn_for(0.1)
+    assert driver.executor.ahead == 0
+    assert len(agent.all_of(Launch)) == 2
+
+
+def test_what_has_not_begun_is_not_lost_with_an_agent(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It goes to another one; what ran is lost."""
+    agent = quick_agent(driver, monkeypatch)
+    agent.link.close()
+    assert driver.hears(TaskLost).serial == 2
+    other = driver.agent(2)
+    assert other.hears(Launch).serial == 3
+    driver.meeting.turn_for(0.1)
+    assert [it.serial for it in driver.messages if isinstance(it, TaskLost)] == [2]
+
+
+@pytest.mark.parametrize("why", ["it has said so", "nobody knows"])
+def test_what_may_have_begun_is_lost_with_an_agent(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    """Nothing is run twice without being recorded: its last words may not have come."""
+    agent = quick_agent(driver, monkeypatch)
+    if why == "it has said so":
+        agent.says(TaskBegins(3))
+        driver.meeting.turn_until(lambda: 3 in placed(driver))
+        agent.link.close()
+    else:
+        driver.executor.ended(1, "its machine is gone")
+    lost = {driver.hears(TaskLost, number).serial for number in (1, 2)}
+    assert lost == {2, 3}
+
+
+def test_an_idle_agent_gets_what_waits_at_another(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is recalled, and placed where it begins."""
+    driver.launch(1)
+    driver.launch(2)
+    first, second = driver.agent(1), driver.agent(2)
+    one, two = first.hears(Launch).serial, second.hears(Launch).serial
+    monkeypatch.setattr(engine_executor, "AHEAD_UNDER", 60.0)
+    monkeypatch.setattr(driver.executor, "_took", 0.012)
+    driver.launch(3)
+    first.hears(Launch, 2)
+    second.says(_result(two), Exited(two, 0, 0.0, 0))
+    assert first.hears(Recall).serial == 3
+    first.says(Recalled(3))
+    assert second.hears(Launch, 2).serial == 3
+    driver.meeting.turn_for(0.05)
+    assert placed(driver) == [*sorted([one, two]), 3]
+
+
+def test_a_launch_that_waits_at_an_agent_is_killed_there(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has never begun."""
+    agent = quick_agent(driver, monkeypatch)
+    driver.executor.kill(4, signal.SIGINT)
+    assert agent.hears(Kill) == Kill(4, signal.SIGINT)
+    agent.says(Exited(4, signal.SIGINT, 0.0, 0))
+    assert driver.hears(Exited, 2).serial == 4
+    assert placed(driver) == [1, 2]
+    agent.says(_result(2), Exited(2, 0, 0.0, 0))
+    driver.hears(Exited, 3)
+    assert placed(driver) == [1, 2, 3]

@@ -30,6 +30,8 @@ from gitflowrun.runtime.ipc.remote_messages import (
     AgentStop,
     CardRequested,
     Objects,
+    Recall,
+    Recalled,
     TaskNote,
     TaskOutput,
     TaskPack,
@@ -118,6 +120,25 @@ def test_items_of_a_foreach(agents: Agents, tmp_path: Path) -> None:
     assert [type(it) for it in agent.heard].index(Exited) > [
         number for number, it in enumerate(agent.heard) if isinstance(it, Started)
     ][2]
+
+
+def test_tasks_that_were_launched_ahead_wait(agents: Agents, tmp_path: Path) -> None:
+    """For the end of the one that runs; one that is recalled never begins, one that is stopped begins later."""
+    agent = agents(repo_with(tmp_path, linear_flow("print(self.index)\ntime.sleep(0.3)")))
+    agent.ready()
+    for serial in (1, 2, 3, 4):
+        frame = ForeachLevel("s", "xs", 4, serial - 1, "a")
+        agent.say(launch(serial, frames=(frame,)))
+    agent.say(Kill(4, signal.SIGSTOP))
+    agent.say(Recall(3))
+    assert agent.next(Recalled).serial == 3
+    agent.next(Exited, 2)
+    agent.say(Recall(2))
+    agent.say(Kill(4, signal.SIGCONT))
+    agent.next(Exited, 3)
+    told = [(type(it), it.serial) for it in agent.heard if isinstance(it, Started | Exited)]
+    assert told == [(kind, serial) for serial in (1, 2, 4) for kind in (Started, Exited)]
+    assert [agent.output(serial) for serial in (1, 2, 4)] == ["0\n", "1\n", "3\n"]
 
 
 def test_kill(agents: Agents, tmp_path: Path) -> None:

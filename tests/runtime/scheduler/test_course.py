@@ -65,6 +65,7 @@ class Bench:
     """
 
     is_remote = False
+    ahead = 0
 
     def __init__(self, answer: Answer, shape: Shape = ALONE, **options: Any) -> None:
         self.loop = EventLoop()
@@ -421,7 +422,7 @@ def test_an_executor_that_is_lost_is_replaced_once(sent: list[tuple[int, int]]) 
     """Its tasks are ended and launched again, by the other one; the second time the run has failed."""
     bench = Bench(lambda it: [*starts(it), bench.scheduler.executor_lost])
     spare: Any = SimpleNamespace(
-        is_remote=False, launch=bench.launch, close=lambda: bench.closed.append("spare")
+        is_remote=False, ahead=0, launch=bench.launch, close=lambda: bench.closed.append("spare")
     )
     bench.scheduler._substitute = lambda: spare
     status, error = bench.run()

@@ -100,7 +100,7 @@ def test_output_of_tasks_that_take_long_can_be_seen(monkeypatch: pytest.MonkeyPa
         bench.later(steps.get(data, lambda: None))
 
     bench.scheduler._executor = cast(
-        "Any", SimpleNamespace(**_methods(bench), is_remote=False, launch=launch)
+        "Any", SimpleNamespace(**_methods(bench), is_remote=False, ahead=0, launch=launch)
     )
     bench.live.write = write
     bench.later(end, 20)

@@ -47,6 +47,7 @@ class FakeExecutor:
     """An executor that answers each launch with messages made by the test."""
 
     is_remote = False
+    ahead = 0
 
     def __init__(self, loop: EventLoop, answer: Callable[[Launch], list[Message]]) -> None:
         self.loop = loop
