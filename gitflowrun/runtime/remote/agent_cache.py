@@ -8,7 +8,8 @@
     agents/<owner>/code/        its work tree, in which the tasks run
 
 All of it is a cache: objects are named by their content, and readers compare that, so what was tampered with, is
-incomplete or has gone is got anew. An agent's own directory goes with it; of one that was killed, with the next agent.
+incomplete or has gone is got anew. An agent's own directory goes with it; of one that was killed, with the next agent,
+of whatever repository.
 What is too much goes when more comes, the oldest first; what is too old, when an agent begins or ends and no other
 lives. The time of a pack is when it came, or when an agent has last begun with code in it.
 """
@@ -284,8 +285,8 @@ class AgentCache:
                 _remove_pack(pack)
 
     def _sweep(self) -> None:
-        """Remove what agents that were killed have left."""
-        for place in (self.top / "agents").iterdir():
+        """Remove what agents that were killed have left, those of other repositories included: none may come again."""
+        for place in self.top.parent.glob("*/agents/*"):
             owner = Owner.decode(place.name)
             state = owner.state() if owner else State.UNKNOWN
             # One of another machine may use the same directory.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pwd
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -36,6 +38,27 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AgentCach
     made = AgentCache("c0ffee")
     yield made
     made.leave()
+
+
+def test_what_killed_agents_have_left_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the next agent of the machine, of whatever repository; what belongs to one that lives stays."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    code = (
+        "import os, sys; from gitflowrun.runtime.remote.agent_cache import AgentCache\n"
+        "AgentCache('beef'); print('there', flush=True); sys.stdin.read(); os._exit(9)"
+    )
+    agent = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert agent.stdout is not None
+    agent.stdout.readline()
+    (left,) = (tmp_path / "cache/gitflowrun/agents/beef/agents").iterdir()
+    AgentCache("c0ffee").leave()
+    assert left.exists()
+    agent.communicate()
+    AgentCache("c0ffee").leave()
+    assert not left.exists()
 
 
 def limit(monkeypatch: pytest.MonkeyPatch, **limits: float) -> None:

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.errors import ExecutorError
+from gitflowrun.runtime.executors.engines import engine_limits
 from gitflowrun.runtime.executors.engines.known_workers import KnownWorkers, WorkerFacts
 from gitflowrun.runtime.executors.engines.placed_calls import PlacedCalls
 from gitflowrun.runtime.ipc.addresses import LOOPBACK, is_loopback
@@ -95,6 +96,7 @@ class ClusterEngine(ABC):
         return f"{self._address}, {count} {self.worker}{'' if count == 1 else 's'}"
 
     def close(self) -> None:
-        """Leave the cluster; end it if it was made for this run."""
+        """Leave the cluster, once agents that were sent home have gone; end it if it was made for this run."""
         self._workers.close()
+        self._calls.wait(engine_limits.AGENTS_END)
         self._leave()

@@ -17,6 +17,8 @@ ENGINE_FACTS = 3.0
 """Seconds between two looks at which workers there are."""
 ENGINE_END = 10.0
 """Seconds that an engine has for its end."""
+AGENTS_END = 3.0
+"""Seconds that agents have for their end, when the run has ended: a cluster may kill what a client leaves behind."""
 POOL_END = 3.0
 """Seconds that the processes of a pool have for theirs, when their agents were sent home."""
 LIBRARIES_END = 8

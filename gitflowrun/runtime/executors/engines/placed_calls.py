@@ -20,7 +20,7 @@ class PlacedCalls:
 
     def __init__(self, on_end: OnEnd) -> None:
         self._on_end = on_end
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._futures: dict[int, Any] = {}
 
     def begin(self, number: int) -> None:
@@ -57,7 +57,13 @@ class PlacedCalls:
             if number not in self._futures:
                 return
             del self._futures[number]
+            self._lock.notify_all()
         self._on_end(number, reason)
+
+    def wait(self, seconds: float) -> None:
+        """Wait until all have ended, at most so long."""
+        with self._lock:
+            self._lock.wait_for(lambda: not self._futures, seconds)
 
 
 def reason_of(error: BaseException) -> str:
