@@ -12,7 +12,7 @@
    Where tasks are short, agents get some ahead, which wait there for the end of the one before (`ahead`). Such a launch
    is placed when that end is heard. Until then it is nobody's: it is recalled when another agent has nothing to do, and
    goes back to those that wait when its agent ends, unless that may have begun with it unheard.
-6. Where several in a row could not begin, no others are asked for: the run ends once none of them is left that works
+7. Where several in a row could not begin, no others are asked for: the run ends once none of them is left that works
    or may still become ready (EngineFailed); if one works, others are tried again after a while.
 
 What comes from an agent about a task that it was not given, or that was taken from it, is passed over.
