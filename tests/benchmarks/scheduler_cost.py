@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from gitflowrun.git.repository import Repository
     from gitflowrun.runs.records import RunIdentity
     from gitflowrun.runtime.ipc.channel import Channel
+    from gitflowrun.runtime.ipc.event_loop import EventLoop
     from gitflowrun.runtime.ipc.messages import Launch, Message, Result, RunContext
 
 
@@ -62,6 +63,7 @@ class SimulatedTasks:
     is the machine's: with other programs beside it, twice as much.
 
     Args:
+        loop: The scheduler's event loop.
         channel: To the scheduler; it does not block.
         tasks: The items of each foreach.
         graph: The graph of the flow.
@@ -72,9 +74,10 @@ class SimulatedTasks:
     """
 
     def __init__(
-        self, channel: Channel, tasks: int, graph: Mapping[str, Any], workers: int
+        self, loop: EventLoop, channel: Channel, tasks: int, graph: Mapping[str, Any], workers: int
     ) -> None:
         self.cpu = 0.0
+        self._loop = loop
         self._channel = channel
         self._steps = graph["steps"]
         self._tasks = tasks
@@ -83,8 +86,17 @@ class SimulatedTasks:
         self._running: deque[tuple[Launch, tuple[int, ...]]] = deque()
         self._last: Launch | None = None
         self._inherited: dict[str, ArtifactRef] = {}
+        self._watch()
 
-    def serve(self) -> None:
+    def _watch(self) -> None:
+        on_write = self._flush if self._channel.wants_write else None
+        self._loop.watch(self._channel.fileno(), self._serve, on_write)
+
+    def _flush(self) -> None:
+        self._channel.flush()
+        self._watch()
+
+    def _serve(self) -> None:
         """Take launches and answer them."""
         before = time.process_time()
         with contextlib.suppress(BlockingIOError):
@@ -94,6 +106,8 @@ class SimulatedTasks:
         is_last = self._begun % self._tasks == 0
         while len(self._running) >= (1 if is_last else self._workers):
             self._end(*self._running.popleft())
+        if self._channel.wants_write:  # many have ended at once
+            self._watch()
         self.cpu += time.process_time() - before
 
     def _take(self, message: Message | None, fds: tuple[int, ...]) -> None:
@@ -212,8 +226,7 @@ def prepare(
         scheduler.deliver(message)
 
     ours, theirs = (Channel(it, blocking=False) for it in channel_pair())
-    simulated = SimulatedTasks(theirs, tasks, graph, workers)
-    loop.watch(theirs.fileno(), simulated.serve)
+    simulated = SimulatedTasks(loop, theirs, tasks, graph, workers)
     connection = Connection(loop, ours, deliver, lambda: None)
     context = context_of(repo, writer.identity)
     live = LiveState(repo, writer.identity.uid)

@@ -114,7 +114,9 @@ def test_connections_that_end(tmp_path: Path, way: Workplace) -> None:
         run.network.cut(1)
         run.ends_well()
         told = run.launches()
-        assert executions(run.marker) == told
+        executed = executions(run.marker)
+        # A launch may be lost on its way to the task, of which nobody knows whether it has begun.
+        assert all(executed[item] <= told[item] for item in executed), (executed, told)
         assert told.total() > 3, run.said()  # of one agent or both, as far as they had begun
         assert "was lost" in run.said()
     finally:
