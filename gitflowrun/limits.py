@@ -644,8 +644,8 @@ LAST_GRACE = 1.0
 PROGRESS_INTERVAL = 0.2
 HEARTBEAT = 10.0
 """Between reports of progress when nothing changes."""
-LIVE_AFTER = 0.25
-"""Of a task that runs for longer, the output can be read while it runs."""
+FOLLOWED_AFTER, LIVE_AFTER = 0.01, 0.25
+"""Of a task that runs for longer, the output is read as it comes; and, that much later, can be while it runs."""
 FOLLOW_PAUSE, WATCH_SILENCE = 0.2, 60.0
 """Seconds between two looks of `logs -f` and `watch`; for which `watch` says nothing in a pipe."""
 WATCH_LINES, OUTPUT_TAIL, WATCHED_OUTPUTS, RATE_TASKS = 5, 4_096, 200, 200

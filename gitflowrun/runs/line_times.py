@@ -47,7 +47,7 @@ def encode_times(stdout: Sequence[float], stderr: Sequence[float]) -> bytes:
         return b""
     start = round(recorded_time(min([*stdout[:1], *stderr[:1]])) * _MICROSECONDS)
     deltas = _Deltas(start, _deltas(start, stdout), _deltas(start, stderr))
-    return msgpack.pack(_TIMES.dump(deltas))
+    return msgpack.pack_message(_TIMES.dump(deltas))  # of a size and depth that any limit allows
 
 
 def decode_times(data: bytes) -> tuple[list[float], list[float]]:

@@ -91,7 +91,7 @@ class LiveState:
 
     def start(self, task: StartedTask) -> None:
         """A task is about to be launched."""
-        record = msgpack.pack(_STARTED.dump(task))
+        record = msgpack.pack_message(_STARTED.dump(task))
         with contextlib.suppress(OSError):
             if self._tasks < 0:  # it stays open: a foreach starts tasks by the thousand
                 self._tasks = _open_shared(self._top / _TASKS)

@@ -50,7 +50,7 @@ def start(engine: Engine, number: int, call: str, resources: Resources | None = 
 
 def pids_in(file: Path) -> tuple[int, int]:
     """The number of an agent's process, and that of the engine's worker."""
-    wait_for(file.exists)
+    wait_for(lambda: file.exists() and len(file.read_text().split()) == 2)
     pid, parent = file.read_text().split()
     return int(pid), int(parent)
 

@@ -607,9 +607,9 @@ _SCHEMAS: dict[str, ArraySchema[Any]] = {
         (RenderCards, COUNT, TASK_NAME, COUNT, TEXT),
         (CardsRendered, COUNT, TEXTS),
         (Result, *_RESULT_KINDS),
-        (TaskDone, REAL, COUNT, ArraySchema(Result, "result", *_RESULT_KINDS)),
     )
 }  # fmt: skip
+_SCHEMAS[TaskDone.__name__] = ArraySchema(TaskDone, "TaskDone", REAL, COUNT, _SCHEMAS["Result"])
 
 
 def encode(message: Message) -> list[Any]:

@@ -90,6 +90,7 @@ class TaskAttempt:
         self.is_live = False
         self._rest = LeftBehind()
         self.timer: Timer | None = None
+        self._is_followed = False
         self.killed: str | None = None
         """Why the scheduler has ended it, if it has."""
         self._on_output = on_output
@@ -100,9 +101,16 @@ class TaskAttempt:
         return self._pipes.make()
 
     def begin(self, pid: int) -> None:
-        """Its process runs: read what it writes from now on, so that no line comes before its start."""
+        """Its process runs: what it writes is read from now on, so that no line comes before its start."""
         self.pid = pid
-        self._pipes.watch(self.take)
+        if self._is_followed:
+            self._pipes.watch(self.take)
+
+    def follow(self) -> None:
+        """Read what it writes when it writes it, and not at its end, which of most tasks comes before this is asked."""
+        self._is_followed = True
+        if self.pid:
+            self._pipes.watch(self.take)
 
     @property
     def group(self) -> int:

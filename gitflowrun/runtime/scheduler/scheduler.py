@@ -279,7 +279,14 @@ class Scheduler:
             self._retire(attempt)
             self._postpone(job, error.strerror or str(error))
         else:
-            self._go_live_soon(attempt)
+            self._reporter.is_changed = True
+            attempt.timer = self._loop.after(
+                limits.FOLLOWED_AFTER, lambda: self._follow_output(attempt)
+            )
+
+    def _follow_output(self, attempt: TaskAttempt) -> None:
+        attempt.follow()
+        self._go_live_soon(attempt)
 
     def _show(self, attempt: TaskAttempt) -> None:
         """Let other processes see that a task runs."""

@@ -46,20 +46,30 @@ def attempt_of(loop: EventLoop, output: Output | None = None, failed: int = 0) -
     return TaskAttempt(loop, job, 1, TaskLog(1000), output if output is not None else Output())
 
 
-def test_output_is_read_from_the_start_of_the_process_to_the_end_of_its_streams(
-    loop: EventLoop,
+@pytest.mark.parametrize("is_slow", [False, True])
+def test_output_is_followed_from_the_start_of_the_process_to_the_end_of_its_streams(
+    loop: EventLoop, is_slow: bool
 ) -> None:
     """Lines come by stream as they are written, the last one without an end; closed streams are forgotten."""
     output = Output()
     attempt = attempt_of(loop, output)
     assert (attempt.pid, attempt.is_live, attempt.job.lost) == (0, False, 0)
-    for seconds in (0, 5, 5):  # nothing here waits for long
+    for seconds in (0, 0, 5, 5):  # nothing here waits for long
         loop.after(seconds, lambda: None)
     with attempt.pipes() as ends:
         os.write(ends[0], b"early\n")
         loop.turn()
         assert output == []
-        attempt.begin(7)
+        if is_slow:  # to begin
+            attempt.follow()
+            loop.turn()
+            assert output == []
+            attempt.begin(7)
+        else:
+            attempt.begin(7)
+            loop.turn()
+            assert output == []
+            attempt.follow()
         assert attempt.pid == 7
         os.write(ends[1], b"a\nb")
         loop.turn()
