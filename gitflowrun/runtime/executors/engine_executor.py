@@ -47,6 +47,7 @@ from gitflowrun.runtime.executors.executor_limits import (
 )
 from gitflowrun.runtime.executors.object_exchange import Arrival, ObjectSender
 from gitflowrun.runtime.executors.pack_intake import PackIntake
+from gitflowrun.runtime.executors.placed_agent import PlacedAgent
 from gitflowrun.runtime.executors.remote_card import keep_card_request
 from gitflowrun.runtime.ipc.events import Notice
 from gitflowrun.runtime.ipc.messages import (
@@ -75,7 +76,6 @@ from gitflowrun.runtime.ipc.remote_messages import (
     pack_remote,
     unpack_remote,
 )
-from gitflowrun.values import field, mutable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -84,7 +84,7 @@ if TYPE_CHECKING:
     from gitflowrun.git.objects import Oid
     from gitflowrun.git.repository import Repository
     from gitflowrun.runtime.executors.engine import Engine
-    from gitflowrun.runtime.ipc.event_loop import EventLoop, Timer
+    from gitflowrun.runtime.ipc.event_loop import EventLoop
     from gitflowrun.runtime.ipc.events import Listener
     from gitflowrun.runtime.ipc.link import Link
     from gitflowrun.runtime.ipc.link_server import LinkServer
@@ -93,68 +93,6 @@ if TYPE_CHECKING:
 
 _NOTHING_SAID = Resources()
 _ENDED = "its process has ended"
-
-
-@mutable
-class _Agent:
-    """An agent that the engine was asked for.
-
-    Attributes:
-        number: Its number.
-        resources: What it has for its task.
-        link: The way to it, once it has connected.
-        ready: What it has said of itself, once it can run tasks.
-        launches: The tasks that it was given, by serial.
-        ended: Those whose processes have ended, but what has arrived of them is still being verified.
-        ahead: Those that wait there for the end of another.
-        recalled: Those of these that are wanted back.
-        last: The last launch that it was told as a whole.
-        began: When the task that it runs has begun.
-        arrivals: What arrives of each.
-        idle: Stops it when it has had no task for a while.
-        why: Why it can't run tasks.
-        closed: Why its link has ended, while the engine may tell more.
-    """
-
-    number: int
-    resources: Resources
-    link: Link | None = None
-    ready: AgentReady | None = None
-    launches: dict[int, Launch] = field(default_factory=dict)
-    ended: set[int] = field(default_factory=set)
-    ahead: deque[int] = field(default_factory=deque)
-    recalled: set[int] = field(default_factory=set)
-    last: Launch | None = None
-    began: float = 0.0
-    arrivals: dict[int, Arrival] = field(default_factory=dict)
-    idle: Timer | None = None
-    why: str = ""
-    closed: str = ""
-
-    @property
-    def is_free(self) -> bool:
-        """Whether it can be given a task to begin with at once."""
-        return self.is_there and not self.running and len(self.ended) < UNVERIFIED
-
-    @property
-    def is_there(self) -> bool:
-        """Whether it runs tasks."""
-        return self.ready is not None and not self.closed
-
-    @property
-    def running(self) -> int:
-        """How many tasks it runs."""
-        return len(self.launches) - len(self.ended) - len(self.ahead)
-
-    @property
-    def host(self) -> str:
-        """Its machine; empty where that is not known yet."""
-        return self.ready.host if self.ready else ""
-
-    @property
-    def where(self) -> str:
-        """Which one it is, for people."""
-        return f"{self.host} (agent {self.number})" if self.host else f"agent {self.number}"
 
 
 class EngineExecutor:
@@ -201,7 +139,7 @@ class EngineExecutor:
         self._sender = ObjectSender(loop, repo.git)
         self._intake = PackIntake(loop)
         self._objects = PackReader(repo.objects_dir)
-        self._agents: dict[int, _Agent] = {}
+        self._agents: dict[int, PlacedAgent] = {}
         self._numbers = count(1)
         self._waiting: deque[Launch] = deque()
         self._hosts: set[str] = set()
@@ -278,7 +216,7 @@ class EngineExecutor:
         self._is_assigning = False
         if self._is_closed:
             return
-        free: dict[Resources, list[_Agent]] = {}
+        free: dict[Resources, list[PlacedAgent]] = {}
         for agent in reversed(self._agents.values()):
             if agent.is_free:
                 free.setdefault(agent.resources, []).append(agent)
@@ -302,7 +240,7 @@ class EngineExecutor:
         self._watch_wait()
         self._add_agents(lacking)
 
-    def _busy(self) -> dict[Resources, deque[_Agent]]:
+    def _busy(self) -> dict[Resources, deque[PlacedAgent]]:
         """The agents that can be given launches ahead, those that have fewest first."""
         depth, now = self._depth, time.monotonic()
         found = [
@@ -311,12 +249,12 @@ class EngineExecutor:
             if it.is_there and it.running and len(it.ahead) < depth
             and now - it.began < AHEAD_UNDER and len(it.ended) < UNVERIFIED
         ]  # fmt: skip
-        busy: dict[Resources, deque[_Agent]] = {}
+        busy: dict[Resources, deque[PlacedAgent]] = {}
         for agent in sorted(found, key=lambda it: len(it.ahead)):
             busy.setdefault(agent.resources, deque()).append(agent)
         return busy
 
-    def _recall_for(self, idle: _Agent) -> None:
+    def _recall_for(self, idle: PlacedAgent) -> None:
         """Want a launch back from the agent with most of them ahead, for one that has nothing to do."""
         if idle.launches or not idle.is_there or self._waiting or self._is_closed:
             return
@@ -343,7 +281,7 @@ class EngineExecutor:
         coming = Counter(it.resources for it in self._agents.values() if it.ready is None)
         running = sum(it.running for it in self._agents.values())
         needed = max(self._most, running + sum(map(_is_node, self._waiting)))
-        spare: list[_Agent] | None = None
+        spare: list[PlacedAgent] | None = None
         there = {it.resources for it in self._agents.values()}
         for wanted, number in lacking.items():
             if wanted in there and self._failed[wanted] >= AGENT_STARTS:
@@ -356,7 +294,7 @@ class EngineExecutor:
                     self._stop(spare.pop())
                 self._add_agent(wanted)
 
-    def _spare(self, lacking: Mapping[Resources, int]) -> list[_Agent]:
+    def _spare(self, lacking: Mapping[Resources, int]) -> list[PlacedAgent]:
         """The agents that no launch waits for; those that can be missed most easily are last."""
         left = dict(lacking)
         idle, coming = [], []
@@ -389,7 +327,7 @@ class EngineExecutor:
                 self._notify(Notice(f"{tasks} for {worker} ({self._engine.where()})."))
         self._watch_wait()
 
-    def _give(self, agent: _Agent, launch: Launch) -> None:
+    def _give(self, agent: PlacedAgent, launch: Launch) -> None:
         assert agent.link is not None
         self._end_rest(agent)
         is_ahead = agent.running > 0
@@ -405,18 +343,18 @@ class EngineExecutor:
         agent.link.send(pack_remote(launch if item is None else item))
         reached("remote.launched")
 
-    def _place(self, agent: _Agent, serial: int) -> None:
+    def _place(self, agent: PlacedAgent, serial: int) -> None:
         """A task begins."""
         agent.began = time.monotonic()
         self._on_message(TaskPlaced(serial, agent.host, agent.where))
 
-    def _begins(self, agent: _Agent, serial: int) -> None:
+    def _begins(self, agent: PlacedAgent, serial: int) -> None:
         """A launch that was given ahead has begun."""
         agent.ahead.remove(serial)
         agent.recalled.discard(serial)
         self._place(agent, serial)
 
-    def _process_ended(self, agent: _Agent, serial: int) -> None:
+    def _process_ended(self, agent: PlacedAgent, serial: int) -> None:
         """The process of a task has ended, so its agent begins with the next one."""
         if serial in agent.ended:
             return
@@ -432,7 +370,7 @@ class EngineExecutor:
             self._begins(agent, agent.ahead[0])
 
     def _add_agent(self, resources: Resources) -> None:
-        agent = _Agent(next(self._numbers), resources)
+        agent = PlacedAgent(next(self._numbers), resources)
         self._agents[agent.number] = agent
         self._engine.start(agent.number, self._server.invite(agent.number), resources)
 
@@ -458,7 +396,7 @@ class EngineExecutor:
             agent.closed = _ENDED
             self._loop.after(AGENT_END_TOLD, lambda: self._lose(agent, _ENDED))
 
-    def _disconnected(self, agent: _Agent, reason: str) -> None:
+    def _disconnected(self, agent: PlacedAgent, reason: str) -> None:
         """The link of an agent has ended: the engine may know why, and that soon."""
         if agent.why or self._is_closed:
             self._lose(agent, reason)
@@ -466,7 +404,7 @@ class EngineExecutor:
         agent.closed = reason
         self._loop.after(AGENT_END_TOLD, lambda: self._lose(agent, reason))
 
-    def _lose(self, agent: _Agent, reason: str) -> None:
+    def _lose(self, agent: PlacedAgent, reason: str) -> None:
         """An agent has gone: its tasks are launched again by the scheduler."""
         if self._agents.pop(agent.number, None) is None:
             return
@@ -515,14 +453,14 @@ class EngineExecutor:
             del self._failed[wanted]
             self._assign_soon()
 
-    def _let_go(self, agent: _Agent) -> None:
+    def _let_go(self, agent: PlacedAgent) -> None:
         """An agent is none any more."""
         self._end_rest(agent)
         self._there -= agent.ready is not None
         self._unverified -= len(agent.ended)
         self._server.revoke(agent.number)
 
-    def _stop(self, agent: _Agent) -> None:
+    def _stop(self, agent: PlacedAgent) -> None:
         """Send an agent home."""
         self._agents.pop(agent.number, None)
         self._let_go(agent)
@@ -538,7 +476,7 @@ class EngineExecutor:
 
     # ---- what agents say ----
 
-    def _hear(self, agent: _Agent, data: bytes | memoryview) -> None:
+    def _hear(self, agent: PlacedAgent, data: bytes | memoryview) -> None:
         if self._is_closed or agent.number not in self._agents:
             return
         try:
@@ -558,7 +496,7 @@ class EngineExecutor:
         elif getattr(message, "serial", None) in agent.launches:
             self._hear_of_task(agent, message)
 
-    def _ready(self, agent: _Agent, message: AgentReady) -> None:
+    def _ready(self, agent: PlacedAgent, message: AgentReady) -> None:
         self._there += agent.ready is None
         agent.ready = message
         del self._failed[agent.resources]
@@ -573,16 +511,16 @@ class EngineExecutor:
         self._rest(agent)
         self._assign()
 
-    def _rest(self, agent: _Agent) -> None:
+    def _rest(self, agent: PlacedAgent) -> None:
         self._end_rest(agent)
         agent.idle = self._loop.after(AGENT_IDLE, lambda: self._stop(agent))
 
-    def _end_rest(self, agent: _Agent) -> None:
+    def _end_rest(self, agent: PlacedAgent) -> None:
         if agent.idle is not None:
             agent.idle.cancel()
             agent.idle = None
 
-    def _hear_of_task(self, agent: _Agent, message: Message | RemoteMessage) -> None:
+    def _hear_of_task(self, agent: PlacedAgent, message: Message | RemoteMessage) -> None:
         serial: int = message.serial  # type: ignore[union-attr]
         assert agent.ready is not None
         if isinstance(message, Recalled):
@@ -604,7 +542,7 @@ class EngineExecutor:
         elif isinstance(message, Result | Exited):
             self._hear_of_end(agent, message)
 
-    def _hear_of_end(self, agent: _Agent, message: Result | Exited) -> None:
+    def _hear_of_end(self, agent: PlacedAgent, message: Result | Exited) -> None:
         assert agent.ready is not None
         if isinstance(message, Exited):
             self._process_ended(agent, message.serial)
@@ -613,7 +551,7 @@ class EngineExecutor:
         else:
             self._arrival(agent, message.serial).message(message)
 
-    def _recalled(self, agent: _Agent, serial: int) -> None:
+    def _recalled(self, agent: PlacedAgent, serial: int) -> None:
         """A launch has come back that was given ahead."""
         if serial in agent.ahead:
             agent.ahead.remove(serial)
@@ -621,7 +559,7 @@ class EngineExecutor:
             self._waiting.appendleft(agent.launches.pop(serial))
             self._assign()
 
-    def _arrival(self, agent: _Agent, serial: int) -> Arrival:
+    def _arrival(self, agent: PlacedAgent, serial: int) -> Arrival:
         found = agent.arrivals.get(serial)
         if found is None:
             repo = self._repo
@@ -638,17 +576,17 @@ class EngineExecutor:
             )
         return found
 
-    def _ask(self, agent: _Agent, serial: int, oids: tuple[Oid, ...]) -> None:
+    def _ask(self, agent: PlacedAgent, serial: int, oids: tuple[Oid, ...]) -> None:
         if agent.link is not None:
             agent.link.send(pack_remote(WantObjects(serial, oids)))
 
-    def _pass_on(self, agent: _Agent, message: Message) -> None:
+    def _pass_on(self, agent: PlacedAgent, message: Message) -> None:
         """Pass on what is said of a task, after all that belongs to it."""
         self._on_message(message)
         if isinstance(message, Exited):
             self._done(agent, message.serial)
 
-    def _spoil(self, agent: _Agent, serial: int, why: str) -> None:
+    def _spoil(self, agent: PlacedAgent, serial: int, why: str) -> None:
         """What has arrived of a task can't be used: it is launched again."""
         if serial in agent.launches:
             self._on_message(TaskLost(serial, f"its result from {agent.where} is lost: {why}"))
@@ -656,7 +594,7 @@ class EngineExecutor:
                 agent.link.send(pack_remote(Kill(serial, signal.SIGKILL)))
             self._done(agent, serial)
 
-    def _done(self, agent: _Agent, serial: int) -> None:
+    def _done(self, agent: PlacedAgent, serial: int) -> None:
         agent.launches.pop(serial, None)
         if serial in agent.ended:
             agent.ended.remove(serial)
