@@ -11,7 +11,8 @@
 6. While a task's process has ended and what has arrived of it is still being verified, its agent gets the next one.
    Where tasks are short, agents get some ahead, which wait there for the end of the one before (`ahead`). Such a launch
    is placed when that end is heard. Until then it is nobody's: it is recalled when another agent has nothing to do, and
-   goes back to those that wait when its agent ends, unless that may have begun with it unheard.
+   goes back to those that wait when its agent ends, unless that may have begun with it unheard. What has begun before
+   the recall came stays there, and another one is recalled; what was killed meanwhile ends.
 7. Where several in a row could not begin, no others are asked for: the run ends once none of them is left that works
    or may still become ready (EngineFailed); if one works, others are tried again after a while.
 
@@ -182,6 +183,8 @@ class EngineExecutor:
         """Send a signal to the process group of a launch; one that waits for an agent ends at once."""
         for agent in self._agents.values():
             if serial in agent.launches and agent.link is not None:
+                if number not in {signal.SIGSTOP, signal.SIGCONT}:
+                    agent.killed[serial] = number
                 agent.link.send(pack_remote(Kill(serial, number)))
                 return
         for launch in self._waiting:
@@ -256,7 +259,9 @@ class EngineExecutor:
 
     def _recall_for(self, idle: PlacedAgent) -> None:
         """Want a launch back from the agent with most of them ahead, for one that has nothing to do."""
-        if idle.launches or not idle.is_there or self._waiting or self._is_closed:
+        if idle.launches or not idle.is_there or self._is_closed or idle.number not in self._agents:
+            return
+        if any(self._wanted(it) == idle.resources for it in self._waiting):
             return
         others = [
             it
@@ -266,7 +271,7 @@ class EngineExecutor:
         if others:
             agent = max(others, key=lambda it: len(it.ahead) - len(it.recalled))
             serial = next(it for it in reversed(agent.ahead) if it not in agent.recalled)
-            agent.recalled.add(serial)
+            agent.recalled[serial] = idle.number
             assert agent.link is not None
             agent.link.send(pack_remote(Recall(serial)))
         else:
@@ -350,17 +355,22 @@ class EngineExecutor:
 
     def _begins(self, agent: PlacedAgent, serial: int) -> None:
         """A launch that was given ahead has begun."""
-        agent.ahead.remove(serial)
-        agent.recalled.discard(serial)
+        self._waits_no_more(agent, serial)
         self._place(agent, serial)
+
+    def _waits_no_more(self, agent: PlacedAgent, serial: int) -> None:
+        """A launch that was given ahead has begun or ended; if it was wanted back, another one is."""
+        agent.ahead.remove(serial)
+        idle = self._agents.get(agent.recalled.pop(serial, 0))
+        if idle is not None:
+            self._recall_for(idle)
 
     def _process_ended(self, agent: PlacedAgent, serial: int) -> None:
         """The process of a task has ended, so its agent begins with the next one."""
         if serial in agent.ended:
             return
         if serial in agent.ahead:  # it was killed while it waited
-            agent.ahead.remove(serial)
-            agent.recalled.discard(serial)
+            self._waits_no_more(agent, serial)
         else:
             took = time.monotonic() - agent.began
             self._took = took if self._took == math.inf else (3 * self._took + took) / 4
@@ -420,7 +430,8 @@ class EngineExecutor:
             return
         why = f"{agent.where} was lost: {agent.why or reason}"
         if was_heard:  # an agent says that it begins before it does
-            self._waiting.extendleft([agent.launches.pop(it) for it in reversed(agent.ahead)])
+            back = [it for it in reversed(agent.ahead) if it not in agent.killed]
+            self._waiting.extendleft([agent.launches.pop(it) for it in back])
         for serial in list(agent.launches):
             self._on_message(TaskLost(serial, why))
         if agent.ready is None:
@@ -512,8 +523,11 @@ class EngineExecutor:
         self._assign()
 
     def _rest(self, agent: PlacedAgent) -> None:
+        """An agent has nothing to do, unless launches wait, here or at others."""
         self._end_rest(agent)
         agent.idle = self._loop.after(AGENT_IDLE, lambda: self._stop(agent))
+        if self._may_recall:
+            self._loop.after(RECALL_AFTER, lambda: self._recall_for(agent))
 
     def _end_rest(self, agent: PlacedAgent) -> None:
         if agent.idle is not None:
@@ -552,12 +566,21 @@ class EngineExecutor:
             self._arrival(agent, message.serial).message(message)
 
     def _recalled(self, agent: PlacedAgent, serial: int) -> None:
-        """A launch has come back that was given ahead."""
+        """A launch has come back that was given ahead; perhaps it was taken for begun, and lacked something there."""
+        launch = agent.launches.pop(serial)
+        agent.recalled.pop(serial, None)
         if serial in agent.ahead:
             agent.ahead.remove(serial)
-            agent.recalled.discard(serial)
-            self._waiting.appendleft(agent.launches.pop(serial))
-            self._assign()
+        elif agent.ahead and not agent.running:
+            self._begins(agent, agent.ahead[0])
+        if not agent.launches:
+            self._rest(agent)
+        number = agent.killed.pop(serial, 0)
+        if number:  # the agent had dropped it before it heard of that
+            self._on_message(Exited(serial, number, 0.0, 0))
+            return
+        self._waiting.appendleft(launch)
+        self._assign()
 
     def _arrival(self, agent: PlacedAgent, serial: int) -> Arrival:
         found = agent.arrivals.get(serial)
@@ -596,6 +619,7 @@ class EngineExecutor:
 
     def _done(self, agent: PlacedAgent, serial: int) -> None:
         agent.launches.pop(serial, None)
+        agent.killed.pop(serial, None)
         if serial in agent.ended:
             agent.ended.remove(serial)
             self._unverified -= 1
@@ -608,8 +632,6 @@ class EngineExecutor:
             self._assign()
         if not agent.launches and agent.number in self._agents:
             self._rest(agent)
-            if self._may_recall:
-                self._loop.after(RECALL_AFTER, lambda: self._recall_for(agent))
 
     def _keep_card(self, launch: Launch, message: CardRequested) -> None:
         with suppress(OSError, CorruptRecord):  # a card that is lost costs no task

@@ -29,7 +29,8 @@ class PlacedAgent:
         launches: The tasks that it was given, by serial.
         ended: Those whose processes have ended, but what has arrived of them is still being verified.
         ahead: Those that wait there for the end of another.
-        recalled: Those of these that are wanted back.
+        recalled: Those of these that are wanted back, and the numbers of the agents that have nothing to do.
+        killed: The tasks that were sent a signal that ends them, and which one.
         last: The last launch that it was told as a whole.
         began: When the task that it runs has begun.
         arrivals: What arrives of each.
@@ -45,7 +46,8 @@ class PlacedAgent:
     launches: dict[int, Launch] = field(default_factory=dict)
     ended: set[int] = field(default_factory=set)
     ahead: deque[int] = field(default_factory=deque)
-    recalled: set[int] = field(default_factory=set)
+    recalled: dict[int, int] = field(default_factory=dict)
+    killed: dict[int, int] = field(default_factory=dict)
     last: Launch | None = None
     began: float = 0.0
     arrivals: dict[int, Arrival] = field(default_factory=dict)

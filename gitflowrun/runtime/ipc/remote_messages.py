@@ -3,8 +3,9 @@
 An agent is to the driver what the zygote is to the scheduler on one machine: it is given Launch and Kill, and answers
 with Started, Result, Exited and LaunchFailed, as in `messages`. These are beside them:
 
-driver -> agent    AgentStart, Objects, WantObjects, AgentStop
-agent -> driver    AgentReady, AgentRefused, WantObjects, TaskOutput, TaskNote, TaskPack, CardRequested
+driver -> agent    AgentStart, Objects, WantObjects, Recall, AgentStop
+agent -> driver    AgentReady, AgentRefused, WantObjects, TaskOutput, TaskNote, TaskPack, CardRequested, TaskBegins,
+                   Recalled
 
 1. The driver says AgentStart. The agent gets what it lacks of the code by WantObjects, makes its zygote, and says
    AgentReady; or AgentRefused, and ends.
@@ -15,7 +16,10 @@ agent -> driver    AgentReady, AgentRefused, WantObjects, TaskOutput, TaskNote, 
    when a card is refreshed. After it comes Exited, once the agent has ended what the process has left behind.
    Where its artifacts have parts that the driver lacks all the same (the agent had them from a task whose results
    never arrived), the driver asks by WantObjects, its request being the serial, and TaskPack answers.
-4. AgentStop, or the end of the link, ends the agent and kills its tasks.
+4. A Launch may come ahead, and begins when the task before it has ended: the driver hears of it by Exited of that one,
+   or by TaskBegins where Exited still waits to be sent. Recall wants such a launch back. If it has begun, it goes on as
+   if nothing was said; else the agent drops it and says Recalled, and passes over whatever comes about it later.
+5. AgentStop, or the end of the link, ends the agent and kills its tasks.
 
 Each is one message of a link, which keeps their order, and at most `limits.REMOTE_MESSAGE` bytes long.
 """

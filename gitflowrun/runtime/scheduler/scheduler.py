@@ -296,10 +296,12 @@ class Scheduler:
             job.name, attempt.started, names, job.planned.frames, attempt.number, attempt.host
         )
         self._live.start(started)
-        for reason in job.lost_to:
+        for reason in job.lost_to if attempt.timer is None else ():  # said once
             self._reporter.log(attempt, f"Launched again: {reason}", attempt.started)
 
     def _go_live_soon(self, attempt: TaskAttempt) -> None:
+        if attempt.timer is not None:  # it was placed before, and has come back
+            attempt.timer.cancel()
         attempt.timer = self._loop.after(limits.LIVE_AFTER, lambda: self._reporter.go_live(attempt))
         self._reporter.is_changed = True
 

@@ -1,6 +1,7 @@
 """Which agents of an engine get which launches, and when: steps that take different things, and launches ahead."""
 
 import signal
+from dataclasses import dataclass
 
 import pytest
 
@@ -15,6 +16,7 @@ from gitflowrun.runtime.ipc.messages import (
     Started,
 )
 from gitflowrun.runtime.ipc.remote_messages import (
+    AgentReady,
     AgentStop,
     Recall,
     Recalled,
@@ -215,6 +217,147 @@ def test_an_idle_agent_gets_what_waits_at_another(
     assert second.hears(Launch, 2).serial == 3
     driver.meeting.turn_for(0.05)
     assert placed(driver) == [*sorted([one, two]), 3]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A launch that waits at an agent, and is wanted back from there for another one.
+
+    Attributes:
+        keeper: The agent that runs a task, and has launch 3 ahead.
+        running: The task that it runs.
+        idle: The one that has nothing to do.
+    """
+
+    keeper: FakeAgent
+    running: int
+    idle: FakeAgent
+
+
+@pytest.fixture
+def wanted(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> Wanted:
+    """Launch 3, once its agent was asked to give it back."""
+    driver.launch(1)
+    driver.launch(2)
+    keeper, idle = driver.agent(1), driver.agent(2)
+    running, ended = keeper.hears(Launch).serial, idle.hears(Launch).serial
+    monkeypatch.setattr(engine_executor, "AHEAD_UNDER", 60.0)
+    monkeypatch.setattr(driver.executor, "_took", 0.012)
+    driver.launch(3)
+    keeper.hears(Launch, 2)
+    idle.says(result_of(ended), Exited(ended, 0, 0.0, 0))
+    assert keeper.hears(Recall).serial == 3
+    return Wanted(keeper, running, idle)
+
+
+def test_a_kill_that_comes_after_a_recall(driver: Driver, wanted: Wanted) -> None:
+    """The agent, which has dropped the launch, passes it over: the launch ends all the same, and begins nowhere."""
+    driver.executor.kill(3, signal.SIGSTOP)
+    driver.executor.kill(3, signal.SIGINT)
+    wanted.keeper.says(Recalled(3))
+    assert driver.hears(Exited, 2) == Exited(3, signal.SIGINT, 0.0, 0)
+    driver.meeting.turn_for(0.05)
+    assert [it.serial for it in wanted.idle.all_of(Launch)] == [3 - wanted.running]
+
+
+def test_a_kill_of_what_was_taken_for_begun(driver: Driver, wanted: Wanted) -> None:
+    """The same, where the task before it has ended meanwhile."""
+    wanted.keeper.says(result_of(wanted.running), Exited(wanted.running, 0, 0.0, 0))
+    driver.meeting.turn_until(lambda: 3 in placed(driver))
+    driver.executor.kill(3, signal.SIGKILL)
+    wanted.keeper.says(Recalled(3))
+    driver.meeting.turn_until(lambda: Exited(3, signal.SIGKILL, 0.0, 0) in driver.messages)
+    driver.meeting.turn_for(0.05)
+    assert len(wanted.keeper.all_of(Launch) + wanted.idle.all_of(Launch)) == 3
+
+
+def test_a_kill_that_nobody_has_obeyed(driver: Driver, wanted: Wanted) -> None:
+    """The agent has ended before: the launch is lost with it, and not given to another one as if nothing was."""
+    driver.executor.kill(3, signal.SIGINT)
+    wanted.keeper.link.close()
+    assert {driver.hears(TaskLost, number).serial for number in (1, 2)} == {wanted.running, 3}
+    driver.meeting.turn_for(0.05)
+    assert len(wanted.idle.all_of(Launch)) == 1
+
+
+def test_a_launch_comes_back_that_was_taken_for_begun(driver: Driver, wanted: Wanted) -> None:
+    """The task before it has ended, but it lacked records: it is given again, and the one behind it begins."""
+    driver.launch(4)
+    wanted.idle.hears(Launch, 2)
+    driver.launch(5)
+    driver.launch(6)
+    wanted.keeper.says(result_of(wanted.running), Exited(wanted.running, 0, 0.0, 0))
+    driver.meeting.turn_until(lambda: 3 in placed(driver))
+    wanted.keeper.says(Recalled(3))
+    driver.meeting.turn_until(lambda: len(placed(driver)) > 4)
+    serials = [it.serial for it in (*wanted.keeper.all_of(Launch), *wanted.idle.all_of(Launch))]
+    assert sorted(serials) == [1, 2, 3, 3, 4, 5, 6]
+
+
+def test_launches_of_other_steps_that_wait_hinder_no_recall(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They wait for an agent that the engine has no place for."""
+    driver.resources["train"] = Resources(gpu=1)
+    driver.launch(1)
+    driver.launch(2)
+    first, second = driver.agent(1), driver.agent(2)
+    one, two = first.hears(Launch).serial, second.hears(Launch).serial
+    driver.launch(3, "train/3")
+    driver.meeting.turn_until(lambda: 3 in driver.engine.calls)
+    monkeypatch.setattr(engine_executor, "AHEAD_UNDER", 60.0)
+    monkeypatch.setattr(driver.executor, "_took", 0.012)
+    driver.launch(4)
+    driver.launch(5)
+    driver.meeting.turn_until(lambda: len(first.all_of(Launch) + second.all_of(Launch)) == 4)
+    for serial in (two, second.hears(Launch, 2).serial):
+        second.says(result_of(serial), Exited(serial, 0, 0.0, 0))
+    first.says(Recalled(first.hears(Recall).serial))
+    assert second.hears(Launch, 3).serial == first.hears(Launch, 2).serial
+    assert one in placed(driver)
+
+
+def test_an_agent_that_is_ready_late_gets_what_waits_at_another(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it was asked for has gone elsewhere meanwhile."""
+    driver.launch(1)
+    first = driver.agent()
+    driver.finish(first, 1)
+    monkeypatch.setattr(engine_executor, "AHEAD_UNDER", 0.0)
+    driver.launch(2)
+    driver.launch(3)
+    first.hears(Launch, 2)
+    second = driver.agent(2, ready=False)
+    monkeypatch.setattr(engine_executor, "AHEAD_UNDER", 60.0)
+    monkeypatch.setattr(driver.executor, "_took", 0.009)
+    driver.launch(4)
+    first.hears(Launch, 4)
+    second.says(AgentReady("h2", 33, "3.11.7", shares_disk=False))
+    first.says(Recalled(first.hears(Recall).serial))
+    assert second.hears(Launch).serial == 4
+
+
+def test_a_recall_that_comes_too_late(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The launch has begun: another one is wanted back, from another agent."""
+    for serial in (1, 2, 3):
+        driver.launch(serial)
+    agents = [driver.agent(number) for number in (1, 2, 3)]
+    running = [it.hears(Launch).serial for it in agents]
+    monkeypatch.setattr(engine_executor, "AHEAD_UNDER", 60.0)
+    monkeypatch.setattr(driver.executor, "_took", 0.012)
+    driver.launch(4)
+    driver.launch(5)
+    driver.meeting.turn_until(lambda: sum(len(it.all_of(Launch)) for it in agents) == 5)
+    (idle,) = [it for it in agents if len(it.all_of(Launch)) == 1]
+    ended = running[agents.index(idle)]
+    idle.says(result_of(ended), Exited(ended, 0, 0.0, 0))
+    driver.meeting.turn_until(lambda: any(it.all_of(Recall) for it in agents))
+    (late,) = [it for it in agents if it.all_of(Recall)]
+    (other,) = [it for it in agents if it not in (late, idle)]
+    late.says(Started(late.hears(Recall).serial, 22))
+    other.says(Recalled(other.hears(Recall).serial))
+    assert idle.hears(Launch, 2).serial == other.hears(Recall).serial
 
 
 def test_a_launch_that_waits_at_an_agent_is_killed_there(

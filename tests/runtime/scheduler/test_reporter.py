@@ -26,7 +26,16 @@ from gitflowrun.runtime.ipc.messages import (
     Result,
     Started,
 )
-from tests.runtime.scheduler.test_course import FOREACH, JUMPS, Bench, _methods, good, starts
+from gitflowrun.runtime.ipc.remote_messages import TaskLost, TaskOutput, TaskPlaced
+from tests.runtime.scheduler.test_course import (
+    FOREACH,
+    JUMPS,
+    Bench,
+    _methods,
+    ends,
+    good,
+    starts,
+)
 
 
 def test_what_the_scheduler_says_hides_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,6 +125,41 @@ def test_output_of_tasks_that_have_ended_is_not_copied(monkeypatch: pytest.Monke
     bench = Bench(good)
     bench.wrote = b"words\n"
     bench.run()
+    assert bench.writes == []
+
+
+def test_output_of_tasks_that_were_placed_twice_is_not_copied_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An agent gave such a task back that was taken for begun; where it ran then, it ended soon.
+
+    That it was launched again, for its worker was lost before, is said once.
+    """
+    monkeypatch.setattr(limits, "LIVE_AFTER", 0.2)
+    monkeypatch.setattr(limits, "RELAUNCH_DELAY", 0.0)
+    bench = Bench(good, FOREACH)
+    records: list[Any] = []
+    bench.writer.commit = lambda tasks, **_: records.extend(tasks)
+
+    def launch(it: Launch, _: int, __: int) -> None:
+        placed = [TaskPlaced(it.serial, host, f"{host} (agent 1)") for host in ("h1", "h2")]
+        is_first = it.task.step == "start"
+        if it.serial == 1:
+            bench.later(partial(bench.scheduler.deliver, TaskLost(1, "no power")))
+            return
+        words = [TaskOutput(it.serial, "stdout", b"words\n")] if is_first else []
+        said: list[Any] = [*placed, Started(it.serial, 7), *words]
+        for message in said:
+            bench.later(partial(bench.scheduler.deliver, message))
+        for message in ends(it):
+            bench.later(partial(bench.scheduler.deliver, message), 0.3 * (it.task.step == "end"))
+
+    bench.scheduler._executor = cast(
+        "Any", SimpleNamespace(**_methods(bench), is_remote=True, ahead=0, launch=launch)
+    )
+    assert bench.run() == (Status.DONE, None)
+    assert bench.begun[1].host == "h2"
+    assert records[0].stderr == b"Launched again: no power\n"
     assert bench.writes == []
 
 
