@@ -75,6 +75,9 @@ NAMES = frozenset({
     # An agent: the code has come, it is written as files, the flow is imported; a piece of what a task has stored is
     # about to be read, a Result is about to be sent.
     "agent.fetched", "agent.copied", "agent.ready", "agent.piece", "agent.sending",
+    # A launch that an agent was given ahead: the agent is asked to give it back, drops it and has not said so; it is
+    # among those that wait again.
+    "remote.recalled", "agent.recalled", "remote.returned",
     # An agent is given a launch. A pack from another machine: all of it is in a file, it is published; what it has of
     # a Result is compared with its digests.
     "remote.launched", "remote.received", "remote.published", "remote.verified",

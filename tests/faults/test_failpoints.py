@@ -29,6 +29,7 @@ from tests.faults.check import (
     told_well,
     told_why,
 )
+from tests.faults.recalls import ITEMS, POINTS, RECALLING, WORKERS
 from tests.helpers.clones import clone, ids, refs, send, tags
 from tests.helpers.flows import background, eventually, foreach_flow
 from tests.helpers.repos import GitRepo, Output, make_repo, run_program
@@ -49,8 +50,8 @@ REMOVE_THERE = (
 RUNS = ("-m", "gitflowrun.cli.git_runs.main")
 # Where one error costs nobody anything: what is lost is a cache, or for people to look at; or it is tried again.
 HARMLESS = ("batch.ended", "cache.", "dedup.", "live.", "packed.", "sign.", "step_cache.")
-# A process that nothing depends on, at that moment.
-APART = ("card.", "batch.waits")
+# A process that nothing depends on, at that moment, or one that another takes the place of.
+APART = ("card.", "batch.waits", "agent.recalled")
 # What could not be mended is a line of the report.
 REPORTED = ("doctor.",)
 # At the first time where it is reached once, else in the middle of a run.
@@ -193,6 +194,35 @@ def _after_batch(trial: Trial) -> None:
     times = executions(trial.marker)
     assert all(0 < times[f"work{it}"] <= 2 for it in inputs)
     assert sum(times.values()) <= 5, "more than what was lost is done twice"
+    git_is_well(trial.repo)
+
+
+def _recalling_repo(place: Path) -> GitRepo:
+    """A flow that recalls a launch from an agent, where agents do as if they were on another machine."""
+    repo = _remote_repo(place)
+    repo.write("f.py", RECALLING)
+    return repo
+
+
+def _after_recall(trial: Trial) -> None:
+    """Each item is there once, and none is executed again that was finished."""
+    nobody_is_left(trial.marker)
+    trial.repo.fsck()
+    finished = acknowledged(trial.done)
+    nothing_is_lost(trial.repo, finished)
+    before = executions(trial.marker)
+    if not _is_done(trial.repo):
+        done = trial.repo.flow(
+            "f.py", "resume", "--max-workers", WORKERS, env={"MARKER": str(trial.marker)}
+        )
+        assert done.code == 0, done.err
+    run = store_of(trial.repo).latest("F")
+    assert run is not None
+    index = {it.record.name: it.record.frames[-1].index for it in run.tasks_of("work")}
+    assert sorted(index.values()) == [*range(ITEMS)]
+    after = executions(trial.marker)
+    items = {f"work{index[name]}.0" for _, name in finished if name in index}
+    assert all(after[it] == before[it] for it in items), "done twice"
     git_is_well(trial.repo)
 
 
@@ -450,6 +480,7 @@ SCENARIOS = (
         _flow_repo, ("f.py", "run", "--tag", "good"), _after_flow,
     ),
     Scenario(("card.", "cards."), _carded_repo, ("f.py", "run"), _after_flow),
+    Scenario(POINTS, _recalling_repo, ("f.py", "run", "--max-workers", WORKERS), _after_recall),
     Scenario(("agent.", "remote."), _remote_repo, ("f.py", "run"), _after_remote),
     Scenario(("step_cache.",), _cached_repo, ("f.py", "run", "--cache"), _after_flow),
     Scenario(

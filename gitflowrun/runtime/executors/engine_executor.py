@@ -274,6 +274,7 @@ class EngineExecutor:
             agent.recalled[serial] = idle.number
             assert agent.link is not None
             agent.link.send(pack_remote(Recall(serial)))
+            reached("remote.recalled")
         else:
             self._may_recall = any(it.ahead for it in self._agents.values())
 
@@ -580,6 +581,7 @@ class EngineExecutor:
             self._on_message(Exited(serial, number, 0.0, 0))
             return
         self._waiting.appendleft(launch)
+        reached("remote.returned")
         self._assign()
 
     def _arrival(self, agent: PlacedAgent, serial: int) -> Arrival:

@@ -116,6 +116,7 @@ class AgentTask:
     def drop(self) -> None:
         """Forget it before it has begun: another agent gets it."""
         self.is_killed = True
+        reached("agent.recalled")
         self._outbox.send(Recalled(self.serial))
         self._end()
 

@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from gitflowrun.runs.runs import Status
 from tests.faults.check import acknowledged, executions, nobody_is_left, nothing_is_lost
 from tests.faults.executors.conftest import Workplaces
 from tests.faults.executors.workplaces import ENGINES, Workplace
+from tests.faults.recalls import POINTS, RECALLING, WORKERS
 from tests.helpers.flows import foreach_flow
 from tests.helpers.repos import GitRepo, Output, copy_repo, make_repo, run_program
 from tests.helpers.runs import store_of
@@ -49,7 +51,7 @@ RUN = (
 REMOTE = ("agent.", "remote.")
 OWN = {
     "batch": (*RUN, "batch."),
-    "one disk": (*RUN, "agent.copied", "agent.ready", "agent.sending", "remote.launched"),
+    "one disk": (*RUN, "agent.copied", "agent.ready", "agent.sending", "remote.launched", *POINTS),
 }
 """What else runs pass by one way."""
 ON_WORKERS = (
@@ -75,18 +77,24 @@ NOT_PASSED = {"file.written", "file.replaced"}
 
 
 def _kind(name: str) -> str:
+    if name in POINTS:
+        return "recall"
     kind = name.partition(".")[0]
     return kind if kind in {"card", "cards", "step_cache", "sign"} else ""
 
 
 def _words(kind: str) -> tuple[str, ...]:
     cache = ("--cache",) if kind == "step_cache" else ()
-    return ("f.py", "run", "--tag", "good", "--max-workers", "1", *cache)
+    return ("f.py", "run", "--tag", "good", "--max-workers", _workers(kind), *cache)
+
+
+def _workers(kind: str) -> str:
+    return WORKERS if kind == "recall" else "1"
 
 
 def _make(place: Path, kind: str) -> GitRepo:
     repo = make_repo(place / "repo")
-    text = FLOW
+    text = RECALLING if kind == "recall" else FLOW
     if kind.startswith("card"):
         text = text.replace("    @step\n    def join", "    @card\n    @step\n    def join")
     repo.write("f.py", text)
@@ -98,6 +106,7 @@ def _make(place: Path, kind: str) -> GitRepo:
 
 
 Templates = Callable[[str, Path], GitRepo]
+Expected = Callable[[str], dict[str, str]]
 
 
 @pytest.fixture(scope="module")
@@ -114,12 +123,21 @@ def templates(tmp_path_factory: pytest.TempPathFactory) -> Templates:
 
 
 @pytest.fixture(scope="module")
-def expected(templates: Templates, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The digests of all artifacts of an undisturbed run by forks."""
-    repo = templates("", tmp_path_factory.mktemp("undisturbed") / "repo")
-    done = repo.flow(*_words(""), env={"MARKER": os.devnull})
-    assert done.code == 0, done.err
-    return _digests(_latest(repo))
+def expected(templates: Templates, tmp_path_factory: pytest.TempPathFactory) -> Expected:
+    """The digests of all artifacts of an undisturbed run by forks, by what is special in it."""
+    made: dict[str, dict[str, str]] = {}
+
+    def digests(kind: str) -> dict[str, str]:
+        kind = kind if kind == "recall" else ""  # all others have the same values
+        if kind not in made:
+            place = tmp_path_factory.mktemp("undisturbed")
+            repo = templates(kind, place / "repo")
+            done = repo.flow(*_words(kind), env={"MARKER": str(place / "work")})
+            assert done.code == 0, done.err
+            made[kind] = _digests(_latest(repo))
+        return made[kind]
+
+    return digests
 
 
 def _latest(repo: GitRepo) -> StoredRun:
@@ -152,6 +170,7 @@ class Trial:
         self.repo = repo
         self.way = way
         self.marker = marker
+        self._kind = kind
         self._words = _words(kind)
         way.prepare(repo)
 
@@ -173,7 +192,7 @@ class Trial:
         run = store_of(self.repo).latest("F")
         return run is not None and run.status is Status.DONE
 
-    def goes_on(self, done: Output, expected: dict[str, str]) -> None:
+    def goes_on(self, done: Output, expected: Expected) -> None:
         """Nothing is left or lost, and what goes on with the run does what is left, once."""
         repo = self.repo
         nobody_is_left(self.marker)
@@ -186,11 +205,12 @@ class Trial:
         was_done = run is not None and run.status is Status.DONE
         if not was_done:
             assert run is None or run.status is not Status.RUNNING, "a dead run counts as running"
-            again = self._run("f.py", "resume" if run else "run", "--max-workers", "1")
+            verb = "resume" if run else "run"
+            again = self._run("f.py", verb, "--max-workers", _workers(self._kind))
             assert again.code == 0, again.err
         latest = _latest(repo)
         assert latest.status is Status.DONE
-        assert _digests(latest) == expected
+        assert _digests(latest) == expected(self._kind)
         after = executions(self.marker)
         for number, name in finished:
             for note in _notes(store_of(repo).get("F", number), name):
@@ -262,7 +282,7 @@ def _cases(actions: tuple[str, ...], every: Mapping[str, int]) -> Iterator[objec
     ("way", "name", "action"), [*_cases(("kill",), {"pool": 1, "fresh": 3, "batch": 3})]
 )
 def test_a_kill_at_any_step(
-    trials: Trials, expected: dict[str, str], way: str, name: str, action: str
+    trials: Trials, expected: Expected, way: str, name: str, action: str
 ) -> None:
     """Of the driver, an agent or a task: no orphan, nothing lost, and the run goes on, doing nothing again."""
     trial = trials(way, name)
@@ -278,7 +298,7 @@ def test_a_kill_at_any_step(
     ("way", "name", "action"), [*_cases(("ENOSPC", "EIO"), {"fresh": 5, "batch": 5})]
 )
 def test_an_error_at_any_step(
-    trials: Trials, expected: dict[str, str], way: str, name: str, action: str
+    trials: Trials, expected: Expected, way: str, name: str, action: str
 ) -> None:
     """A full or broken disk, from then on: a run that can't end says why, and goes on when there is space."""
     trial = trials(way, name)
@@ -302,7 +322,7 @@ def test_an_error_at_any_step(
     ],
 )  # fmt: skip
 def test_a_worker_that_is_killed_once(
-    trials: Trials, expected: dict[str, str], tmp_path: Path, way: str, name: str
+    trials: Trials, expected: Expected, tmp_path: Path, way: str, name: str
 ) -> None:
     """At any step of an agent or a task: the run ends well by itself, and tells of each launch and attempt."""
     trial = trials(way, name)
@@ -316,11 +336,14 @@ def test_a_worker_that_is_killed_once(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("kind", ["", "card.rendered", "step_cache.found", "sign.asked"])
-def test_every_failpoint_is_passed(
-    trials: Trials, expected: dict[str, str], way: str, kind: str
-) -> None:
+@pytest.mark.parametrize(
+    ("way", "kind"),
+    [
+        *product(WAYS, ("", "card.rendered", "step_cache.found", "sign.asked")),
+        *product(ENGINES, ("agent.recalled",)),
+    ],
+)
+def test_every_failpoint_is_passed(trials: Trials, expected: Expected, way: str, kind: str) -> None:
     """What the cases above take for passed by a run is, and such a run is the same as one by forks."""
     trial = trials(way, kind)
     done, reached = trial.go()

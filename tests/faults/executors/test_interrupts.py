@@ -13,6 +13,7 @@ from gitflowrun.runs.runs import Status
 from tests.faults.check import executions, nobody_is_left
 from tests.faults.executors.conftest import Workplaces
 from tests.faults.executors.workplaces import Workplace
+from tests.faults.recalls import ITEMS, RECALLING, WORKERS
 from tests.helpers.flows import Background, background, eventually, foreach_flow, latest
 from tests.helpers.repos import GitRepo, make_repo
 
@@ -119,6 +120,33 @@ def test_ctrl_z_and_fg(tmp_path: Path, way: Workplace) -> None:
     nobody_is_left(terminal.marker)
     assert terminal.way.is_free()
     terminal.repo.fsck()
+
+
+def test_ctrl_c_while_a_launch_is_recalled(tmp_path: Path, way: Workplace) -> None:
+    """Its agent has dropped it when it hears of the interrupt: no other one begins with it."""
+    repo = make_repo(tmp_path / "repo", files={"f.py": RECALLING})
+    way.prepare(repo)
+    marker, told, go = tmp_path / "work", tmp_path / "told", tmp_path / "go"
+    way.let_workers(f"agent.recalled=tell:{told}; agent.recalled=pause:{go}")
+    env = {**way.env, "MARKER": str(marker)}
+    flow = background(repo, "f.py", "run", "--max-workers", WORKERS, env=env)
+    assert eventually(told.exists, 120), flow.text()
+    every = {f"work{it}.0" for it in range(ITEMS)}
+    (recalled,) = every - {*executions(marker)}
+    flow.ctrl_c()
+    time.sleep(1)  # so its link has the signal
+    go.touch()
+    assert flow.wait() in {130, 130 - 256}, flow.text()
+    assert recalled not in executions(marker)
+    assert latest(repo).status is Status.INTERRUPTED
+    nobody_is_left(marker)
+    assert way.is_free()
+    way.let_workers()
+    again = repo.flow("f.py", "resume", "--max-workers", WORKERS, env=env)
+    assert again.code == 0, again.err
+    assert executions(marker)[recalled] == 1
+    assert latest(repo).status is Status.DONE
+    repo.fsck()
 
 
 def test_a_driver_that_is_killed(tmp_path: Path, way: Workplace) -> None:
