@@ -60,11 +60,16 @@ RECORD = Limits(
 MESSAGE = Limits(total=2 << 30, depth=64, nodes=8_000_000, text=1 << 30, binary=2 << 30)
 
 
-def pack(value: Any, limits: Limits = MESSAGE) -> bytes:
+def pack(value: Any, limits: Limits = MESSAGE, *, is_flat: bool = False) -> bytes:
     """Pack maps, lists, text, binary, numbers, booleans and None; what is packed can be unpacked.
 
     Tuples become lists and subclasses their base, as records mean them. Text that came from
     undecodable file names or variables (lone surrogates) is kept.
+
+    Args:
+        value: What is packed.
+        limits: What it may hold.
+        is_flat: Whether it is known to nest no deeper than that, and to hold nothing else.
 
     Raises:
         UnserializableArtifact: `value` holds something else, or more than `limits` allow; the
@@ -72,7 +77,7 @@ def pack(value: Any, limits: Limits = MESSAGE) -> bytes:
     """
     try:
         packed = _pack(value)
-        if not _is_sound(packed, limits):
+        if not (is_flat and _is_short(len(packed), limits)) and not _is_sound(packed, limits):
             scan(packed, limits)
     except CorruptRecord as error:
         raise UnserializableArtifact(f"a record can't hold this: {error}") from error

@@ -98,7 +98,8 @@ def make_object(kind: ObjectType, data: bytes) -> tuple[Oid, PackObject]:
 
 def task_blob(record: TaskRecord) -> tuple[Oid, PackObject]:
     """The TASK blob of a task, and its id."""
-    return make_object(ObjectType.BLOB, msgpack.pack(TASK.dump(record), msgpack.RECORD))
+    packed = msgpack.pack(TASK.dump(record), msgpack.RECORD, is_flat=not record.extra)
+    return make_object(ObjectType.BLOB, packed)
 
 
 _CHANGED_ROWS, _ROWS_AT_ONCE = 8, 4096

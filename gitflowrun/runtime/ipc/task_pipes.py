@@ -69,11 +69,15 @@ class TaskPipes:
         Not to their end: processes that the task has left behind may hold them, for ever.
         """
         for fd, stream in list(self._streams.items()):
-            taken = 0
-            with contextlib.suppress(BlockingIOError):
+            taken, data = 0, b""
+            try:
                 while taken < limits.LINGERING_OUTPUT and (data := os.read(fd, limits.PIPE_READ)):
                     taken += len(data)
                     take(stream, data)
+                    if len(data) < limits.PIPE_READ:  # there was no more
+                        break
+            except BlockingIOError:
+                pass
             self._close(fd)
             take(stream, b"")
 

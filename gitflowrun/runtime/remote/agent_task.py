@@ -82,6 +82,7 @@ class AgentTask:
         self._rest = LeftBehind()
         self._cards: dict[str, tuple[int, int]] = {}
         self._timer: Timer | None = None
+        self._follower: Timer | None = None
         self._is_over = False
 
     @property
@@ -125,8 +126,11 @@ class AgentTask:
         if isinstance(message, Started):
             if not self._pid:
                 self._outbox.send(message)
+            if self._pid != message.pid:
+                if self._follower is not None:
+                    self._follower.cancel()
+                self._follower = self._loop.after(limits.FOLLOWED_AFTER, self._read_output)
             self._pid = message.pid
-            self._read_output()
             if self._live is not None and self._timer is None:
                 self._timer = self._loop.after(CARD_LOOK, self._look_at_cards)
         elif isinstance(message, Result):
@@ -216,8 +220,9 @@ class AgentTask:
     def _end(self) -> None:
         self._is_over = True
         self._pipes.close()
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._follower):
+            if timer is not None:
+                timer.cancel()
         self._on_end()
 
 
