@@ -26,6 +26,7 @@ import signal
 import time
 from collections import Counter, deque
 from contextlib import suppress
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -57,6 +58,7 @@ from gitflowrun.runtime.ipc.messages import (
     Launch,
     LaunchFailed,
     LaunchItem,
+    LaunchLost,
     Result,
     Started,
 )
@@ -153,6 +155,7 @@ class EngineExecutor:
         self._unverified = 0
         """Tasks whose processes have ended, of which what has arrived is still being verified."""
         self._took = math.inf
+        self._is_ending = False
         """Seconds that tasks take, the last ones above all."""
         self._is_closed = False
         self._is_assigning = False
@@ -192,6 +195,17 @@ class EngineExecutor:
                 self._waiting.remove(launch)
                 self._loop.after(0, lambda: self._on_message(Exited(serial, number, 0.0, 0)))
                 return
+
+    def withdraw(self) -> None:
+        """Begin with nothing more: what has not begun comes back as LaunchLost, from agents once they say so."""
+        self._is_ending = True
+        waiting, self._waiting = self._waiting, deque()
+        for launch in waiting:
+            self._loop.after(0, partial(self._on_message, LaunchLost(launch.serial)))
+        for agent in self._agents.values():
+            for serial in agent.ahead if agent.link is not None else ():
+                if serial not in agent.recalled and serial not in agent.killed:
+                    self._recall(agent, serial, 0)
 
     def announce_silence(self) -> None:
         """Tell agents that this process is about to be stopped for a while."""
@@ -271,12 +285,15 @@ class EngineExecutor:
         if others:
             agent = max(others, key=lambda it: len(it.ahead) - len(it.recalled))
             serial = next(it for it in reversed(agent.ahead) if it not in agent.recalled)
-            agent.recalled[serial] = idle.number
-            assert agent.link is not None
-            agent.link.send(pack_remote(Recall(serial)))
-            reached("remote.recalled")
+            self._recall(agent, serial, idle.number)
         else:
             self._may_recall = any(it.ahead for it in self._agents.values())
+
+    def _recall(self, agent: PlacedAgent, serial: int, idle: int) -> None:
+        agent.recalled[serial] = idle
+        assert agent.link is not None
+        agent.link.send(pack_remote(Recall(serial)))
+        reached("remote.recalled")
 
     def _wanted(self, launch: Launch) -> Resources:
         """What a launch takes."""
@@ -579,6 +596,9 @@ class EngineExecutor:
         number = agent.killed.pop(serial, 0)
         if number:  # the agent had dropped it before it heard of that
             self._on_message(Exited(serial, number, 0.0, 0))
+            return
+        if self._is_ending:
+            self._on_message(LaunchLost(serial))
             return
         self._waiting.appendleft(launch)
         reached("remote.returned")

@@ -28,9 +28,9 @@ UNVERIFIED = 4
 """Tasks of an agent of which what has arrived is being verified, with which it gets no other task."""
 AHEAD_UNDER = 1.0
 """Seconds that tasks take, at which agents are given no launches ahead."""
-AHEAD_WORK = 0.02
+AHEAD_WORK = 0.1
 """Seconds of work that wait at an agent, if the driver is busy: it may be committing."""
-AHEAD_MOST = 8
+AHEAD_MOST = 64
 """Launches that wait at an agent, beside the task that it runs."""
 RECALL_AFTER = 0.005
 """Seconds after which an agent that has nothing to do is given what waits at others: the scheduler may have more."""

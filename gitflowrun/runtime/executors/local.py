@@ -46,6 +46,9 @@ class Executor(Protocol):
     def kill(self, serial: int, number: int) -> None:
         """Send a signal to the process group of a launch."""
 
+    def withdraw(self) -> None:
+        """Begin with no task any more: those that were taken and have not begun are lost, as it says of each."""
+
     def announce_silence(self) -> None:
         """Tell other machines that this process is about to be stopped for a while, which is not its end."""
 
@@ -75,6 +78,9 @@ class ConnectedExecutor:
     def kill(self, serial: int, number: int) -> None:
         """Send a signal to the process group of a launch."""
         self._connection.send(Kill(serial, number))
+
+    def withdraw(self) -> None:
+        """Do nothing: it begins with each task at once."""
 
     def announce_silence(self) -> None:
         """Do nothing: its process waits for as long as it takes."""
@@ -197,6 +203,9 @@ class FreshExecutor:
         connection.read()  # a result that came before the end counts
         connection.close()
         self._on_message(Exited(serial, status, cpu, peak))
+
+    def withdraw(self) -> None:
+        """Do nothing: it begins with each task at once."""
 
     def announce_silence(self) -> None:
         """Do nothing: tasks wait for as long as it takes."""

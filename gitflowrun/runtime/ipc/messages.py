@@ -37,6 +37,7 @@ from gitflowrun.runs.records import (
 )
 from gitflowrun.runtime.ipc.request import RUN_REQUEST, SPIN, RunRequest, Spin
 from gitflowrun.schema import (
+    ANY,
     BINARY,
     COUNT,
     FLAG,
@@ -53,7 +54,7 @@ from gitflowrun.schema import (
     map_of,
     optional,
 )
-from gitflowrun.values import field, frozen
+from gitflowrun.values import field, field_names, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -610,6 +611,21 @@ _SCHEMAS: dict[str, ArraySchema[Any]] = {
     )
 }  # fmt: skip
 _SCHEMAS[TaskDone.__name__] = ArraySchema(TaskDone, "TaskDone", REAL, COUNT, _SCHEMAS["Result"])
+_LOOKED_AT = {"serial", "packs", "error", "cards", "read"}
+
+
+def pass_results_on() -> None:
+    """Leave most fields of Results as they are packed, from now on in this process: an agent looks at few of them.
+
+    The driver, which gets them, reads all.
+    """
+    kinds: list[Kind[Any]] = [*_RESULT_KINDS]
+    passed = [
+        kind if name in _LOOKED_AT else ANY
+        for name, kind in zip(field_names(Result), kinds, strict=True)
+    ]
+    result = _SCHEMAS[Result.__name__] = ArraySchema(Result, "Result", *passed)
+    _SCHEMAS[TaskDone.__name__] = ArraySchema(TaskDone, "TaskDone", REAL, COUNT, result)
 
 
 def encode(message: Message) -> list[Any]:

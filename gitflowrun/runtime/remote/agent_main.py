@@ -19,6 +19,7 @@ def main() -> int:
     from gitflowrun.runtime.ipc import process
     from gitflowrun.runtime.ipc.event_loop import EventLoop
     from gitflowrun.runtime.ipc.link import connect
+    from gitflowrun.runtime.ipc.messages import pass_results_on
     from gitflowrun.runtime.remote.agent import Agent
 
     # The driver decides who is interrupted, and a terminal's end ends the driver.
@@ -43,6 +44,7 @@ def main() -> int:
     except GitflowrunError as error:
         sys.stderr.write(f"{error}\n")
         return 1
+    pass_results_on()
     agent = Agent(loop, link)
     link.on_message = agent.hear
     for data in heard:

@@ -610,6 +610,7 @@ class Scheduler:
         if self._ending is None:
             self._ending = status
             self._error = error
+            self._executor.withdraw()
             if self._running:
                 self._loop.after(limits.GRACE, self._ask_to_end)
         if number is not None:

@@ -13,6 +13,7 @@ from gitflowrun.runtime.ipc.messages import (
     Exited,
     Kill,
     Launch,
+    LaunchLost,
     Started,
 )
 from gitflowrun.runtime.ipc.remote_messages import (
@@ -126,7 +127,7 @@ def quick_agent(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> FakeAgent:
     agent = driver.agent()
     driver.finish(agent, 1)
     monkeypatch.setattr(engine_executor, "AHEAD_UNDER", 60.0)
-    monkeypatch.setattr(driver.executor, "_took", 0.009)
+    monkeypatch.setattr(driver.executor, "_took", 0.045)
     driver.launch(2)
     assert agent.hears(Launch, 2).serial == 2
     driver.launch(3)
@@ -154,6 +155,23 @@ def test_a_quick_agent_gets_launches_ahead(driver: Driver, monkeypatch: pytest.M
     agent.says(result_of(3), Exited(3, 0, 0.0, 0))
     driver.hears(Exited, 3)
     assert placed(driver) == [1, 2, 3, 4]
+
+
+def test_an_executor_that_begins_with_nothing_more_gives_back_what_waits(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waits for an agent at once, what waits at one when that says that it has not begun; the others go on."""
+    agent = quick_agent(driver, monkeypatch)
+    driver.launch(5)
+    driver.executor.withdraw()
+    assert driver.hears(LaunchLost).serial == 5
+    agent.hears(Recall, 2)
+    assert [it.serial for it in agent.all_of(Recall)] == [3, 4]
+    agent.says(Recalled(4), result_of(2), Exited(2, 0, 0.0, 0), TaskBegins(3))  # too late for 3
+    assert driver.hears(LaunchLost, 2).serial == 4
+    agent.says(result_of(3), Exited(3, 0, 0.0, 0))
+    assert driver.hears(Exited, 3).serial == 3
+    assert placed(driver) == [1, 2, 3]
 
 
 def test_a_slow_agent_gets_nothing_ahead(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,7 +226,7 @@ def test_an_idle_agent_gets_what_waits_at_another(
     first, second = driver.agent(1), driver.agent(2)
     one, two = first.hears(Launch).serial, second.hears(Launch).serial
     monkeypatch.setattr(engine_executor, "AHEAD_UNDER", 60.0)
-    monkeypatch.setattr(driver.executor, "_took", 0.012)
+    monkeypatch.setattr(driver.executor, "_took", 0.06)
     driver.launch(3)
     first.hears(Launch, 2)
     second.says(result_of(two), Exited(two, 0, 0.0, 0))
@@ -242,7 +260,7 @@ def wanted(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> Wanted:
     keeper, idle = driver.agent(1), driver.agent(2)
     running, ended = keeper.hears(Launch).serial, idle.hears(Launch).serial
     monkeypatch.setattr(engine_executor, "AHEAD_UNDER", 60.0)
-    monkeypatch.setattr(driver.executor, "_took", 0.012)
+    monkeypatch.setattr(driver.executor, "_took", 0.06)
     driver.launch(3)
     keeper.hears(Launch, 2)
     idle.says(result_of(ended), Exited(ended, 0, 0.0, 0))
@@ -306,7 +324,7 @@ def test_launches_of_other_steps_that_wait_hinder_no_recall(
     driver.launch(3, "train/3")
     driver.meeting.turn_until(lambda: 3 in driver.engine.calls)
     monkeypatch.setattr(engine_executor, "AHEAD_UNDER", 60.0)
-    monkeypatch.setattr(driver.executor, "_took", 0.012)
+    monkeypatch.setattr(driver.executor, "_took", 0.06)
     driver.launch(4)
     driver.launch(5)
     driver.meeting.turn_until(lambda: len(first.all_of(Launch) + second.all_of(Launch)) == 4)
@@ -330,7 +348,7 @@ def test_an_agent_that_is_ready_late_gets_what_waits_at_another(
     first.hears(Launch, 2)
     second = driver.agent(2, ready=False)
     monkeypatch.setattr(engine_executor, "AHEAD_UNDER", 60.0)
-    monkeypatch.setattr(driver.executor, "_took", 0.009)
+    monkeypatch.setattr(driver.executor, "_took", 0.045)
     driver.launch(4)
     first.hears(Launch, 4)
     second.says(AgentReady("h2", 33, "3.11.7", shares_disk=False))
@@ -345,7 +363,7 @@ def test_a_recall_that_comes_too_late(driver: Driver, monkeypatch: pytest.Monkey
     agents = [driver.agent(number) for number in (1, 2, 3)]
     running = [it.hears(Launch).serial for it in agents]
     monkeypatch.setattr(engine_executor, "AHEAD_UNDER", 60.0)
-    monkeypatch.setattr(driver.executor, "_took", 0.012)
+    monkeypatch.setattr(driver.executor, "_took", 0.06)
     driver.launch(4)
     driver.launch(5)
     driver.meeting.turn_until(lambda: sum(len(it.all_of(Launch)) for it in agents) == 5)

@@ -31,6 +31,7 @@ from gitflowrun.runtime.ipc.messages import (
     Interrupt,
     Launch,
     LaunchFailed,
+    LaunchLost,
     Message,
     Result,
     Retries,
@@ -82,6 +83,7 @@ class Bench:
         self.silences = 0
         self.wrote = b""
         self.late: list[Message] = []
+        self.withdrawn: Callable[[], Sequence[Message]] = list
         self.other: dict[str, str] = {}
         self.writer = SimpleNamespace(
             identity=RUN, status=Status.RUNNING, unsigned=None, last_commit_cost=0.0, commit_oid=None,
@@ -129,6 +131,11 @@ class Bench:
     def kill(self, serial: int, number: int) -> None:
         """As an executor: note it."""
         self.killed.append((serial, number))
+
+    def withdraw(self) -> None:
+        """As an executor: give back what waits."""
+        for message in self.withdrawn():
+            self.later(partial(self.scheduler.deliver, message))
 
     def announce_silence(self) -> None:
         """As an executor: note it."""
@@ -329,6 +336,22 @@ def test_the_last_attempt_that_fails_ends_the_run() -> None:
     assert bench.commits == [(["start/1", "start/1"], Status.FAILED)]
 
 
+def test_what_waits_when_a_run_has_failed_is_launched_no_more() -> None:
+    """The executor gives it back; it has never begun."""
+
+    def answer(launch: Launch) -> Sequence[Step]:
+        if launch.task.step == "start":
+            return good(launch)
+        return [] if launch.frames[0].index else failing(launch)
+
+    bench = Bench(answer, FOREACH)
+    bench.withdrawn = lambda: [LaunchLost(it.serial) for it in bench.launched if it.frames][1:]
+    status, _ = bench.run()
+    assert status is Status.FAILED
+    assert [str(it.task) for it in bench.launched] == ["start/1", "work/2", "work/3"]
+    assert bench.commits[-1] == (["work/2"], Status.FAILED)
+
+
 @pytest.mark.parametrize("is_interrupted", [False, True])
 def test_what_is_not_tried_again(is_interrupted: bool) -> None:
     """A process whose exit status says so; and nothing in a run that ends, whatever has failed there."""
@@ -422,7 +445,11 @@ def test_an_executor_that_is_lost_is_replaced_once(sent: list[tuple[int, int]]) 
     """Its tasks are ended and launched again, by the other one; the second time the run has failed."""
     bench = Bench(lambda it: [*starts(it), bench.scheduler.executor_lost])
     spare: Any = SimpleNamespace(
-        is_remote=False, ahead=0, launch=bench.launch, close=lambda: bench.closed.append("spare")
+        is_remote=False,
+        ahead=0,
+        launch=bench.launch,
+        withdraw=lambda: None,
+        close=lambda: bench.closed.append("spare"),
     )
     bench.scheduler._substitute = lambda: spare
     status, error = bench.run()
@@ -499,7 +526,7 @@ def test_lines_are_told_as_they_come(echo: bool) -> None:
 
 
 def _methods(bench: Bench) -> dict[str, Any]:
-    return {"kill": bench.kill, "close": bench.close}
+    return {"kill": bench.kill, "close": bench.close, "withdraw": bench.withdraw}
 
 
 def test_what_waits_for_nobody_is_not_committed_yet(monkeypatch: pytest.MonkeyPatch) -> None:

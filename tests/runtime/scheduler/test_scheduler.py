@@ -65,6 +65,9 @@ class FakeExecutor:
     def kill(self, serial: int, number: int) -> None:
         """There is nothing to kill."""
 
+    def withdraw(self) -> None:
+        """Nothing waits here."""
+
     def announce_silence(self) -> None:
         """There is nobody to tell."""
 
