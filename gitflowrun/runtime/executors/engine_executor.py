@@ -155,8 +155,8 @@ class EngineExecutor:
         self._unverified = 0
         """Tasks whose processes have ended, of which what has arrived is still being verified."""
         self._took = math.inf
-        self._is_ending = False
         """Seconds that tasks take, the last ones above all."""
+        self._is_ending = False
         self._is_closed = False
         self._is_assigning = False
         self._is_wait_watched = False
@@ -199,13 +199,17 @@ class EngineExecutor:
     def withdraw(self) -> None:
         """Begin with nothing more: what has not begun comes back as LaunchLost, from agents once they say so."""
         self._is_ending = True
-        waiting, self._waiting = self._waiting, deque()
-        for launch in waiting:
-            self._loop.after(0, partial(self._on_message, LaunchLost(launch.serial)))
+        self._give_back()
         for agent in self._agents.values():
             for serial in agent.ahead if agent.link is not None else ():
                 if serial not in agent.recalled and serial not in agent.killed:
                     self._recall(agent, serial, 0)
+
+    def _give_back(self) -> None:
+        """Give back what waits, in a turn of the loop that comes."""
+        waiting, self._waiting = self._waiting, deque()
+        for launch in waiting:
+            self._loop.after(0, partial(self._on_message, LaunchLost(launch.serial)))
 
     def announce_silence(self) -> None:
         """Tell agents that this process is about to be stopped for a while."""
@@ -450,6 +454,8 @@ class EngineExecutor:
         if was_heard:  # an agent says that it begins before it does
             back = [it for it in reversed(agent.ahead) if it not in agent.killed]
             self._waiting.extendleft([agent.launches.pop(it) for it in back])
+            if self._is_ending:
+                self._give_back()
         for serial in list(agent.launches):
             self._on_message(TaskLost(serial, why))
         if agent.ready is None:
@@ -597,12 +603,12 @@ class EngineExecutor:
         if number:  # the agent had dropped it before it heard of that
             self._on_message(Exited(serial, number, 0.0, 0))
             return
-        if self._is_ending:
-            self._on_message(LaunchLost(serial))
-            return
         self._waiting.appendleft(launch)
         reached("remote.returned")
-        self._assign()
+        if self._is_ending:
+            self._give_back()
+        else:
+            self._assign()
 
     def _arrival(self, agent: PlacedAgent, serial: int) -> Arrival:
         found = agent.arrivals.get(serial)

@@ -174,6 +174,21 @@ def test_an_executor_that_begins_with_nothing_more_gives_back_what_waits(
     assert placed(driver) == [1, 2, 3]
 
 
+def test_what_waited_at_an_agent_that_is_lost_is_given_back_where_nothing_more_begins(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No other agent gets it."""
+    agent = quick_agent(driver, monkeypatch)
+    driver.executor.withdraw()
+    agent.hears(Recall, 2)
+    agent.link.close()
+    assert driver.hears(TaskLost).serial == 2
+    driver.hears(LaunchLost, 2)
+    assert [it.serial for it in driver.messages if isinstance(it, LaunchLost)] == [3, 4]
+    driver.meeting.turn_for(0.1)
+    assert list(driver.engine.calls) == [1]
+
+
 def test_a_slow_agent_gets_nothing_ahead(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who waits there waits long, and would not be at another agent that comes."""
     monkeypatch.setattr(engine_executor, "AHEAD_UNDER", 0.0)
