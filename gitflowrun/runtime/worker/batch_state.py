@@ -1,7 +1,7 @@
 """What a task may leave behind in its process, found before the process runs another task.
 
 A task in a process of its own leaves nothing behind. One after which the process goes on must not either, as far as
-that can be told at a price that is small beside a task (30 us):
+that can be told at a price that is small beside a task (75 us):
 
 - Put back: the directory, variables of the environment and the time zone that one of them names, `sys.path`,
   `sys.argv`, the standard streams, hooks of `sys`, the finders of modules, the recursion limit, the garbage collector's
