@@ -235,13 +235,14 @@ class EngineExecutor:
     def _assign(self) -> None:
         """Give launches that wait to agents that are free, and have agents made for the others."""
         self._is_assigning = False
-        if self._is_closed:
+        if self._is_closed or self._is_ending:
             return
         free: dict[Resources, list[PlacedAgent]] = {}
         for agent in reversed(self._agents.values()):
             if agent.is_free:
                 free.setdefault(agent.resources, []).append(agent)
         lacking: dict[Resources, int] = {}
+        ahead: Counter[Resources] = Counter()
         busy = self._busy() if len(self._waiting) > sum(map(len, free.values())) else {}
         waiting, self._waiting = self._waiting, deque()
         for launch in waiting:
@@ -251,6 +252,7 @@ class EngineExecutor:
             elif busy.get(wanted) and not _is_node(launch):
                 agent = busy[wanted].popleft()
                 self._give(agent, launch)
+                ahead[wanted] += 1
                 if len(agent.ahead) < self._depth:
                     busy[wanted].append(agent)
             else:
@@ -260,6 +262,7 @@ class EngineExecutor:
         self._lacking_since = {it: self._lacking_since.get(it, now) for it in lacking}
         self._watch_wait()
         self._add_agents(lacking)
+        self._add_others(ahead)
 
     def _busy(self) -> dict[Resources, deque[PlacedAgent]]:
         """The agents that can be given launches ahead, those that have fewest first."""
@@ -321,6 +324,17 @@ class EngineExecutor:
                     self._stop(spare.pop())
                 self._add_agent(wanted)
 
+    def _add_others(self, ahead: Mapping[Resources, int]) -> None:
+        """Have agents made for launches that were given ahead, too, as long as there may be more agents.
+
+        Nobody knows how long they would wait: tasks that were short so far may be followed by long ones.
+        """
+        coming = Counter(it.resources for it in self._agents.values() if it.ready is None)
+        for wanted, number in ahead.items():
+            if self._failed[wanted] < AGENT_STARTS:
+                for _ in range(min(number - coming[wanted], self._most - len(self._agents))):
+                    self._add_agent(wanted)
+
     def _spare(self, lacking: Mapping[Resources, int]) -> list[PlacedAgent]:
         """The agents that no launch waits for; those that can be missed most easily are last."""
         left = dict(lacking)
@@ -356,7 +370,7 @@ class EngineExecutor:
 
     def _give(self, agent: PlacedAgent, launch: Launch) -> None:
         assert agent.link is not None
-        self._end_rest(agent)
+        agent.end_rest()
         is_ahead = agent.running > 0
         agent.launches[launch.serial] = launch
         if is_ahead:
@@ -452,16 +466,20 @@ class EngineExecutor:
             return
         why = f"{agent.where} was lost: {agent.why or reason}"
         if was_heard:  # an agent says that it begins before it does
-            back = [it for it in reversed(agent.ahead) if it not in agent.killed]
-            self._waiting.extendleft([agent.launches.pop(it) for it in back])
-            if self._is_ending:
-                self._give_back()
+            self._take_back(agent)
         for serial in list(agent.launches):
             self._on_message(TaskLost(serial, why))
         if agent.ready is None:
             self._start_failed(agent.resources, agent.why or reason)
         else:
             self._assign_soon()
+
+    def _take_back(self, agent: PlacedAgent) -> None:
+        """Have wait what was given ahead to an agent that will never begin with it."""
+        back = [it for it in reversed(agent.ahead) if it not in agent.killed]
+        self._waiting.extendleft([agent.launches.pop(it) for it in back])
+        if self._is_ending:
+            self._give_back()
 
     def _start_failed(self, wanted: Resources, reason: str) -> None:
         """An agent could not begin. Others may; but where none can, nobody waits for ever."""
@@ -490,7 +508,7 @@ class EngineExecutor:
 
     def _let_go(self, agent: PlacedAgent) -> None:
         """An agent is none any more."""
-        self._end_rest(agent)
+        agent.end_rest()
         self._there -= agent.ready is not None
         self._unverified -= len(agent.ended)
         self._server.revoke(agent.number)
@@ -548,15 +566,10 @@ class EngineExecutor:
 
     def _rest(self, agent: PlacedAgent) -> None:
         """An agent has nothing to do, unless launches wait, here or at others."""
-        self._end_rest(agent)
+        agent.end_rest()
         agent.idle = self._loop.after(AGENT_IDLE, lambda: self._stop(agent))
         if self._may_recall:
             self._loop.after(RECALL_AFTER, lambda: self._recall_for(agent))
-
-    def _end_rest(self, agent: PlacedAgent) -> None:
-        if agent.idle is not None:
-            agent.idle.cancel()
-            agent.idle = None
 
     def _hear_of_task(self, agent: PlacedAgent, message: Message | RemoteMessage) -> None:
         serial: int = message.serial  # type: ignore[union-attr]
@@ -571,6 +584,7 @@ class EngineExecutor:
         elif isinstance(message, CardRequested):
             self._keep_card(agent.launches[serial], message)
         elif isinstance(message, LaunchFailed):  # another agent may do better
+            self._take_back(agent)
             for each in list(agent.launches):
                 self._on_message(TaskLost(each, f"{agent.where} can't begin it: {message.reason}"))
             self._stop(agent)
@@ -600,12 +614,12 @@ class EngineExecutor:
         if not agent.launches:
             self._rest(agent)
         number = agent.killed.pop(serial, 0)
-        if number:  # the agent had dropped it before it heard of that
+        if number and not self._is_ending:  # the agent had dropped it before it heard of that
             self._on_message(Exited(serial, number, 0.0, 0))
             return
         self._waiting.appendleft(launch)
         reached("remote.returned")
-        if self._is_ending:
+        if self._is_ending:  # it has never begun, so it was not interrupted
             self._give_back()
         else:
             self._assign()

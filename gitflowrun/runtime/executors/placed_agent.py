@@ -79,3 +79,9 @@ class PlacedAgent:
     def where(self) -> str:
         """Which one it is, for people."""
         return f"{self.host} (agent {self.number})" if self.host else f"agent {self.number}"
+
+    def end_rest(self) -> None:
+        """It has something to do, or is none any more."""
+        if self.idle is not None:
+            self.idle.cancel()
+            self.idle = None

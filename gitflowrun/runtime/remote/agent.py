@@ -97,6 +97,7 @@ class Agent:
         self._last: Launch | None = None
         self._tasks: dict[int, AgentTask] = {}
         self._begun: set[int] = set()
+        self._has_failed = False
         self._next: deque[AgentTask] = deque()
         self._is_second_copy = False
 
@@ -345,6 +346,7 @@ class Agent:
             self._begun.remove(serial)
         else:
             self._next.remove(task)
+        self._has_failed |= task.has_failed  # then the driver gives the others to other agents
         self._begin_next()
 
     def _may_begin(self, task: AgentTask) -> None:
@@ -355,7 +357,7 @@ class Agent:
     def _begin_next(self) -> None:
         """Begin with the tasks that may: in the order in which the driver has launched them, and `slots` at a time."""
         assert self._start is not None
-        while self._next and len(self._begun) < self._start.slots:
+        while self._next and len(self._begun) < self._start.slots and not self._has_failed:
             task = self._next[0]
             if not task.is_ready or task.is_held:
                 return

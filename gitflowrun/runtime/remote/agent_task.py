@@ -70,6 +70,8 @@ class AgentTask:
         self._live = live
         self._on_sent = on_sent
         self._on_end = on_end
+        self.has_failed = False
+        """Whether it can't begin here."""
         self.has_begun = False
         """Whether a process was asked for."""
         self.is_ready = False
@@ -105,6 +107,7 @@ class AgentTask:
 
     def fail(self, reason: str) -> None:
         """It has got no process."""
+        self.has_failed = True
         self._outbox.send(LaunchFailed(self.serial, reason))
         self._end()
 

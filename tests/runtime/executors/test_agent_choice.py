@@ -13,6 +13,7 @@ from gitflowrun.runtime.ipc.messages import (
     Exited,
     Kill,
     Launch,
+    LaunchFailed,
     LaunchLost,
     Started,
 )
@@ -179,6 +180,7 @@ def test_what_waited_at_an_agent_that_is_lost_is_given_back_where_nothing_more_b
 ) -> None:
     """No other agent gets it."""
     agent = quick_agent(driver, monkeypatch)
+    asked = list(driver.engine.calls)
     driver.executor.withdraw()
     agent.hears(Recall, 2)
     agent.link.close()
@@ -186,7 +188,51 @@ def test_what_waited_at_an_agent_that_is_lost_is_given_back_where_nothing_more_b
     driver.hears(LaunchLost, 2)
     assert [it.serial for it in driver.messages if isinstance(it, LaunchLost)] == [3, 4]
     driver.meeting.turn_for(0.1)
-    assert list(driver.engine.calls) == [1]
+    assert list(driver.engine.calls) == asked
+
+
+def test_what_waited_and_was_interrupted_has_not_begun(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So it has not failed, either, whichever the agent has heard of first."""
+    agent = quick_agent(driver, monkeypatch)
+    driver.launch(5)
+    driver.executor.withdraw()
+    for serial in (2, 3, 4, 5):
+        driver.executor.kill(serial, signal.SIGINT)
+    agent.hears(Recall, 2)
+    agent.says(Recalled(3), Recalled(4))
+    driver.hears(LaunchLost, 3)
+    assert {it.serial for it in driver.messages if isinstance(it, LaunchLost)} == {3, 4, 5}
+    assert [it.serial for it in driver.messages if isinstance(it, Exited)] == [1]
+
+
+def test_other_agents_are_asked_for_where_launches_wait_at_one(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many as launches, or as there may be: who was quick so far may be slow with what waits there."""
+    agent = quick_agent(driver, monkeypatch)
+    assert list(driver.engine.calls) == [1, 2, 3]
+    other = driver.agent(3)
+    assert agent.hears(Recall).serial == 4
+    agent.says(Recalled(4))
+    assert other.hears(Launch).serial == 4
+    for serial in range(5, 20):
+        driver.launch(serial)
+    driver.meeting.turn_for(0.1)
+    assert list(driver.engine.calls) == [1, 2, 3, 4]
+
+
+def test_what_waits_at_an_agent_that_can_not_begin_has_lost_nothing(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits again."""
+    agent = quick_agent(driver, monkeypatch)
+    agent.says(result_of(2), Exited(2, 0, 0.0, 0), LaunchFailed(3, "too many processes"))
+    assert driver.hears(TaskLost).serial == 3
+    other = driver.agent(2)
+    assert other.hears(Launch).serial == 4
+    assert [it.serial for it in driver.messages if isinstance(it, TaskLost)] == [3]
 
 
 def test_a_slow_agent_gets_nothing_ahead(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -358,6 +358,13 @@ def test_an_object_that_nobody_has(agents: Agents, tmp_path: Path) -> None:
     third.ready()
     third.say(launch(3, "end", parents=(parent,)))
     assert str(parent.record) in third.next(LaunchFailed).reason
+    third.say(launch(4))
+    later = time.monotonic() + 0.5
+    third.until(lambda: time.monotonic() > later)
+    third.say(Recall(4))
+    assert (
+        third.next(Recalled).serial == 4
+    )  # it has not begun: the driver gives it to another agent
 
 
 def test_what_the_driver_lacks_it_may_ask_for(agents: Agents, tmp_path: Path) -> None:
