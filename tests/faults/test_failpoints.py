@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from gitflowrun.failpoints import NAMES
 from gitflowrun.git.objects import ObjectType, hash_object
 from gitflowrun.limits import FEW_REFS
+from gitflowrun.names import TaskName
 from gitflowrun.runs.runs import Status
 from tests.faults.check import (
     FLOW,
@@ -176,23 +178,37 @@ def _batched_repo(place: Path) -> GitRepo:
     return repo
 
 
-def _after_batch(trial: Trial) -> None:
-    """Each task is there once, and none is executed again that was finished."""
+def _went_on(
+    trial: Trial, *options: str
+) -> tuple[set[tuple[str, TaskName]], Counter[str], dict[TaskName, int]]:
+    """Have a run resumed that has not ended well, of which nothing may be lost.
+
+    Returns:
+        What it had finished before, how often each task had been executed by then, and the item of each `work`.
+    """
     nobody_is_left(trial.marker)
     trial.repo.fsck()
     finished = acknowledged(trial.done)
     nothing_is_lost(trial.repo, finished)
+    before = executions(trial.marker)
     if not _is_done(trial.repo):
-        done = trial.repo.flow(
-            "f.py", "resume", "--isolation", "batch", env={"MARKER": str(trial.marker)}
-        )
+        done = trial.repo.flow("f.py", "resume", *options, env={"MARKER": str(trial.marker)})
         assert done.code == 0, done.err
     run = store_of(trial.repo).latest("F")
     assert run is not None
-    inputs = [it.record.frames[-1].index for it in run.tasks_of("work")]
-    assert sorted(inputs) == [0, 1, 2, 3]
+    return (
+        finished,
+        before,
+        {it.record.name: it.record.frames[-1].index for it in run.tasks_of("work")},
+    )
+
+
+def _after_batch(trial: Trial) -> None:
+    """Each task is there once, and none is executed again that was finished."""
+    _, _, index = _went_on(trial, "--isolation", "batch")
+    assert sorted(index.values()) == [0, 1, 2, 3]
     times = executions(trial.marker)
-    assert all(0 < times[f"work{it}"] <= 2 for it in inputs)
+    assert all(0 < times[f"work{it}"] <= 2 for it in index.values())
     assert sum(times.values()) <= 5, "more than what was lost is done twice"
     git_is_well(trial.repo)
 
@@ -206,19 +222,7 @@ def _recalling_repo(place: Path) -> GitRepo:
 
 def _after_recall(trial: Trial) -> None:
     """Each item is there once, and none is executed again that was finished."""
-    nobody_is_left(trial.marker)
-    trial.repo.fsck()
-    finished = acknowledged(trial.done)
-    nothing_is_lost(trial.repo, finished)
-    before = executions(trial.marker)
-    if not _is_done(trial.repo):
-        done = trial.repo.flow(
-            "f.py", "resume", "--max-workers", WORKERS, env={"MARKER": str(trial.marker)}
-        )
-        assert done.code == 0, done.err
-    run = store_of(trial.repo).latest("F")
-    assert run is not None
-    index = {it.record.name: it.record.frames[-1].index for it in run.tasks_of("work")}
+    finished, before, index = _went_on(trial, "--max-workers", WORKERS)
     assert sorted(index.values()) == [*range(ITEMS)]
     after = executions(trial.marker)
     items = {f"work{index[name]}.0" for _, name in finished if name in index}
