@@ -38,6 +38,13 @@ from tests.runtime.scheduler.test_course import (
 )
 
 
+@pytest.fixture(autouse=True)
+def _no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that ends waits for none of its tasks."""
+    monkeypatch.setattr(limits, "GRACE", 0.05)
+    monkeypatch.setattr(limits, "LAST_GRACE", 0.02)
+
+
 def test_what_the_scheduler_says_hides_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     """It may quote the command line of a program that a step has left behind."""
     found = [(9, "run --key hunter2-hunter2")]
