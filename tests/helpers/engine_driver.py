@@ -28,6 +28,7 @@ from gitflowrun.runtime.ipc.remote_messages import (
     pack_remote,
     unpack_remote,
 )
+from gitflowrun.runtime.ipc.task_pipes import TaskPipes
 from tests.helpers.links import Meeting
 from tests.helpers.repos import make_repo
 
@@ -110,7 +111,7 @@ class Driver:
     def launch(self, serial: int, task: str = "start/1") -> Launch:
         step, _, number = task.partition("/")
         launch = Launch(serial, TaskName(step, number), 0, (), (PARENT,))
-        self.executor.launch(launch, -1, -1)
+        self.executor.launch(launch, TaskPipes(self.meeting.loop))
         return launch
 
     def agent(self, number: int = 1, *, ready: bool = True) -> FakeAgent:

@@ -1,7 +1,7 @@
 """The executor of batch isolation: forks of the zygote that run one small task of a step after the other.
 
 1. A task of a foreach whose step is run so goes to a process that has run tasks of this step and waits: its message
-   and the pipes of its output go by the process' own socket.
+   goes by the process' own socket, its output comes by the pipes that the process has.
 2. Where none waits, the zygote forks one, and gives it the other end of such a socket with its first task.
 3. The process says what a task has given and that it has ended (TaskDone), and waits again; or it ends with the task,
    which the zygote sees, as that of any task.
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from gitflowrun.runtime.ipc.event_loop import EventLoop
     from gitflowrun.runtime.ipc.messages import RunContext
+    from gitflowrun.runtime.ipc.task_pipes import TaskPipes
 
 _HARMLESS = frozenset({"isolation", "resources", "retry"})
 """Decorators whose steps need no process for each task; a task that is tried again gets one anyhow."""
@@ -72,6 +73,7 @@ class _Child:
     Attributes:
         serial: The number of the launch that it was forked for, by which the zygote knows it.
         last: The last whole Launch it was given.
+        output: The pipes of its last task, which it keeps.
         task: The number of the launch that it runs; None while it waits.
         connection: To it.
         pid: Its number; 0 before it is known.
@@ -81,6 +83,7 @@ class _Child:
 
     serial: int
     last: Launch
+    output: TaskPipes
     task: int | None
     connection: Connection | None = None
     pid: int = 0
@@ -96,6 +99,7 @@ class _Child:
         """Let it end, once it has done what it does."""
         if self.connection is not None:
             self.connection.close()
+        self.output.release()
 
 
 class BatchExecutor(ForkExecutor):
@@ -127,34 +131,37 @@ class BatchExecutor(ForkExecutor):
         self._idle: dict[int, _Child] = {}
         super().__init__(Connection(loop, zygote, self._from_zygote, on_close), run)
 
-    def launch(self, launch: Launch, stdout: int, stderr: int) -> None:
-        """Start a task, whose output goes to copies of these descriptors."""
+    def launch(self, launch: Launch, output: TaskPipes) -> None:
+        """Start a task, and make the pipes of its output. Raises OSError: there are no more descriptors."""
         if launch.task.step not in self._steps or not _is_small(launch):
-            super().launch(launch, stdout, stderr)
+            super().launch(launch, output)
             return
         child = self._waiting(launch.task.step)  # 1
         if child is None:
-            self._fork(launch, stdout, stderr)  # 2
+            with output.make() as ends:
+                self._fork(launch, output, tuple(ends))  # 2
             return
-        child.task = launch.serial
+        output.take_over(child.output)
+        child.task, child.output = launch.serial, output
         self._tasks[launch.serial] = child
         message = LaunchItem.of(launch, child.last)
         if message is None:
             child.last = launch
         assert child.connection is not None
-        child.connection.send(message or launch, (stdout, stderr))
+        child.connection.send(message or launch)
         self._on_message(Started(launch.serial, child.pid))
 
     def _waiting(self, step: str) -> _Child | None:
         """Take a process that waits for a task of a step, the last one to have ended one: its memory is at hand."""
         for serial in reversed(self._idle):
-            if self._idle[serial].step == step:
+            child = self._idle[serial]
+            if child.step == step and child.output.is_drained:
                 return self._idle.pop(serial)
         return None
 
-    def _fork(self, launch: Launch, stdout: int, stderr: int) -> None:
+    def _fork(self, launch: Launch, output: TaskPipes, ends: tuple[int, ...]) -> None:
         ours, theirs = channel_pair()
-        child = _Child(launch.serial, launch, launch.serial)
+        child = _Child(launch.serial, launch, output, launch.serial)
         child.connection = Connection(
             self._loop,
             Channel(ours, blocking=False),
@@ -163,7 +170,7 @@ class BatchExecutor(ForkExecutor):
         )
         self._children[launch.serial] = self._tasks[launch.serial] = child
         with theirs:
-            self._send(launch, (stdout, stderr, theirs.fileno()))
+            self._send(launch, (*ends, theirs.fileno()))
 
     def kill(self, serial: int, number: int) -> None:
         """Send a signal to the process group of a launch."""
@@ -208,6 +215,7 @@ class BatchExecutor(ForkExecutor):
         if child.is_spent:
             child.end()
             return
+        child.output.keep()
         self._idle[child.serial] = child
         if len(self._idle) > MOST_IDLE:
             self._idle.pop(next(iter(self._idle))).end()

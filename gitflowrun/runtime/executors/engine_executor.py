@@ -93,6 +93,7 @@ if TYPE_CHECKING:
     from gitflowrun.runtime.ipc.link_server import LinkServer
     from gitflowrun.runtime.ipc.messages import Message
     from gitflowrun.runtime.ipc.remote_messages import AgentStart, RemoteMessage
+    from gitflowrun.runtime.ipc.task_pipes import TaskPipes
 
 _NOTHING_SAID = Resources()
 _ENDED = "its process has ended"
@@ -177,7 +178,7 @@ class EngineExecutor:
             return 0
         return max(1, min(AHEAD_MOST, int(AHEAD_WORK / max(self._took, 1e-6))))
 
-    def launch(self, launch: Launch, stdout: int, stderr: int) -> None:  # noqa: ARG002  (there are none)
+    def launch(self, launch: Launch, output: TaskPipes) -> None:  # noqa: ARG002  (it comes as messages)
         """Start a task, as soon as an agent is free; what it writes comes as messages."""
         self._waiting.append(launch)
         self._assign_soon()

@@ -25,6 +25,7 @@ from gitflowrun.runtime.ipc.messages import (
 
 if TYPE_CHECKING:
     from gitflowrun.runtime.ipc.event_loop import EventLoop
+    from gitflowrun.runtime.ipc.task_pipes import TaskPipes
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD)
 
@@ -40,8 +41,8 @@ class Executor(Protocol):
     def ahead(self) -> int:
         """How many tasks it takes beyond those that may run at the same time: they wait where others run."""
 
-    def launch(self, launch: Launch, stdout: int, stderr: int) -> None:
-        """Start a task, whose output goes to copies of these descriptors."""
+    def launch(self, launch: Launch, output: TaskPipes) -> None:
+        """Start a task, and make the pipes of its output. Raises OSError: no descriptors are left."""
 
     def kill(self, serial: int, number: int) -> None:
         """Send a signal to the process group of a launch."""
@@ -71,9 +72,10 @@ class ConnectedExecutor:
         self._connection = connection
         connection.send(run)
 
-    def launch(self, launch: Launch, stdout: int, stderr: int) -> None:
-        """Start a task, whose output goes to copies of these descriptors."""
-        self._connection.send(launch, (stdout, stderr))
+    def launch(self, launch: Launch, output: TaskPipes) -> None:
+        """Start a task, and make the pipes of its output. Raises OSError: there are no more descriptors."""
+        with output.make() as ends:
+            self._connection.send(launch, tuple(ends))
 
     def kill(self, serial: int, number: int) -> None:
         """Send a signal to the process group of a launch."""
@@ -94,9 +96,10 @@ class ForkExecutor(ConnectedExecutor):
 
     _last: Launch | None = None
 
-    def launch(self, launch: Launch, stdout: int, stderr: int) -> None:
-        """Start a task, whose output goes to copies of these descriptors."""
-        self._send(launch, (stdout, stderr))
+    def launch(self, launch: Launch, output: TaskPipes) -> None:
+        """Start a task, and make the pipes of its output. Raises OSError: there are no more descriptors."""
+        with output.make() as ends:
+            self._send(launch, tuple(ends))
 
     def _send(self, launch: Launch, fds: tuple[int, ...]) -> None:
         item = LaunchItem.of(launch, self._last)
@@ -145,8 +148,12 @@ class FreshExecutor:
         self._tasks: dict[int, tuple[int, Connection]] = {}  # serial and socket by pid
         loop.on_signal(signal.SIGCHLD, self._reap)
 
-    def launch(self, launch: Launch, stdout: int, stderr: int) -> None:
-        """Start a task, whose output goes to copies of these descriptors."""
+    def launch(self, launch: Launch, output: TaskPipes) -> None:
+        """Start a task, and make the pipes of its output. Raises OSError: there are no more descriptors."""
+        with output.make() as ends:
+            self._launch(launch, *ends)
+
+    def _launch(self, launch: Launch, stdout: int, stderr: int) -> None:
         serial = launch.serial
         ours, theirs = channel_pair()
         try:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from gitflowrun.artifacts.reference import ARTIFACT_REF, ArtifactRef
 from gitflowrun.errors import CorruptRecord
+from gitflowrun.git.objects import Oid
 from gitflowrun.names import Digest, TaskName
 from gitflowrun.runs.records import (
     FOREACH_FRAME,
@@ -57,9 +58,7 @@ from gitflowrun.schema import (
 from gitflowrun.values import field, field_names, frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from gitflowrun.git.objects import Oid
+    from collections.abc import Iterable, Mapping
 
 
 @frozen
@@ -557,7 +556,31 @@ def _load_reference(data: Any) -> ArtifactRef:
 
 
 _REFERENCES = map_of(Kind(_load_reference, ARTIFACT_REF.dump))
+
+
+def _dump_parents(parents: Iterable[Parent]) -> tuple[str, bytes]:
+    """The names and the oids of tasks, each in one piece: as values of their own those of 100,000 take 20 MB."""
+    names = "/".join([f"{it.name.step}/{it.name.task}" for it in parents])
+    return names, b"".join([it.record for it in parents])
+
+
+def _load_parents(data: Any) -> tuple[Parent, ...]:
+    names, records = data
+    steps: dict[str, str] = {}
+    words = TEXT.load(names).split("/") if names else []
+    if len(words) * Oid.SIZE != 2 * len(BINARY.load(records)) or not all(words):
+        raise ValueError("the names of its parents do not fit to their records")
+    return tuple(
+        Parent(
+            TaskName(steps.setdefault(step, step), task),
+            Oid(records[at * Oid.SIZE : (at + 1) * Oid.SIZE]),
+        )
+        for at, (step, task) in enumerate(zip(words[::2], words[1::2], strict=True))
+    )
+
+
 _PARENT = ArraySchema(Parent, "parent", TASK_NAME, OID)
+_PARENTS = Kind(_load_parents, _dump_parents)
 _INLINE = Kind(
     lambda data: {Digest(digest): payload for digest, payload in data.items()}, lambda value: value
 )
@@ -596,7 +619,7 @@ _SCHEMAS: dict[str, ArraySchema[Any]] = {
         (RunNamed, RUN_IDENTITY),
         (RunFinished, INTEGER, optional(TEXT)),
         (RunContext, *_RUN_CONTEXT_KINDS),
-        (Launch, COUNT, TASK_NAME, COUNT, many(FOREACH_FRAME), many(_PARENT), many(COUNT), TEXT),
+        (Launch, COUNT, TASK_NAME, COUNT, many(FOREACH_FRAME), _PARENTS, many(COUNT), TEXT),
         (LaunchItem, COUNT, COUNT, COUNT, TEXT),
         (Kill, COUNT, COUNT),
         (Started, COUNT, COUNT),

@@ -217,18 +217,6 @@ def become_task(stdout: int, stderr: int) -> None:
     _signal.signal(_signal.SIGINT, _signal.default_int_handler)
 
 
-def take_output(stdout: int, stderr: int) -> None:
-    """Give a process that runs one more task the pipes of that in the place of the last one's; both are closed."""
-    ((high, _),) = _own_stderr
-    os.dup2(stdout, 1)
-    os.dup2(stderr, 2)
-    if high != 2:  # noqa: PLR2004
-        os.dup2(stderr, high, inheritable=False)
-    _own_stderr[:] = [(high, os.fstat(high))]
-    for fd in {stdout, stderr} - {1, 2}:
-        os.close(fd)
-
-
 def prefer_as_oom_victim() -> None:
     """Let the kernel kill this process and its children before others when memory runs out."""
     with contextlib.suppress(OSError):

@@ -20,6 +20,8 @@ OnData = Callable[[str, bytes], None]
 class TaskPipes:
     """The pipes of a task. Who takes their data is given with each call: there is no cycle that collection must find.
 
+    A process that runs one task after the other keeps its pipes: those of its next task take them over.
+
     Args:
         loop: The event loop.
     """
@@ -27,6 +29,9 @@ class TaskPipes:
     def __init__(self, loop: EventLoop) -> None:
         self._loop = loop
         self._streams: dict[int, str] = {}
+        self._is_kept = False
+        self.is_drained = False
+        """Whether all was read that the task has written."""
 
     @contextlib.contextmanager
     def make(self) -> Iterator[list[int]]:
@@ -64,26 +69,47 @@ class TaskPipes:
         take(stream, data)
 
     def drain(self, take: OnData) -> None:
-        """Read what the task has written before its end, and close them.
+        """Read what the task has written before its end, and close them, unless its process keeps them.
 
-        Not to their end: processes that the task has left behind may hold them, for ever.
+        Not to their end: processes that the task has left behind may hold them, for ever. A process that keeps them
+        waits, and has left nothing behind.
         """
         for fd, stream in list(self._streams.items()):
             taken, data = 0, b""
             try:
-                while taken < limits.LINGERING_OUTPUT and (data := os.read(fd, limits.PIPE_READ)):
+                while (self._is_kept or taken < limits.LINGERING_OUTPUT) and (
+                    data := os.read(fd, limits.PIPE_READ)
+                ):
                     taken += len(data)
                     take(stream, data)
                     if len(data) < limits.PIPE_READ:  # there was no more
                         break
             except BlockingIOError:
                 pass
-            self._close(fd)
+            if self._is_kept:
+                self._loop.forget(fd)
+            else:
+                self._close(fd)
             take(stream, b"")
+        self.is_drained = True
+
+    def keep(self) -> None:
+        """Leave them open at the end of the task: its process waits for another one."""
+        self._is_kept = True
+
+    def take_over(self, other: TaskPipes) -> None:
+        """Be those of the next task of a process that has kept others."""
+        self._streams, other._streams = other._streams, {}
+
+    def release(self) -> None:
+        """Close those that were kept: their process runs no more tasks."""
+        self._is_kept = False
+        if self.is_drained:
+            self.close()
 
     def close(self) -> None:
-        """Close them, whatever is still in them."""
-        for fd in list(self._streams):
+        """Close them, whatever is still in them, unless they are kept."""
+        for fd in [] if self._is_kept else list(self._streams):
             self._close(fd)
 
     def _close(self, fd: int) -> None:

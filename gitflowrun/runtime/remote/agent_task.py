@@ -96,8 +96,7 @@ class AgentTask:
         """Give it a process."""
         self.has_begun = True
         try:
-            with self._pipes.make() as ends:
-                executor.launch(self.launch, *ends)
+            executor.launch(self.launch, self._pipes)
         except OSError as error:
             self.fail(error.strerror or str(error))
 

@@ -19,7 +19,6 @@ from gitflowrun.values import field, mutable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from contextlib import AbstractContextManager
 
     from gitflowrun.names import TaskName
     from gitflowrun.runs.records import Reuse
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
     from gitflowrun.runtime.scheduler.logs import TaskLog
     from gitflowrun.runtime.scheduler.plan import PlannedTask
 
-NO_PIPE = -1
-"""In the place of a pipe, where what a task writes comes as messages."""
 OnOutput = Callable[["TaskAttempt", str, bytes, list[str]], None]
 
 
@@ -94,23 +91,20 @@ class TaskAttempt:
         self.killed: str | None = None
         """Why the scheduler has ended it, if it has."""
         self._on_output = on_output
-        self._pipes = TaskPipes(loop)
-
-    def pipes(self) -> AbstractContextManager[list[int]]:
-        """Make the pipes of its output; the ends to write to are open while it lasts."""
-        return self._pipes.make()
+        self.output = TaskPipes(loop)
+        """What its output comes by; where it comes as messages there are none."""
 
     def begin(self, pid: int) -> None:
         """Its process runs: what it writes is read from now on, so that no line comes before its start."""
         self.pid = pid
         if self._is_followed:
-            self._pipes.watch(self.take)
+            self.output.watch(self.take)
 
     def follow(self) -> None:
         """Read what it writes when it writes it, and not at its end, which of most tasks comes before this is asked."""
         self._is_followed = True
         if self.pid:
-            self._pipes.watch(self.take)
+            self.output.watch(self.take)
 
     @property
     def group(self) -> int:
@@ -126,7 +120,7 @@ class TaskAttempt:
 
     def drain(self) -> None:
         """Read what the task has written before its end, and close the pipes."""
-        self._pipes.drain(self.take)
+        self.output.drain(self.take)
         for stream in STREAMS if self.where else ():
             self.take(stream, b"")
 

@@ -43,7 +43,7 @@ from gitflowrun.runtime.ipc.messages import (
     Started,
 )
 from gitflowrun.runtime.ipc.remote_messages import TaskLost, TaskNote, TaskOutput, TaskPlaced
-from gitflowrun.runtime.scheduler.attempt import NO_PIPE, Job, TaskAttempt
+from gitflowrun.runtime.scheduler.attempt import Job, TaskAttempt
 from gitflowrun.runtime.scheduler.commit_queue import CommitQueue
 from gitflowrun.runtime.scheduler.gang import NODE_FAILED, Gangs
 from gitflowrun.runtime.scheduler.logs import TaskLog
@@ -269,12 +269,11 @@ class Scheduler:
         )
         self._running[self._serial] = attempt
         if self._executor.is_remote:
-            self._executor.launch(launch, NO_PIPE, NO_PIPE)  # it has begun when it is placed
+            self._executor.launch(launch, attempt.output)  # it has begun when it is placed
             return
         self._show(attempt)
         try:
-            with attempt.pipes() as (stdout, stderr):
-                self._executor.launch(launch, stdout, stderr)
+            self._executor.launch(launch, attempt.output)
         except OSError as error:  # no descriptor or no process is left
             self._retire(attempt)
             self._postpone(job, error.strerror or str(error))

@@ -7,7 +7,7 @@ scheduler.
 2. Run the task.
 3. Put back what the task has changed in the process, as far as that can be told (`batch_state`).
 4. Where all is as it was, the step has returned and the process has not done enough: say TaskDone, which has the Result
-   and what the task took, and wait for a Launch or a LaunchItem, which bring the pipes of the next task. Go on at 2.
+   and what the task took, and wait for a Launch or a LaunchItem. The pipes serve the next task, too. Go on at 2.
 5. Or else send the Result and end as the process of a task does: what the step has begun is ended (`program_end`), and
    the end of the process, which the zygote sees, is that of its last task.
 
@@ -143,7 +143,7 @@ class _Child:
     def _next(self, done: Launch) -> Launch | None:
         reached("batch.waits")
         waiting = time.monotonic()
-        message, fds = self._channel.receive()
+        message, _ = self._channel.receive()
         self._until += time.monotonic() - waiting
         if self._last is None:
             self._last = done
@@ -159,7 +159,6 @@ class _Child:
             return None
         if self._peak >= 0:
             os.write(self._peak, _RESET_PEAK)
-        process.take_output(*fds)
         return launch
 
 

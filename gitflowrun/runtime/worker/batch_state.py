@@ -9,8 +9,8 @@ that can be told at a price that is small beside a task (75 us):
 - Told, so that the process ends with the task: exit handlers, threads, processes that it has started, open files,
   lists, maps and sets among those globals that have become longer or shorter, attributes of the flow's classes, modules
   of the user's that it was the first to import, signal handlers, blocked signals, timers, log handlers and the level of
-  the root logger, the locale, limits, priority, processors and user ids, tracing, another standard input or encoding
-  of the output, the interpreter's other switches.
+  the root logger, the locale, limits, priority, processors and user ids, tracing, other files as standard streams or
+  another encoding of these, the interpreter's other switches.
 - Not seen: what was changed in place in any other way (an item of a list that is a global, a cache of `functools`, the
   attributes of an object, of a library or of a class that is not the flow's), variables of a thread, and what extension
   modules keep.
@@ -24,6 +24,7 @@ from __future__ import annotations
 import _locale
 import _signal  # type: ignore[import-not-found]
 import builtins
+import fcntl
 import gc
 import operator
 import os
@@ -48,6 +49,7 @@ _SIZED = frozenset({bytearray, dict, list, set})
 _SHOWN = "__warningregistry__"  # which warnings of a module were shown: each task shows them anew
 _SIGNALS = range(1, _signal.NSIG)
 _TIMERS = (_signal.ITIMER_REAL, _signal.ITIMER_VIRTUAL, _signal.ITIMER_PROF)
+_STREAMS = (0, 1, 2)
 _THREADS = "/proc/self/task"
 _ZONE = b"TZ"
 _NO_LOGS = (1, 30, 0)
@@ -120,7 +122,7 @@ class ProcessState:
             sys.gettrace(),
             sys.getprofile(),
             time.tzname,
-            _file_of(0),
+            list(map(_file_of, _STREAMS)),
             [getattr(it, "encoding", None) for it in (sys.stdout, sys.stderr)],
             sys.dont_write_bytecode,
             sys.getswitchinterval(),
@@ -189,12 +191,13 @@ def _directory() -> str:
         return ""
 
 
-def _file_of(descriptor: int) -> tuple[int, int]:
+def _file_of(descriptor: int) -> tuple[int, int, int]:
+    """Which file is open there, and how it is read or written."""
     try:
         found = os.fstat(descriptor)
+        return found.st_dev, found.st_ino, fcntl.fcntl(descriptor, fcntl.F_GETFL)
     except OSError:  # closed
-        return 0, 0
-    return found.st_dev, found.st_ino
+        return 0, 0, 0
 
 
 def _changed(own: Mapping[str, Any], was: Mapping[str, Any]) -> list[str]:

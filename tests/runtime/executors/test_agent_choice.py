@@ -26,6 +26,7 @@ from gitflowrun.runtime.ipc.remote_messages import (
     TaskLost,
     TaskPlaced,
 )
+from gitflowrun.runtime.ipc.task_pipes import TaskPipes
 from tests.helpers.engine_driver import (
     PARENT,
     Driver,
@@ -91,9 +92,8 @@ def test_each_node_of_a_gang_has_an_agent(narrow: Driver) -> None:
     """However many agents there may be: nodes may wait for each other."""
     for serial in (1, 2):
         node = ForeachLevel("start", GANG, 2, serial - 1)
-        narrow.executor.launch(
-            Launch(serial, TaskName("start", str(serial)), 0, (node,), (PARENT,)), -1, -1
-        )
+        launch = Launch(serial, TaskName("start", str(serial)), 0, (node,), (PARENT,))
+        narrow.executor.launch(launch, TaskPipes(narrow.meeting.loop))
     first, second = narrow.agent(1), narrow.agent(2)
     assert {first.hears(Launch).serial, second.hears(Launch).serial} == {1, 2}
 

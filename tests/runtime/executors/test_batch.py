@@ -245,6 +245,10 @@ ENDS = {
     "zone of C": "was = dict(os.environ); os.environ.update(TZ='Asia/Tokyo'); time.tzset()\n"
     "os.environ.clear(); os.environ.update(was)",
     "input": "other = os.open('/dev/zero', os.O_RDONLY); os.dup2(other, 0); os.close(other)",
+    "output": "other = os.open('other.txt', os.O_WRONLY | os.O_CREAT); os.dup2(other, 1); os.close(other)",
+    "errors": "other = os.open('/dev/null', os.O_RDWR); os.dup2(other, 2); os.close(other)",
+    "closed": "os.close(2)",
+    "no waiting": "os.set_blocking(1, False)",
     "encoding": "sys.stderr.reconfigure(encoding='latin-1')",
     "threshold": "gc.set_threshold(5)",
 }
@@ -287,6 +291,22 @@ def test_what_is_left_ends_with_its_task(repo: GitRepo, left: str) -> None:
     run = latest(repo)
     outputs = [run.task(TaskName("work", it)).output("stdout") for it in run.tasks("work")]
     assert outputs == [b"out 0\n", ENDINGS[left], b"out 2\n"]
+
+
+def test_what_each_task_writes_is_its_own(repo: GitRepo) -> None:
+    """However much that is, with lines that have no end, by processes that keep their pipes."""
+    sizes = (0, 1, 65_535, 65_536, 0, 200_000, 3, 131_072)
+    body = (
+        f"{PID}size = {sizes}[self.index]\n"
+        "os.write(1, b'%d' % self.index * size)\nprint('x' * size, end='', file=sys.stderr)"
+    )
+    ran(repo, foreach_flow(body), "--n", str(len(sizes)))
+    run = latest(repo)
+    for index, task in enumerate(run.tasks("work")):
+        stored = run.task(TaskName("work", task))
+        assert stored.output("stdout") == b"%d" % index * sizes[index]
+        assert stored.output("stderr") == b"x" * sizes[index]
+    assert len(set(processes(run))) == 1
 
 
 @pytest.mark.parametrize(

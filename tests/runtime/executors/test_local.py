@@ -10,6 +10,7 @@ from gitflowrun.runtime.ipc.messages import (
     Message,
     RunContext,
 )
+from gitflowrun.runtime.ipc.task_pipes import TaskPipes
 
 
 def test_an_interpreter_that_cannot_be_started_is_reported() -> None:
@@ -18,8 +19,10 @@ def test_an_interpreter_that_cannot_be_started_is_reported() -> None:
     messages: list[Message] = []
     context = RunContext(*[None] * 18)  # type: ignore[arg-type]
     executor = FreshExecutor(loop, ("/nowhere/python", "f.py"), messages.append, context)
-    executor.launch(Launch(1, None, 0, (), ()), 1, 2)  # type: ignore[arg-type]
+    output = TaskPipes(loop)
+    executor.launch(Launch(1, None, 0, (), ()), output)  # type: ignore[arg-type]
     loop.turn()
+    output.close()
     assert isinstance(messages[0], LaunchFailed)
     assert "No such file" in messages[0].reason
     executor.close()

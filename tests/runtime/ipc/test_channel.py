@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from gitflowrun.artifacts.reference import ArtifactRef, Chunk
 from gitflowrun.errors import CorruptRecord
-from gitflowrun.git.objects import NULL_OID
+from gitflowrun.git.objects import NULL_OID, Oid
+from gitflowrun.msgpack import pack_message, unpack_message
 from gitflowrun.names import Digest, RunId, TaskName
 from gitflowrun.runs.records import ForeachLevel, RunIdentity, Transition
 from gitflowrun.runtime.ipc import messages
@@ -161,3 +162,42 @@ def test_anything_else_is_a_corrupt_record(body: object) -> None:
     for kind in ("Launch", "Result", "RunContext", "StartRun", "nonsense"):
         with pytest.raises(CorruptRecord):
             messages.parse([kind, body])
+
+
+_words = st.text(min_size=1, max_size=4).filter(lambda it: "/" not in it)
+
+
+@given(
+    st.lists(
+        st.builds(
+            messages.Parent,
+            st.builds(TaskName, _words, _words),
+            st.binary(min_size=20, max_size=20).map(Oid),
+        )
+    )
+)
+def test_parents_are_what_they_were(parents: list[messages.Parent]) -> None:
+    """Whatever they are called, and in their order."""
+    launch = messages.Launch(1, TASK, 0, (), tuple(parents))
+    assert messages.parse(unpack_message(pack_message(messages.encode(launch)))) == launch
+
+
+@pytest.mark.parametrize(
+    "parents",
+    [
+        ["a/1", b"short"],
+        ["a/1/b", bytes(30)],
+        ["a/", bytes(20)],
+        ["", bytes(20)],
+        [b"a/1", bytes(20)],
+        ["a/1"],
+        None,
+    ],
+)
+def test_malformed_parents_are_told(parents: object) -> None:
+    """As any other malformed message."""
+    _, serial, task, attempt, frames, _, *rest = messages.encode(
+        messages.Launch(1, TASK, 0, (), (PARENT,))
+    )
+    with pytest.raises(CorruptRecord, match="malformed Launch"):
+        messages.parse(["Launch", serial, task, attempt, frames, parents, *rest])

@@ -88,6 +88,44 @@ def test_of_a_pipe_that_others_hold_a_limited_amount_is_read(
     assert taken == [("stdout", b"x")] * 3 + [("stdout", b""), ("stderr", b"")]
 
 
+def test_a_process_keeps_its_pipes(loop: EventLoop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that a task has written is read then, and the next one's pipes take them over."""
+    monkeypatch.setattr(limits, "PIPE_READ", 2)
+    monkeypatch.setattr(limits, "LINGERING_OUTPUT", 3)
+    before, first, second = open_files(), Taken(), Taken()
+    pipes = TaskPipes(loop)
+    with pipes.make() as ends:
+        stdout, stderr = map(os.dup, ends)
+    pipes.watch(first)
+    os.write(stdout, b"12345")
+    pipes.keep()
+    assert not pipes.is_drained
+    pipes.release()  # its process ends, before what it has written was read
+    pipes.keep()
+    pipes.drain(first)
+    assert pipes.is_drained
+    assert b"".join(it for _, it in first) == b"12345"
+    assert [it for it in first if not it[1]] == [("stdout", b""), ("stderr", b"")]
+    pipes.close()  # as the end of a task does
+    os.write(stderr, b"6")
+    turn(loop)
+    following = TaskPipes(loop)
+    following.take_over(pipes)
+    pipes.release()
+    following.watch(second)
+    turn(loop)
+    assert (first[-1], second) == (("stderr", b""), [("stderr", b"6")])
+    following.keep()
+    following.drain(second)
+    following.release()
+    for end in (stdout, stderr):
+        with pytest.raises(BrokenPipeError):
+            os.write(end, b"x")
+        os.close(end)
+    turn(loop)
+    assert (len(second), open_files()) == (3, before)
+
+
 def test_a_pause(loop: EventLoop) -> None:
     """Nothing is read until they are watched again."""
     taken = Taken()

@@ -13,6 +13,7 @@ from gitflowrun.names import TaskName
 from gitflowrun.runtime.ipc.event_loop import EventLoop
 from gitflowrun.runtime.ipc.messages import Exited, Launch, Started
 from gitflowrun.runtime.ipc.remote_messages import TaskOutput
+from gitflowrun.runtime.ipc.task_pipes import TaskPipes
 from gitflowrun.runtime.remote.agent_task import AgentTask
 
 if TYPE_CHECKING:
@@ -50,9 +51,10 @@ class Processes:
     def __init__(self) -> None:
         self.pipes: list[list[int]] = []
 
-    def launch(self, _: Launch, stdout: int, stderr: int) -> None:
+    def launch(self, _: Launch, output: TaskPipes) -> None:
         """Keep copies of its pipes."""
-        self.pipes.append([os.dup(stdout), os.dup(stderr)])
+        with output.make() as ends:
+            self.pipes.append([*map(os.dup, ends)])
 
 
 @pytest.fixture

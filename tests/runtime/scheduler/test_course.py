@@ -37,6 +37,7 @@ from gitflowrun.runtime.ipc.messages import (
     Retries,
     Started,
 )
+from gitflowrun.runtime.ipc.task_pipes import TaskPipes
 from gitflowrun.runtime.scheduler.card_queue import CardQueue
 from gitflowrun.runtime.scheduler.plan import Plan, Shape
 from gitflowrun.runtime.scheduler.scheduler import Scheduler
@@ -110,8 +111,13 @@ class Bench:
         self.commits.append(([str(task.record.name) for task in tasks], status))
         self.writer.status = status
 
-    def launch(self, launch: Launch, stdout: int, stderr: int) -> None:
-        """As an executor: note it, and answer."""
+    def launch(self, launch: Launch, output: TaskPipes) -> None:
+        """As an executor: make its pipes, and begin."""
+        with output.make() as (stdout, stderr):
+            self.begin(launch, stdout, stderr)
+
+    def begin(self, launch: Launch, stdout: int, stderr: int) -> None:
+        """Note it, and answer."""
         self.launched.append(launch)
         if self.errors:
             raise self.errors.pop()

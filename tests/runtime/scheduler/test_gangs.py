@@ -13,6 +13,7 @@ from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.records import GANG, Transition
 from gitflowrun.runtime.ipc import events, process
 from gitflowrun.runtime.ipc.messages import Exited, Launch, LaunchFailed, Result, Retries, Started
+from gitflowrun.runtime.ipc.task_pipes import TaskPipes
 from gitflowrun.runtime.scheduler.plan import Shape
 from tests.runtime.scheduler.test_course import Bench, Step
 
@@ -159,10 +160,10 @@ def test_a_gang_for_which_there_are_no_processes_ends_the_run(fails_at_once: boo
     if fails_at_once:
         launch = bench.launch
 
-        def refuse(it: Launch, out: int, err: int) -> None:
+        def refuse(it: Launch, output: TaskPipes) -> None:
             if index(it) == 2:
                 raise OSError("no memory")
-            launch(it, out, err)
+            launch(it, output)
 
         bench.launch = refuse  # type: ignore[assignment,method-assign]
     status, error = bench.run()

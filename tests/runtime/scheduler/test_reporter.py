@@ -27,6 +27,7 @@ from gitflowrun.runtime.ipc.messages import (
     Started,
 )
 from gitflowrun.runtime.ipc.remote_messages import TaskLost, TaskOutput, TaskPlaced
+from gitflowrun.runtime.ipc.task_pipes import TaskPipes
 from tests.runtime.scheduler.test_course import (
     FOREACH,
     JUMPS,
@@ -107,9 +108,10 @@ def test_output_of_tasks_that_take_long_can_be_seen(monkeypatch: pytest.MonkeyPa
         b"late": end,
     }
 
-    def launch(it: Launch, stdout: int, stderr: int) -> None:
-        pipes.append(os.dup(stdout))
-        bench.launch(it, stdout, stderr)
+    def launch(it: Launch, output: TaskPipes) -> None:
+        with output.make() as (stdout, stderr):
+            pipes.append(os.dup(stdout))
+            bench.begin(it, stdout, stderr)
 
     def write(_: TaskName, stream: str, data: bytes, __: int) -> None:
         copied.append((stream, data))
@@ -148,7 +150,7 @@ def test_output_of_tasks_that_were_placed_twice_is_not_copied_later(
     records: list[Any] = []
     bench.writer.commit = lambda tasks, **_: records.extend(tasks)
 
-    def launch(it: Launch, _: int, __: int) -> None:
+    def launch(it: Launch, _: TaskPipes) -> None:
         placed = [TaskPlaced(it.serial, host, f"{host} (agent 1)") for host in ("h1", "h2")]
         is_first = it.task.step == "start"
         if it.serial == 1:

@@ -31,6 +31,7 @@ from gitflowrun.runtime.ipc.messages import (
     Result,
     Started,
 )
+from gitflowrun.runtime.ipc.task_pipes import TaskPipes
 from gitflowrun.runtime.scheduler.attempt import Job, TaskAttempt
 from gitflowrun.runtime.scheduler.card_queue import CardQueue
 from gitflowrun.runtime.scheduler.code_check import CodeCheck
@@ -55,7 +56,12 @@ class FakeExecutor:
         self.launched: list[Launch] = []
         self.deliver: Callable[[Message], None] = lambda _: None
 
-    def launch(self, launch: Launch, stdout: int, stderr: int) -> None:
+    def launch(self, launch: Launch, output: TaskPipes) -> None:
+        """Make its pipes, and begin."""
+        with output.make() as (stdout, stderr):
+            self.begin(launch, stdout, stderr)
+
+    def begin(self, launch: Launch, stdout: int, stderr: int) -> None:
         """Answer in the next turn."""
         assert stdout != stderr
         self.launched.append(launch)
@@ -117,10 +123,10 @@ def schedule(
 class HastyExecutor(FakeExecutor):
     """An executor whose tasks write before anybody hears that they have started."""
 
-    def launch(self, launch: Launch, stdout: int, stderr: int) -> None:
+    def begin(self, launch: Launch, stdout: int, stderr: int) -> None:
         """Write now, answer later."""
         os.write(stdout, b"early\n")
-        self.loop.after(0.02, lambda: FakeExecutor.launch(self, launch, stdout, stderr))
+        self.loop.after(0.02, lambda: FakeExecutor.begin(self, launch, stdout, stderr))
 
 
 def test_no_line_comes_before_its_task_has_started(repo: GitRepo) -> None:
@@ -183,8 +189,8 @@ def test_what_can_not_be_killed_is_not_waited_for(
     signals: list[int] = []
 
     class Deaf(FakeExecutor):
-        def launch(self, launch: Launch, stdout: int, stderr: int) -> None:
-            super().launch(launch, stdout, stderr)
+        def begin(self, launch: Launch, stdout: int, stderr: int) -> None:
+            super().begin(launch, stdout, stderr)
             if launch.task.step == "start":
                 for _ in range(2):
                     self.loop.after(0.05, lambda: _scheduler(self).interrupt(signal.SIGINT))
@@ -216,8 +222,8 @@ def test_what_goes_on_is_asked_to_end_and_then_killed(
     signals: list[int] = []
 
     class Stubborn(FakeExecutor):
-        def launch(self, launch: Launch, stdout: int, stderr: int) -> None:
-            super().launch(launch, stdout, stderr)
+        def begin(self, launch: Launch, stdout: int, stderr: int) -> None:
+            super().begin(launch, stdout, stderr)
             if launch.task.step == "start":
                 stop = partial(_scheduler(self).stop, Status.FAILED, "another failed", number)
                 self.loop.after(0.05, stop)
@@ -255,7 +261,7 @@ def test_a_pipe_that_cannot_be_made_leaves_no_file_open(monkeypatch: pytest.Monk
         return made.pop()
 
     monkeypatch.setattr(os, "pipe", pipe)
-    with pytest.raises(OSError, match="Too many"), attempt.pipes():
+    with pytest.raises(OSError, match="Too many"), attempt.output.make():
         pass
     attempt.drain()
     assert sorted(Path("/proc/self/fd").iterdir()) == before
