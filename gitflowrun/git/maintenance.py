@@ -53,12 +53,15 @@ import contextlib
 import fcntl
 import hashlib
 import heapq
+import mmap
 import os
 import shutil
 import struct
 import subprocess
 import time
+from binascii import hexlify
 from itertools import accumulate, groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,7 +86,7 @@ from gitflowrun.limits import FOLD_PACKS, FOLD_SECONDS, LARGE_INDEX, LARGE_PACK
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from typing import IO
 
     from gitflowrun.git.repository import Repository
@@ -98,6 +101,10 @@ _TREES = frozenset({2, 6, 7})
 """The types of trees in packs, and of deltas, which are those of trees."""
 _NO_DELTA = b"steps/a/1/blake3/0"
 """A path of which git's attributes say so, as a run's payloads have it."""
+_LINE_ENDS = tuple(
+    b"\n" if head >> 4 & 7 in _TREES else b" %s\n" % _NO_DELTA for head in range(256)
+)
+"""What follows an object's id as git is told of it, by the first byte of its entry in a pack."""
 _MULTI = "multi-pack-index"
 _MULTI_CHAIN = "multi-pack-index.d"
 _GRAPH, _GRAPH_CHAIN = "commit-graph", "commit-graphs/commit-graph-chain"
@@ -105,8 +112,7 @@ _OPTIONS = (
     # Without the multi-pack-index: one that names a pack which is gone stands in the way of its objects.
     "-c", "core.multiPackIndex=false",
     # Tasks may want the processors.
-    "-c", "pack.threads=1",
-    "-c", "pack.packSizeLimit=0",
+    "-c", "pack.threads=1", "-c", "pack.packSizeLimit=0",
     "pack-objects", "--quiet", "--window=0", "--delta-base-offset", "--index-version=2",
 )  # fmt: skip
 
@@ -127,7 +133,7 @@ class _Input:
 
     pack: _SmallPack
     ids: bytes
-    offsets: Mapping[bytes, int]
+    offsets: Sequence[int]
     has_random_name: bool
 
     @property
@@ -557,7 +563,7 @@ def _begin(repo: Repository, beyond: int, lock: int) -> Folding | None:
     if len(packs) <= beyond:
         return None
     inputs = [given for pack in _choose(packs) if (given := _input(listing.path, pack))]  # 2
-    objects = {oid for given in inputs for oid in _ids(given.ids)}
+    objects = set[bytes]().union(*[_ids(given.ids) for given in inputs])
     if all(given.count < len(objects) for given in inputs) and len(inputs) > 1:
         return Folding(repo, lock, inputs)
     return None  # one of them holds all the others': step 4 would refuse
@@ -586,23 +592,22 @@ def _input(pack_dir: Path, pack: _SmallPack) -> _Input | None:
     """A pack with its ids; None when it is gone, or its index is one that only git can read."""
     try:
         index = _read_index(pack_dir / f"{pack.name}.idx")
-        places = index.offsets(set(_ids(index.id_table)))
-        return _Input(
-            pack, index.id_table, places, not pack.name.endswith(index.pack_trailer.hex())
-        )
+        has_random_name = not pack.name.endswith(index.pack_trailer.hex())
+        return _Input(pack, index.id_table, index.offset_table, has_random_name)
     except (FileNotFoundError, CorruptRecord):
         return None
 
 
 def _with_names(path: Path, given: _Input) -> Iterator[bytes]:
     """The objects of a pack as git is told of them: all but trees under a name in which it searches no deltas."""
-    heads: dict[bytes, bytes] = {}  # none of a pack that a repack of the user's has just deleted
-    with contextlib.suppress(FileNotFoundError), path.open("rb", buffering=0) as file:
-        for oid in _ids(given.ids):
-            heads[oid] = os.pread(file.fileno(), 1, given.offsets[oid])
-    for oid in _ids(given.ids):
-        is_tree = any(head >> 4 & 7 in _TREES for head in heads.get(oid, b""))
-        yield oid.hex().encode() + (b"\n" if is_tree else b" %s\n" % _NO_DELTA)
+    data: mmap.mmap | bytes = (
+        b""  # of one that a repack of the user's has just deleted, or that is empty
+    )
+    with contextlib.suppress(FileNotFoundError, ValueError), path.open("rb") as file:
+        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    size = len(data)
+    for oid, offset in zip(_ids(given.ids), given.offsets, strict=True):
+        yield hexlify(oid) + _LINE_ENDS[data[offset] if offset < size else 0]
 
 
 def _read_index(path: Path) -> PackIndex:
@@ -610,7 +615,7 @@ def _read_index(path: Path) -> PackIndex:
 
 
 def _ids(table: bytes) -> Iterator[bytes]:
-    return (oid for (oid,) in struct.iter_unpack(f"{Oid.SIZE}s", table))
+    return map(itemgetter(0), struct.iter_unpack(f"{Oid.SIZE}s", table))
 
 
 def git_repacks(repo: Repository) -> bool:

@@ -180,6 +180,14 @@ class PackIndex:
         return bytes(self._data[_OIDS : _OIDS + self.count * Oid.SIZE])
 
     @property
+    def offset_table(self) -> Sequence[int]:
+        """The offsets of all objects, in the order of `id_table`. Raises CorruptRecord: one of them lies nowhere."""
+        rows = struct.unpack_from(f">{self.count}I", self._data, self._offsets)
+        if max(rows, default=0) < _WIDE:
+            return rows
+        return [self._offset(row) for row in range(self.count)]
+
+    @property
     def pack_trailer(self) -> bytes:
         """The trailer of the pack that this index belongs to."""
         return bytes(self._data[len(self._data) - _TRAILERS : len(self._data) - Oid.SIZE])

@@ -41,6 +41,7 @@ def test_every_entry_is_found_and_nothing_else(entries: list[IndexEntry], other:
     assert index.id_table == b"".join(sorted(entry.oid for entry in entries))
     places: dict[bytes, int] = {entry.oid: entry.offset for entry in entries}
     assert index.offsets([*places, other]) == places | index.offsets([other])
+    assert list(index.offset_table) == [places[oid] for oid in sorted(places)]
     if other not in places:
         assert index.find(other) is None
     assert index.pack_trailer == noise(20)
