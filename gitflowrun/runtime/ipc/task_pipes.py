@@ -49,8 +49,8 @@ class TaskPipes:
                 os.close(fd)
 
     def watch(self, take: OnData) -> None:
-        """Read them whenever there is something to be read."""
-        for reading in self._streams:
+        """Read them whenever there is something to be read; of a task that has ended nothing comes any more."""
+        for reading in () if self.is_drained else self._streams:
             self._loop.watch(reading, lambda fd=reading: self._read(fd, take))  # type: ignore[misc]
 
     def pause(self) -> None:

@@ -107,6 +107,7 @@ def test_a_process_keeps_its_pipes(loop: EventLoop, monkeypatch: pytest.MonkeyPa
     assert b"".join(it for _, it in first) == b"12345"
     assert [it for it in first if not it[1]] == [("stdout", b""), ("stderr", b"")]
     pipes.close()  # as the end of a task does
+    pipes.watch(first)  # as one whose output had to wait for a link does, when that goes on
     os.write(stderr, b"6")
     turn(loop)
     following = TaskPipes(loop)
