@@ -373,7 +373,7 @@ def test_long_object_ids(tmp_path: Path) -> None:
     assert "not deleted" in push(repo, ":refs/runs/F/1")
 
 
-def test_a_hundred_runs_take_no_half_second(repo: GitRepo) -> None:
+def test_a_hundred_runs_take_no_time(repo: GitRepo) -> None:
     """The hook starts a fixed number of processes, however many refs there are."""
     lines = []
     for number in range(1, 101):
@@ -384,7 +384,7 @@ def test_a_hundred_runs_take_no_half_second(repo: GitRepo) -> None:
     log = repo.path / "log"
     began = os.times().children_user
     assert judged(repo, lines, {"GIT_TRACE": str(log)}) == ""
-    assert os.times().children_user - began < 0.5
+    assert os.times().children_user - began < 2  # 0.1 on a fast machine
     assert log.read_text().count("trace: built-in: git") == 3
 
 

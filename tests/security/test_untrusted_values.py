@@ -130,7 +130,7 @@ def _of_many_objects() -> dict[str, bytes]:
         "empty dicts": many(1 << 20, b"\x80"),
         "small dicts": many(300_000, b"\x81\1\2"),
         "empty tuples": many(350_000, b"\xd4\1\x90"),
-        "buffers of nothing": framed(1, [b""] * 1_000_000),
+        "buffers of nothing": pack(ext(0x46, [pack(1), [0] * 1_000_000, {}, b""])),  # as `join` frames them
         "shared objects": pack(ext(plain_encode.SHARED, [b"\x90"] * 350_000)),
         "one wide character": pack([("a" * 30 * _MB) + "\U0001f600"]),
         "rows of nothing": pack(ext(_ARRAY, ["<i8", False, [1 << 40, 0], b""])),
