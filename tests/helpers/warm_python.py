@@ -36,10 +36,16 @@ _LAUNCHER = (
     "gitflowrun", "gitflowrun.cli.flow.start", "gitflowrun.runtime.launch.launcher",
     "gitflowrun.runtime.worker.zygote", "gitflowrun.cli.flow.main",
     "gitflowrun.cli.flow.execute_run", "gitflowrun.cli.flow.run", "gitflowrun.flow.lint",
+    # What runs import when they need it, as all of them do.
+    "ctypes", "gitflowrun.flow.decorators.attempts", "gitflowrun.flow.decorators.resources",
+    "gitflowrun.runtime.launch.runtime_hooks", "gitflowrun.runtime.launch.store_parameters",
+    "gitflowrun.flow.merge", "gitflowrun.flow.transition", "gitflowrun.artifacts.codecs.plain_decode",
+    "gitflowrun.artifacts.codecs.bytes", "gitflowrun.artifacts.codecs.torch",
 )  # fmt: skip
 _SCHEDULER = (
     "gitflowrun.cli.flow.scheduler_main", "gitflowrun.cli.flow.run_log", "gitflowrun.runtime.scheduler.main",
     "gitflowrun.runtime.executors.local", "gitflowrun.git.ref_update",
+    "encodings.ascii", "getpass", "isal.isal_zlib",
 )  # fmt: skip
 _READ_AT_START = ("PYTHON", "LD_", "LC_", "XDG_", "GIT_")
 _ALSO = {"HOME", "LANG", "MARKER", "TMPDIR", "TZ", "USER", "UV"}
@@ -48,6 +54,9 @@ _MOST = 1 << 18
 
 _kept: dict[str, str] = {}
 """The environment of all tests, but for what one of them changes while it lasts."""
+
+_placed: list[types.ModuleType] = []
+"""The modules that know where they were imported."""
 
 
 class _WarmPython:
@@ -215,9 +224,8 @@ def _begin(script: str, cwd: str, env: dict[str, str]) -> types.ModuleType:
     _change_environment(env)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.path[0] = os.path.dirname(os.path.abspath(script))  # noqa: PTH100, PTH120  (as Python does)
-    for name, module in list(sys.modules.items()):
-        if name.startswith("gitflowrun") and "imported_in" in vars(module):
-            vars(module)["imported_in"] = cwd
+    for module in _placed:
+        vars(module)["imported_in"] = cwd
     main = types.ModuleType("__main__")
     main.__file__ = os.path.abspath(script)  # noqa: PTH100
     main.__loader__ = SourceFileLoader("__main__", main.__file__)
@@ -348,6 +356,16 @@ def _start_by_fork(held: int, calls: socket.socket) -> None:
 _LIMITS = [getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")]
 
 
+def _prepare(modules: list[types.ModuleType]) -> None:
+    """Do once what each program would do anew: find modules, and compile what makes the values of their classes."""
+    _placed.extend(it for it in modules if "imported_in" in vars(it))
+    values: Any = importlib.import_module("gitflowrun.values")
+    for module in modules:
+        for item in vars(module).values():
+            if isinstance(item, type) and vars(item).get("__init__") is values._first_init:
+                item.__init__ = values._compiled_init(item)  # type: ignore[misc]
+
+
 def _main() -> None:
     gc.disable()
     calls = socket.socket(fileno=int(sys.argv[1]))
@@ -359,6 +377,7 @@ def _main() -> None:
     for name in _SCHEDULER:
         importlib.import_module(name)
     only = [name for name in sys.modules if name not in launchers]
+    _prepare([it for name, it in sys.modules.items() if name.startswith("gitflowrun")])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # for a whole group of processes
     gc.freeze()
     gc.enable()
