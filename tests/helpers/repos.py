@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gitflowrun.cli.git_runs.main import main
+from tests.helpers.index_refresh import refreshed
 from tests.helpers.warm_python import ROOT, run_warm, suits
 
 __all__ = ["ROOT", "GitRepo", "Output", "copy_repo", "make_repo"]
@@ -57,7 +58,16 @@ class GitRepo:
         """Commit everything in the work tree; return the commit's oid."""
         self.git("add", "-A")
         self.git("commit", "-q", "--allow-empty", "-m", message)
-        return self.git("rev-parse", "HEAD")
+        return self._tip() or self.git("rev-parse", "HEAD")
+
+    def _tip(self) -> str | None:
+        """What a loose branch names, read without a process: tests make thousands of commits."""
+        try:
+            head = (self.path / ".git" / "HEAD").read_text()
+            named = (self.path / ".git" / head.removeprefix("ref: ").strip()).read_text()
+        except OSError:
+            return None
+        return named.strip() if head.startswith("ref: ") else None
 
     def python(self, *args: str, env: dict[str, str] | None = None, timeout: float = 300) -> Output:
         """Run python here with gitflowrun importable."""
@@ -145,7 +155,8 @@ def copy_repo(made: GitRepo, path: Path) -> GitRepo:
     """Copy a repository, as it was made once for all tests of a module, to `path` for one of them."""
     shutil.copytree(made.path, path, symlinks=True)
     repo = GitRepo(path)
-    repo.git("update-index", "-q", "--refresh", check=False)  # which knows files by their inodes
+    if not refreshed(path):  # an index knows files by their inodes
+        repo.git("update-index", "-q", "--refresh", check=False)
     return repo
 
 
