@@ -37,6 +37,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """With `-m slow` tests of properties run again, with more examples, and those of forks in other processes."""
     _mark_likes_of_forks(items)
+    items.sort(key=_turn)
     if config.option.markexpr == "slow":
         for item in items:
             if is_hypothesis_test(getattr(item, "obj", None)):
@@ -55,6 +56,15 @@ OF_PROCESSES = tuple(
     f"{ROOT}/tests/{it}/"
     for it in ("faults", "runtime/executors", "runtime/remote", "runtime/worker")
 )
+
+
+QUICK = ("artifacts/codecs/", "flow/config/", "runs/query/", "runtime/ipc/")
+
+
+def _turn(item: pytest.Item) -> int:
+    # Workers share what comes last test by test: that should be short, and have nothing that modules set up once.
+    name = item.path.relative_to(ROOT / "tests").as_posix()
+    return 2 * name.startswith(QUICK) + ("/" in name)
 
 
 def _mark_likes_of_forks(items: list[pytest.Item]) -> None:
@@ -81,7 +91,10 @@ def pytest_collection(session: pytest.Session) -> Iterator[None]:
     """Keep Python from looking for garbage among thousands of tests and modules: now, and again and again later."""
     gc.disable()
     try:
-        if [Path(it).resolve() for it in session.config.args] == [ROOT / "tests"]:
+        leads = getattr(
+            session.config.option, "numprocesses", None
+        )  # other processes, and tests nothing itself
+        if not leads and [Path(it).resolve() for it in session.config.args] == [ROOT / "tests"]:
             _import_a_share()
         return (yield)
     finally:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from gitflowrun.artifacts.scalar import scalar_of
 from gitflowrun.git.repository import Repository
-from gitflowrun.git.snapshot import take_snapshot
+from gitflowrun.git.snapshot import Snapshot, take_snapshot
 from gitflowrun.runs.create import create_run
 from gitflowrun.runs.runs import Status
 from gitflowrun.values import replace
@@ -80,18 +80,19 @@ def make_tour_repo(path: Path) -> GitRepo:
             repo.write("README.md", "pip install gitflowrun\n")
         repo.commit(what)
         opened = Repository.discover(repo.path)
+        code = take_snapshot(opened)
         while number < last:
             number += 1
             if number in REAL:
                 repo.flow("train.py", "--quiet", "run", *REAL[number])
             else:
-                _make_run(opened, number, quality)
+                _make_run(opened, code, number, quality)
     done = repo.call("tag", "117", "production")
     assert done.code == 0, done.err
     return repo
 
 
-def _make_run(repository: Repository, number: int, quality: float) -> None:
+def _make_run(repository: Repository, code: Snapshot, number: int, quality: float) -> None:
     lr, depth = LR[number % 4], DEPTH[number // 4 % 4]
     fails = number % 23 == 0
     parameters = {
@@ -101,9 +102,7 @@ def _make_run(repository: Repository, number: int, quality: float) -> None:
         "seconds": "0.0",
     }
     info = replace(draft("Train", user=("ada", "grace")[number % 2]), parameters=parameters)
-    with create_run(
-        repository, replace(info, script="train.py"), take_snapshot(repository)
-    ) as writer:
+    with create_run(repository, replace(info, script="train.py"), code) as writer:
         run = writer.identity
         if fails:
             error = f"MemoryError: a tree of depth {9} does not fit\n"
