@@ -6,8 +6,6 @@ import contextlib
 import errno
 import os
 import random
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -25,7 +23,7 @@ from gitflowrun.git.pack.writer import sync_directory
 from gitflowrun.git.repository import Repository
 from tests.helpers.packs import blob, noise, objects_dir, pack_store
 from tests.helpers.repacks import add_bulk, ids_of_packs, kept_run, missing, stopped_while_writing
-from tests.helpers.repos import ROOT, GitRepo
+from tests.helpers.repos import GitRepo
 
 SHARED = [noise(500, number) for number in range(3)]
 """Payloads that one run after another has."""
@@ -147,11 +145,13 @@ def crash(event, args):
 sys.addaudithook(crash)
 fold(repo)
 """
+"""Begun by fork, since it is killed at each of some thirty places."""
 
 
 def test_a_crash_at_any_step(repo: GitRepo) -> None:
     """Killed before any change of a file, a fold leaves all objects readable, and nothing that stays behind."""
     store = pack_store(repo)
+    repo.write("crashing.py", CRASHING)
     rng = random.Random(1)
     oids: list[Oid] = []
     codes: list[int] = []
@@ -160,11 +160,8 @@ def test_a_crash_at_any_step(repo: GitRepo) -> None:
             pack = store.write([blob(rng.randbytes(200)) for _ in range(2)])
             store.release([pack.name])
             oids += pack.oids
-        done = subprocess.run(
-            [sys.executable, "-c", CRASHING, str(moment)],
-            cwd=repo.path, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False, timeout=300,
-        )  # fmt: skip
-        codes.append(done.returncode)
+        done = repo.flow("crashing.py", str(moment))
+        codes.append(done.code)
         reader = PackReader(objects_dir(repo))
         assert all(reader.blob(oid) for oid in oids)
         store.sweep()
@@ -173,7 +170,7 @@ def test_a_crash_at_any_step(repo: GitRepo) -> None:
         assert {path.rpartition(".")[0] for path in names if path.endswith(".pack")} == {
             path.removesuffix(".idx") for path in names if path.endswith(".idx")
         }
-        if done.returncode == 0:
+        if done.code == 0:
             break
     assert codes == [9] * (len(codes) - 1) + [0]
     assert len(codes) > 8

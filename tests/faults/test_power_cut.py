@@ -21,7 +21,7 @@ def test_a_cut_at_some_calls(tmp_path: Path, work: str) -> None:
     assert explorer.end().files == explorer.files(), "the recorded calls are not all"
     states = list(explorer.states(seed=1))
     assert any(state.acknowledged for state in states)
-    chosen = random.Random(2).sample(states, min(5, len(states)))
+    chosen = random.Random(2).sample(states, min(3, len(states)))
     found = {
         number: problems
         for number, state in enumerate(chosen)

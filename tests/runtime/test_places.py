@@ -121,14 +121,19 @@ def test_modules_from_elsewhere_are_named(repo: GitRepo, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("words", "place", "early", "late"),
     [
-        (["-m", "pkg.flow"], ".", "", ""),
         (["-X", "dev", "my flow.py"], ".", "", ""),
-        (["../my flow.py"], "pkg", "", ""),
-        (["-c", "import pkg.flow as f; f.Away()"], ".", "", ""),
         (["-m", "pkg.flow"], ".", "/", "/"),
-        (["./my flow.py"], ".", "pkg", "/"),
         (["../my flow.py"], "pkg", "/", ""),
         (["-c", "import pkg.flow as f; f.Away()"], ".", "", "pkg"),
+        *(
+            pytest.param(*it, marks=pytest.mark.slow)
+            for it in (
+                (["-m", "pkg.flow"], ".", "", ""),
+                (["../my flow.py"], "pkg", "", ""),
+                (["-c", "import pkg.flow as f; f.Away()"], ".", "", ""),
+                (["./my flow.py"], ".", "pkg", "/"),
+            )
+        ),
     ],
 )
 def test_hints_start_the_flow_as_it_was_started(
