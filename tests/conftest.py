@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, is_hypothesis_test, settings
 from tests.helpers.repos import ROOT, GitRepo, make_repo
 from tests.helpers.warm_python import keep_environment
 
-for name, examples in {"few": 30, "many": 500}.items():
+for name, examples in {"few": 20, "many": 500}.items():
     settings.register_profile(
         name, deadline=None, derandomize=True, max_examples=examples, suppress_health_check=[HealthCheck.too_slow]
     )  # fmt: skip
