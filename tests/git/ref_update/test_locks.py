@@ -249,7 +249,7 @@ def test_a_lock_of_a_suspended_git_stays(repository: Repository, commits: list[O
         assert sweep_locks(repository.common_dir, graves, "refs/runs", age=10) == 0
         git.kill()
     assert lock.exists()
-    update_ref(repository.refs, NAME, *commits[1::-1])
+    update_ref(opened(repository, stale_after=0.1), NAME, *commits[1::-1])
     assert not lock.exists()
 
 

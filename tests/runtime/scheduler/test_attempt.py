@@ -54,7 +54,7 @@ def test_output_is_followed_from_the_start_of_the_process_to_the_end_of_its_stre
     output = Output()
     attempt = attempt_of(loop, output)
     assert (attempt.pid, attempt.is_live, attempt.job.lost) == (0, False, 0)
-    for seconds in (0, 0, 5, 5):  # nothing here waits for long
+    for seconds in (0, 0, 0.3, 0.3):  # nothing here waits for long
         loop.after(seconds, lambda: None)
     with attempt.output.make() as ends:
         os.write(ends[0], b"early\n")
