@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
+import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -62,25 +65,29 @@ def _address_in(file: Path) -> str:
 
 @pytest.fixture(scope="module")
 def ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a Ray cluster of this machine."""
+    """The address of a Ray cluster of its own on this machine."""
     if importlib.util.find_spec("ray") is None:
         pytest.skip("Ray is not installed")
-    program = [sys.executable, "-m", "ray.scripts.scripts"]
-    words = ["--head", "--num-cpus=2", "--port=0", "--include-dashboard=false"]
+    place = tmp_path_factory.mktemp("ray")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    words = ["--head", "--num-cpus=2", f"--port={port}", "--include-dashboard=false", "--block"]
     words += ["--node-ip-address=127.0.0.1", "--disable-usage-stats"]
-    done = subprocess.run(
-        [*program, "start", *words],
-        cwd=tmp_path_factory.mktemp("ray"),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=180,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    with (place / "log").open("ab") as log:
+        started = subprocess.Popen(
+            [sys.executable, "-m", "ray.scripts.scripts", "start", *words],
+            cwd=place, stdout=log, stderr=log, start_new_session=True,
+        )  # fmt: skip
     try:
-        yield "auto"
+        eventually(lambda: b"Ray runtime started" in (place / "log").read_bytes(), 180)
+        yield f"127.0.0.1:{port}"
     finally:
-        subprocess.run([*program, "stop", "--force"], capture_output=True, check=False, timeout=60)
+        started.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            started.wait(30)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(started.pid, signal.SIGKILL)
+        started.wait(30)
 
 
 def _same(place: Path, flow: str, way: str, env: Mapping[str, str]) -> None:
