@@ -39,18 +39,20 @@ from gitflowrun.runtime.executors.executor_limits import (
     AGENT_END_TOLD,
     AGENT_IDLE,
     AGENT_STARTS,
+    AHEAD_IN_ALL,
     AHEAD_MOST,
     AHEAD_UNDER,
     AHEAD_WORK,
     HOSTS_TOLD,
     RECALL_AFTER,
-    UNVERIFIED,
     WAIT_TOLD,
 )
 from gitflowrun.runtime.executors.object_exchange import Arrival, ObjectSender
 from gitflowrun.runtime.executors.pack_intake import PackIntake
 from gitflowrun.runtime.executors.placed_agent import PlacedAgent
+from gitflowrun.runtime.executors.placed_agents import PlacedAgents
 from gitflowrun.runtime.executors.remote_card import keep_card_request
+from gitflowrun.runtime.executors.waiting_launches import WaitingLaunches, is_node
 from gitflowrun.runtime.ipc.events import Notice
 from gitflowrun.runtime.ipc.messages import (
     Exited,
@@ -143,9 +145,9 @@ class EngineExecutor:
         self._sender = ObjectSender(loop, repo.git)
         self._intake = PackIntake(loop)
         self._objects = PackReader(repo.objects_dir)
-        self._agents: dict[int, PlacedAgent] = {}
+        self._agents = PlacedAgents()
         self._numbers = count(1)
-        self._waiting: deque[Launch] = deque()
+        self._waiting = WaitingLaunches(self._wanted)
         self._hosts: set[str] = set()
         self._told: set[str] = set()
         self._failed: Counter[Resources] = Counter()
@@ -176,52 +178,50 @@ class EngineExecutor:
         """How many launches an agent is given ahead."""
         if self._took > AHEAD_UNDER:
             return 0
-        return max(1, min(AHEAD_MOST, int(AHEAD_WORK / max(self._took, 1e-6))))
+        most = min(AHEAD_MOST, AHEAD_IN_ALL // max(self._there, 1))
+        return max(1, min(most, int(AHEAD_WORK / max(self._took, 1e-6))))
 
     def launch(self, launch: Launch, output: TaskPipes) -> None:  # noqa: ARG002  (it comes as messages)
         """Start a task, as soon as an agent is free; what it writes comes as messages."""
-        self._waiting.append(launch)
+        self._waiting.add(launch)
         self._assign_soon()
 
     def kill(self, serial: int, number: int) -> None:
         """Send a signal to the process group of a launch; one that waits for an agent ends at once."""
-        for agent in self._agents.values():
+        for agent in self._agents:
             if serial in agent.launches and agent.link is not None:
                 if number not in {signal.SIGSTOP, signal.SIGCONT}:
                     agent.killed[serial] = number
                 agent.link.send(pack_remote(Kill(serial, number)))
                 return
-        for launch in self._waiting:
-            if launch.serial == serial and number not in {signal.SIGSTOP, signal.SIGCONT}:
-                self._waiting.remove(launch)
-                self._loop.after(0, lambda: self._on_message(Exited(serial, number, 0.0, 0)))
-                return
+        ends = number not in {signal.SIGSTOP, signal.SIGCONT}
+        if ends and self._waiting.take_serial(serial) is not None:
+            self._loop.after(0, lambda: self._on_message(Exited(serial, number, 0.0, 0)))
 
     def withdraw(self) -> None:
         """Begin with nothing more: what has not begun comes back as LaunchLost, from agents once they say so."""
         self._is_ending = True
         self._give_back()
-        for agent in self._agents.values():
+        for agent in self._agents:
             for serial in agent.ahead if agent.link is not None else ():
                 if serial not in agent.recalled and serial not in agent.killed:
                     self._recall(agent, serial, 0)
 
     def _give_back(self) -> None:
         """Give back what waits, in a turn of the loop that comes."""
-        waiting, self._waiting = self._waiting, deque()
-        for launch in waiting:
+        for launch in self._waiting.take_all():
             self._loop.after(0, partial(self._on_message, LaunchLost(launch.serial)))
 
     def announce_silence(self) -> None:
         """Tell agents that this process is about to be stopped for a while."""
-        for agent in self._agents.values():
+        for agent in self._agents:
             if agent.link is not None:
                 agent.link.announce_silence()
 
     def close(self) -> None:
         """End all tasks and agents. Engine and server are let go of by whoever has made them."""
         self._is_closed = True
-        for agent in list(self._agents.values()):
+        for agent in self._agents:
             self._stop(agent)
         self._intake.close()
 
@@ -238,56 +238,43 @@ class EngineExecutor:
         self._is_assigning = False
         if self._is_closed or self._is_ending:
             return
-        free: dict[Resources, list[PlacedAgent]] = {}
-        for agent in reversed(self._agents.values()):
-            if agent.is_free:
-                free.setdefault(agent.resources, []).append(agent)
-        lacking: dict[Resources, int] = {}
-        ahead: Counter[Resources] = Counter()
-        busy = self._busy() if len(self._waiting) > sum(map(len, free.values())) else {}
-        waiting, self._waiting = self._waiting, deque()
-        for launch in waiting:
-            wanted = self._wanted(launch)
-            if free.get(wanted):
-                self._give(free[wanted].pop(), launch)
-            elif busy.get(wanted) and not _is_node(launch):
-                agent = busy[wanted].popleft()
-                self._give(agent, launch)
-                ahead[wanted] += 1
-                if len(agent.ahead) < self._depth:
-                    busy[wanted].append(agent)
-            else:
-                lacking[wanted] = lacking.get(wanted, 0) + 1
-                self._waiting.append(launch)
+        waiting = self._waiting
+        free = self._agents.free() if waiting else {}
+        left = len(waiting) - sum(map(len, free.values()))
+        busy = self._agents.busy(self._depth, left) if left > 0 else {}
+        ahead: dict[Resources, int] = {}
+        for wanted in waiting.kinds:
+            agents = free.get(wanted, [])
+            while agents and waiting.first(wanted):
+                self._give(agents.pop(), waiting.take(wanted))
+            ahead[wanted] = self._give_ahead(wanted, busy.get(wanted, deque()))
+        lacking = {it: waiting.count(it) for it in waiting.kinds}
         now = time.monotonic()
         self._lacking_since = {it: self._lacking_since.get(it, now) for it in lacking}
         self._watch_wait()
         self._add_agents(lacking)
         self._add_others(ahead)
 
-    def _busy(self) -> dict[Resources, deque[PlacedAgent]]:
-        """The agents that can be given launches ahead, those that have fewest first."""
-        depth, now = self._depth, time.monotonic()
-        found = [
-            it
-            for it in self._agents.values()
-            if it.is_there and it.running and len(it.ahead) < depth
-            and now - it.began < AHEAD_UNDER and len(it.ended) < UNVERIFIED
-        ]  # fmt: skip
-        busy: dict[Resources, deque[PlacedAgent]] = {}
-        for agent in sorted(found, key=lambda it: len(it.ahead)):
-            busy.setdefault(agent.resources, deque()).append(agent)
-        return busy
+    def _give_ahead(self, wanted: Resources, busy: deque[PlacedAgent]) -> int:
+        """Give launches to agents that run tasks; how many. The nodes of a gang wait for agents of their own."""
+        given = 0
+        while busy and (launch := self._waiting.first(wanted)) and not is_node(launch):
+            agent = busy.popleft()
+            self._give(agent, self._waiting.take(wanted))
+            given += 1
+            if len(agent.ahead) < self._depth:
+                busy.append(agent)
+        return given
 
     def _recall_for(self, idle: PlacedAgent) -> None:
         """Want a launch back from the agent with most of them ahead, for one that has nothing to do."""
         if idle.launches or not idle.is_there or self._is_closed or idle.number not in self._agents:
             return
-        if any(self._wanted(it) == idle.resources for it in self._waiting):
+        if self._waiting.first(idle.resources):
             return
         others = [
             it
-            for it in self._agents.values()
+            for it in self._agents
             if it.resources == idle.resources and len(it.ahead) > len(it.recalled) and it.link
         ]
         if others:
@@ -295,7 +282,7 @@ class EngineExecutor:
             serial = next(it for it in reversed(agent.ahead) if it not in agent.recalled)
             self._recall(agent, serial, idle.number)
         else:
-            self._may_recall = any(it.ahead for it in self._agents.values())
+            self._may_recall = any(it.ahead for it in self._agents)
 
     def _recall(self, agent: PlacedAgent, serial: int, idle: int) -> None:
         agent.recalled[serial] = idle
@@ -309,17 +296,15 @@ class EngineExecutor:
 
     def _add_agents(self, lacking: Mapping[Resources, int]) -> None:
         """Have agents made for launches that wait, in the place of others that none waits for if need be."""
-        coming = Counter(it.resources for it in self._agents.values() if it.ready is None)
-        running = sum(it.running for it in self._agents.values())
-        needed = max(self._most, running + sum(map(_is_node, self._waiting)))
+        coming, nodes = self._agents.coming, self._waiting.nodes
+        needed = max(self._most, self._agents.running + nodes) if nodes else self._most
         spare: list[PlacedAgent] | None = None
-        there = {it.resources for it in self._agents.values()}
         for wanted, number in lacking.items():
-            if wanted in there and self._failed[wanted] >= AGENT_STARTS:
+            if self._failed[wanted] >= AGENT_STARTS and self._agents.has(wanted):
                 continue
             for _ in range(number - coming[wanted]):
                 if len(self._agents) >= needed:
-                    spare = self._spare(lacking) if spare is None else spare
+                    spare = self._agents.spare(lacking) if spare is None else spare
                     if not spare:
                         return
                     self._stop(spare.pop())
@@ -330,24 +315,11 @@ class EngineExecutor:
 
         Nobody knows how long they would wait: tasks that were short so far may be followed by long ones.
         """
-        coming = Counter(it.resources for it in self._agents.values() if it.ready is None)
+        coming = self._agents.coming
         for wanted, number in ahead.items():
             if self._failed[wanted] < AGENT_STARTS:
                 for _ in range(min(number - coming[wanted], self._most - len(self._agents))):
                     self._add_agent(wanted)
-
-    def _spare(self, lacking: Mapping[Resources, int]) -> list[PlacedAgent]:
-        """The agents that no launch waits for; those that can be missed most easily are last."""
-        left = dict(lacking)
-        idle, coming = [], []
-        for agent in self._agents.values():
-            if agent.is_there and not agent.launches:
-                idle.append(agent)
-            elif agent.ready is None and not left.get(agent.resources):
-                coming.append(agent)
-            elif agent.ready is None:
-                left[agent.resources] -= 1
-        return [*reversed(idle), *coming]
 
     def _watch_wait(self) -> None:
         if self._waiting and not self._is_wait_watched:
@@ -359,9 +331,10 @@ class EngineExecutor:
         self._is_wait_watched = False
         if self._is_closed:
             return
-        there = {it.resources for it in self._agents.values() if it.ready}
+        there = {it.resources for it in self._agents if it.ready}
         due = time.monotonic() - WAIT_TOLD
-        for wanted, number in Counter(map(self._wanted, self._waiting)).items():
+        for wanted in self._waiting.kinds:
+            number = self._waiting.count(wanted)
             if wanted not in there and self._lacking_since.get(wanted, due) <= due:
                 self._lacking_since[wanted] = math.inf
                 tasks = "1 task waits" if number == 1 else f"{number} tasks wait"
@@ -412,13 +385,14 @@ class EngineExecutor:
             took = time.monotonic() - agent.began
             self._took = took if self._took == math.inf else (3 * self._took + took) / 4
         agent.ended.add(serial)
+        self._agents.rests(agent)
         self._unverified += 1
         if agent.ahead and not agent.running:
             self._begins(agent, agent.ahead[0])
 
     def _add_agent(self, resources: Resources) -> None:
         agent = PlacedAgent(next(self._numbers), resources)
-        self._agents[agent.number] = agent
+        self._agents.add(agent)
         self._engine.start(agent.number, self._server.invite(agent.number), resources)
 
     def connected(self, number: int, link: Link) -> None:
@@ -453,7 +427,7 @@ class EngineExecutor:
 
     def _lose(self, agent: PlacedAgent, reason: str) -> None:
         """An agent has gone: its tasks are launched again by the scheduler."""
-        if self._agents.pop(agent.number, None) is None:
+        if not self._agents.remove(agent):
             return
         self._let_go(agent)
         link = agent.link
@@ -478,7 +452,7 @@ class EngineExecutor:
     def _take_back(self, agent: PlacedAgent) -> None:
         """Have wait what was given ahead to an agent that will never begin with it."""
         back = [it for it in reversed(agent.ahead) if it not in agent.killed]
-        self._waiting.extendleft([agent.launches.pop(it) for it in back])
+        self._waiting.put_first([agent.launches.pop(it) for it in back])
         if self._is_ending:
             self._give_back()
 
@@ -492,18 +466,17 @@ class EngineExecutor:
             )
         if self._failed[wanted] < AGENT_STARTS:
             self._assign_soon()
-        elif not any(it.resources == wanted for it in self._agents.values()):
+        elif not self._agents.has(wanted):
             agent = f"agent of {self._engine.name}{_in_words(wanted)}"
             self._on_message(EngineFailed(f"no {agent} can begin: {reason}"))
-            waiting, self._waiting = self._waiting, deque()
-            for launch in waiting:
+            for launch in self._waiting.take_all():
                 self._on_message(LaunchFailed(launch.serial, reason))
         elif self._failed[wanted] == AGENT_STARTS:
             self._loop.after(AGENT_AGAIN, lambda: self._try_again(wanted))
 
     def _try_again(self, wanted: Resources) -> None:
         """Have agents made again of which some could not begin, if one works all the same."""
-        if any(it.resources == wanted and it.ready for it in self._agents.values()):
+        if any(it.resources == wanted and it.ready for it in self._agents):
             del self._failed[wanted]
             self._assign_soon()
 
@@ -516,7 +489,7 @@ class EngineExecutor:
 
     def _stop(self, agent: PlacedAgent) -> None:
         """Send an agent home."""
-        self._agents.pop(agent.number, None)
+        self._agents.remove(agent)
         self._let_go(agent)
         for arrival in agent.arrivals.values():
             arrival.close()
@@ -553,6 +526,7 @@ class EngineExecutor:
     def _ready(self, agent: PlacedAgent, message: AgentReady) -> None:
         self._there += agent.ready is None
         agent.ready = message
+        self._agents.is_ready(agent)
         del self._failed[agent.resources]
         if message.host not in self._hosts and len(self._hosts) < HOSTS_TOLD:
             self._hosts.add(message.host)
@@ -607,6 +581,7 @@ class EngineExecutor:
     def _recalled(self, agent: PlacedAgent, serial: int) -> None:
         """A launch has come back that was given ahead; perhaps it was taken for begun, and lacked something there."""
         launch = agent.launches.pop(serial)
+        self._agents.rests(agent)
         agent.recalled.pop(serial, None)
         if serial in agent.ahead:
             agent.ahead.remove(serial)
@@ -618,7 +593,7 @@ class EngineExecutor:
         if number and not self._is_ending:  # the agent had dropped it before it heard of that
             self._on_message(Exited(serial, number, 0.0, 0))
             return
-        self._waiting.appendleft(launch)
+        self._waiting.put_first([launch])
         reached("remote.returned")
         if self._is_ending:  # it has never begun, so it was not interrupted
             self._give_back()
@@ -662,6 +637,7 @@ class EngineExecutor:
 
     def _done(self, agent: PlacedAgent, serial: int) -> None:
         agent.launches.pop(serial, None)
+        self._agents.rests(agent)
         agent.killed.pop(serial, None)
         if serial in agent.ended:
             agent.ended.remove(serial)
@@ -682,11 +658,6 @@ class EngineExecutor:
                 self._live, launch.task, launch.attempt, message.name, message.data,
                 shared=self._repo.shared_mode,
             )  # fmt: skip
-
-
-def _is_node(launch: Launch) -> bool:
-    """Whether a launch is a node of a gang, which may wait for the others: each has an agent of its own."""
-    return bool(launch.frames) and launch.frames[-1].is_gang
 
 
 def _in_words(resources: Resources) -> str:

@@ -32,5 +32,9 @@ AHEAD_WORK = 0.1
 """Seconds of work that wait at an agent, if the driver is busy: it may be committing."""
 AHEAD_MOST = 64
 """Launches that wait at an agent, beside the task that it runs."""
+AHEAD_IN_ALL = 1000
+"""Launches that wait at all agents together, beside one at each: what the driver launches in a tenth of a second."""
+BUSY_LOOKED_AT = 16
+"""Agents that are looked at for one that can be given a launch ahead, and two for each launch; of more, by turns."""
 RECALL_AFTER = 0.005
 """Seconds after which an agent that has nothing to do is given what waits at others: the scheduler may have more."""
