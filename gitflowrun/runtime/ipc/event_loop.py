@@ -17,6 +17,7 @@ from gitflowrun.values import mutable
 Callback = Callable[[], None]
 # As `selectors` has it: what is broken or closed can be read and written, which then says so.
 _READABLE, _WRITABLE = ~select.EPOLLOUT, ~select.EPOLLIN
+_MANY_TIMERS = 1000  # with fewer, cancelled ones may stay until they are due
 
 
 @mutable
@@ -38,6 +39,7 @@ class EventLoop:
         self._epoll = select.epoll()
         self._watched: dict[int, tuple[Callback, Callback | None]] = {}
         self._timers: list[tuple[float, int, Timer]] = []
+        self._many = _MANY_TIMERS
         self._order = count()
         self._on_signal: dict[int, Callback] = {}
         self._woken: int | None = None
@@ -59,9 +61,17 @@ class EventLoop:
 
     def after(self, seconds: float, callback: Callback) -> Timer:
         """Call back once, when this time has passed."""
+        if len(self._timers) >= self._many:
+            self._drop_cancelled()
         timer = Timer(callback)
         heapq.heappush(self._timers, (time.monotonic() + seconds, next(self._order), timer))
         return timer
+
+    def _drop_cancelled(self) -> None:
+        """Drop the timers that were cancelled: of those with a late time there may be one for each task."""
+        self._timers = [row for row in self._timers if row[2].callback is not None]
+        heapq.heapify(self._timers)
+        self._many = max(_MANY_TIMERS, 2 * len(self._timers))
 
     def on_signal(self, number: int, callback: Callback) -> None:
         """Call back in a turn of the loop, not in the middle of other code, when the signal has come."""

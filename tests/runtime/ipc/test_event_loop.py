@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from functools import partial
 
 from gitflowrun.runtime.ipc.event_loop import EventLoop
 
@@ -35,3 +36,20 @@ def test_the_loop_waits_for_times_signals_and_descriptors() -> None:
     loop.close()
     os.close(reading)
     os.close(writing)
+
+
+def test_timers_that_were_cancelled_are_not_kept() -> None:
+    """Not even late ones, of which there may be one for each task; the others are called, in their order."""
+    loop = EventLoop()
+    called: list[int] = []
+    for number in range(5_000):
+        loop.after(1000, lambda: called.append(-1)).cancel()
+        if number % 500 == 0:
+            loop.after(0.5 - number / 10_000, partial(called.append, number))
+        assert len(loop._timers) <= 1_000
+    while len(called) < 10:
+        loop.turn()
+    assert called == sorted(called, reverse=True)
+    kept = [loop.after(1000, lambda: None) for _ in range(3_000)]
+    assert len(loop._timers) >= len(kept)
+    loop.close()
