@@ -384,7 +384,9 @@ class GroupObjects:
         if not (layout.is_safe_component(name.step) and layout.is_safe_component(name.task)):
             raise UsageError(f"{str(name)!r} can't name a task in git", hint="use [A-Za-z0-9_-]")
         blob = task.blob or task_blob(task.record)[1]
-        oid = self._put(blob.kind, bytes(blob.data), blob.oid)
+        oid = blob.identify()
+        if oid not in self._reachable:
+            self._new.setdefault(oid, blob)
         entries = [TreeEntry(Mode.BLOB, layout.TASK, oid)]
         if task.origin is not None:
             rows = self._existing.tree(task.origin.tree)

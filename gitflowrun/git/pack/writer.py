@@ -28,6 +28,7 @@ import hashlib
 import mmap
 import os
 import sys
+import zlib
 from collections import Counter, deque
 from functools import partial
 from itertools import chain
@@ -134,8 +135,6 @@ class PackedObject:
     @classmethod
     def of(cls, given: PackObject) -> PackedObject:
         """Make the entry of an object."""
-        if given.is_small:
-            return cls(given.identify(), (_small_entry(given),))
         data = given.view if given.stable_copy is None else given.stable_copy(given.view)
         # Before the id: see `format` on SHA-1 after isal.
         stream = zlib_stream(data, given.release)
@@ -215,10 +214,17 @@ def _write(objects: Sequence[PackObject], map_: _Map, file: _PackFile) -> PackCo
     places, different = _without_repetitions(_identified(objects, map_))
     file.append((pack_header(len(different)),))
     entries = []
-    for packed in map_(PackedObject.of, different):
+    smallness = [given.is_small for given in different]
+    others = [given for given, is_small in zip(different, smallness, strict=True) if not is_small]
+    large = map_(PackedObject.of, others)
+    for given, is_small in zip(different, smallness, strict=True):
         offset = file.size
-        crc = file.append(packed.pieces)
-        entries.append(IndexEntry(packed.oid, crc, offset))
+        if is_small:
+            entries.append(IndexEntry(given.identify(), file.append_small(given), offset))
+        else:
+            packed = next(large)
+            crc = file.append(packed.pieces)
+            entries.append(IndexEntry(packed.oid, crc, offset))
     trailer = file.finish()
     oids = tuple(entries[place].oid for place in places)
     return PackContents(oids, tuple(entries), trailer, file.size)
@@ -304,6 +310,17 @@ class _PackFile:
                 self._copy(memoryview(piece))
         self._sum()
         return self._crc
+
+    def append_small(self, given: PackObject) -> int:
+        """Append the entry of a small object; of these a commit has thousands. Returns the CRC-32 of the entry."""
+        entry = _small_entry(given)
+        end = self._filled + len(entry)
+        if end > self._capacity:
+            return self.append((entry,))
+        self._buffer[self._filled : end] = entry
+        self._filled = end
+        self.size += len(entry)
+        return zlib.crc32(entry)
 
     def finish(self) -> bytes:
         """Append the SHA-1 of everything, and close the file. Returns the SHA-1."""

@@ -35,7 +35,14 @@ from typing import TYPE_CHECKING
 from gitflowrun import limits
 from gitflowrun.errors import CorruptRecord
 from gitflowrun.msgpack import pack_message, unpack_message
-from gitflowrun.runtime.ipc.messages import LaunchItem, Message, encode, parse
+from gitflowrun.runtime.ipc.messages import (
+    Exited,
+    LaunchItem,
+    Message,
+    Started,
+    encode,
+    parse,
+)
 
 if TYPE_CHECKING:
     from gitflowrun.runtime.ipc.event_loop import EventLoop
@@ -43,7 +50,11 @@ if TYPE_CHECKING:
 LAUNCH_ITEM = Struct("<cqqi")
 STARTED = Struct("<cqi")
 EXITED = Struct("<cqidq")
-_SHORT = {b"L": ("LaunchItem", LAUNCH_ITEM), b"S": ("Started", STARTED), b"E": ("Exited", EXITED)}
+_SHORT: dict[bytes, tuple[Callable[..., Message], Struct]] = {
+    b"L": (LaunchItem, LAUNCH_ITEM),
+    b"S": (Started, STARTED),
+    b"E": (Exited, EXITED),
+}
 _INT = array("i").itemsize
 _ANCILLARY = socket.CMSG_SPACE(limits.MESSAGE_FILES * _INT)
 
@@ -64,7 +75,7 @@ class Channel:
         sock.setblocking(blocking)
         self._socket = sock
         self._waiting: deque[tuple[bytes, tuple[int, ...]]] = deque()
-        self._buffer = bytearray(limits.MESSAGE_BUFFER)
+        self._buffer = memoryview(bytearray(limits.MESSAGE_BUFFER))
         self.was_reset = False
         """Whether the other end was closed before it had read all that was sent: the kernel says so."""
 
@@ -154,7 +165,7 @@ class Channel:
         except ConnectionResetError:
             self.was_reset = True
             return b"", ()
-        return bytes(memoryview(self._buffer)[:size]), _descriptors(ancillary)
+        return bytes(self._buffer[:size]), _descriptors(ancillary)
 
     def close(self) -> None:
         """Close this end; messages that still wait are lost."""
@@ -194,10 +205,10 @@ def read_datagram(datagram: bytes, fds: tuple[int, ...]) -> tuple[Message, tuple
 
 
 def _short(kind: bytes, datagram: bytes) -> Message:
-    name, form = _SHORT[kind]
+    cls, form = _SHORT[kind]
     try:
         text = [datagram[form.size :].decode()] if kind == b"L" else []
-        return parse([name, *form.unpack_from(datagram)[1:], *text])
+        return cls(*form.unpack_from(datagram)[1:], *text)
     except (struct.error, UnicodeDecodeError) as error:
         raise CorruptRecord(f"malformed datagram: {error}") from error
 
