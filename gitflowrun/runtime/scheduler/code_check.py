@@ -1,4 +1,4 @@
-"""Whether the code that tasks have loaded is that of the run's snapshot.
+"""Whether the code that tasks have loaded is that of the run's snapshot, and what a worker's tasks lack of it.
 
 Tasks name only files that are young enough to differ (`worker.loaded_code`), so mostly nothing is asked of git.
 Where a filter or line endings make a file another one than its blob, the blob is compared as git would check it out.
@@ -7,19 +7,25 @@ Where a filter or line endings make a file another one than its blob, the blob i
 from __future__ import annotations
 
 import os
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gitflowrun.errors import RepositoryError
 from gitflowrun.git.objects import ObjectType, hash_object
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from gitflowrun.git.objects import Oid
     from gitflowrun.git.repository import Repository
 
 ANOTHER = "it was edited after the snapshot, and another version of it ran"
 UNKNOWN = "it is not in the snapshot, and it ran"
+_LACKED = re.compile(
+    r"ModuleNotFoundError: No module named '([\w.]+)'|FileNotFoundError: .*: '([^'\n]+)'"
+)
+"""How Python says that something is not there, as records have errors."""
 
 
 class CodeCheck:
@@ -28,10 +34,13 @@ class CodeCheck:
     Args:
         repo: The repository.
         tree: The snapshot.
+        folders: Where tasks look for modules and files.
     """
 
-    def __init__(self, repo: Repository, tree: Oid) -> None:
+    def __init__(self, repo: Repository, tree: Oid, folders: Iterable[Path] = ()) -> None:
         self._git = repo.git
+        self._top = repo.work_tree
+        self._folders = [Path(it).resolve() for it in folders]
         self._tree = str(tree)
         self._known: dict[tuple[str, Oid], str | None] = {}
 
@@ -49,6 +58,29 @@ class CodeCheck:
             return {}
         found = {path: self._known[path, oid] for path, oid in sorted(loaded.items())}
         return {path: reason for path, reason in found.items() if reason is not None}
+
+    def lacked(self, error: str) -> str | None:
+        """What a task on another machine has failed for not finding, if it is in the work tree but not in the snapshot.
+
+        Args:
+            error: The task's error, `Type: message`.
+
+        Returns:
+            The path from the top of the work tree.
+        """
+        found = _LACKED.fullmatch(error)
+        if found is None or self._top is None:
+            return None
+        module, file = found.groups()
+        names = [file] if file else [it for name in _above(module) for it in (f"{name}.py", name)]
+        for folder in self._folders:
+            for name in names:
+                path = Path(os.path.normpath(folder / name))
+                if path.is_relative_to(self._top) and os.path.lexists(path):
+                    inside = str(path.relative_to(self._top))
+                    done = self._git.attempt("ls-tree", "--full-tree", self._tree, "--", inside)
+                    return inside if done.code == 0 and not done.out else None
+        return None
 
     def _ask(self, new: set[tuple[str, Oid]]) -> None:
         if not new:
@@ -68,3 +100,9 @@ class CodeCheck:
     def _is_as_checked_out(self, path: str, oid: Oid) -> bool:
         done = self._git.attempt("cat-file", "--filters", f"{self._tree}:{path}")
         return done.code == 0 and hash_object(ObjectType.BLOB, done.out) == oid
+
+
+def _above(module: str) -> list[str]:
+    """The paths of a module and of the packages that it is in."""
+    parts = module.split(".")
+    return ["/".join(parts[:end]) for end in range(len(parts), 0, -1)]

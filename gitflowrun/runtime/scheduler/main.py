@@ -176,7 +176,8 @@ class SchedulerMain:
             ensure_dedup_index(repo)
             sweep_live_states(repo)
             context = run.context(writer.identity, stored, begun)
-            code = CodeCheck(repo, writer.snapshot.tree)
+            folders = (Path(start.script).parent, Path.cwd())
+            code = CodeCheck(repo, writer.snapshot.tree, folders)
             execution = RunExecution(
                 repo, self._channels, start, isolation, notify, writer, plan, context, code,
                 adoption.first_id, run.cache(writer, stored, notify), engine,

@@ -72,6 +72,10 @@ _PROCESS_LOST = "the process of the run ended before the step had returned"
 _LOST_WITH_ZYGOTE = "its process was lost with the zygote"
 _OVER = "killed because the run was over"
 _NOT_AGAIN = f"It is not tried again: exit status {process.DISALLOW_RETRY} says so."
+_NOT_SENT = (
+    "{0!r} is in the work tree and not in the run's snapshot, so workers have it not: have git track it "
+    "(`git add -f`), or put it where they find it"
+)
 _NO_RETRIES = Retries()
 
 
@@ -487,6 +491,8 @@ class Scheduler:
         error, line = (NODE_FAILED, None) if attempt.succeeded(exited) else attempt.explain(exited)
         if line is not None:
             self._reporter.say(attempt, line)
+        if attempt.where and (lacked := self._code.lacked(error)):
+            self._reporter.say(attempt, _NOT_SENT.format(lacked))
         # What we have ended has not failed, and nothing begins anew in a run that ends.
         is_own = self._ending is None and attempt.killed is None
         again = is_own and attempt.number < self._retries_of(job).all

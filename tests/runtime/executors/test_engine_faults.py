@@ -100,6 +100,27 @@ def test_workers_on_which_no_agent_can_begin(repo: GitRepo) -> None:
     assert [it for it in run.steps() if it != "_parameters"] == []
 
 
+@pytest.mark.parametrize(
+    ("step", "lacked"),
+    [("import own.settings", "own/settings.py"), ("open('data/list.csv')", "data/list.csv")],
+)
+def test_what_git_ignores_is_not_on_workers(repo: GitRepo, step: str, lacked: str) -> None:
+    """Who lacks it is told which file that is, and what to do; a task of this machine finds it."""
+    repo.write(".gitignore", "settings.py\ndata/\n")
+    repo.write("own/__init__.py", "")
+    repo.write(lacked, "x = 1\n")
+    repo.write("f.py", linear_flow(step))
+    repo.commit()
+    done = repo.flow("f.py", "run")
+    assert done.code == 1
+    told = f"'{lacked}' is in the work tree and not in the run's snapshot, so workers have it not"
+    assert told in done.out
+    run = latest(repo)
+    assert told in one_task(run, "start").output("stderr").decode()
+    repo.git("config", "--unset", "runs.executor")
+    assert repo.flow("f.py", "run").code == 0
+
+
 def test_a_port_that_another_run_uses(repo: GitRepo) -> None:
     """It is said before there is a run."""
     with socket.create_server(("127.0.0.1", 0)) as other:

@@ -85,6 +85,30 @@ def test_what_is_known_of_each_file(repo: GitRepo, monkeypatch: pytest.MonkeyPat
     assert check.differing({"same.py": other, "edited.py": one}) == {"same.py": ANOTHER}
 
 
+def test_what_a_worker_lacks(repo: GitRepo) -> None:
+    """What is here and not in the snapshot, where the error says that it was not found; nothing else is blamed."""
+    for name in ("src/flow.py", "src/there.py", "pkg/__init__.py", "pkg/a.py"):
+        repo.write(name, "")
+    repo.write(".gitignore", "local*\ndata\n")
+    repo.commit()
+    for name in ("src/local.py", "pkg/local_b.py", "local_c/__init__.py", "data/it's.csv"):
+        repo.write(name, "")
+    tree = Oid.from_hex(repo.git("rev-parse", "HEAD^{tree}"))
+    check = CodeCheck(open_repo(repo), tree, [repo.path / "src", repo.path])
+    module, file = "ModuleNotFoundError: No module named ", "FileNotFoundError: [Errno 2] No such: "
+    assert check.lacked(f"{module}'local'") == "src/local.py"
+    assert check.lacked(f"{module}'pkg.local_b'") == "pkg/local_b.py"
+    assert check.lacked(f"{module}'local_c.d'") == "local_c"
+    for data in ("../data", "data", str(repo.path / "data")):
+        assert check.lacked(f"{file}'{data}'") == "data"
+    blameless = [
+        f"{module}'there'", f"{module}'nowhere'", f"{module}'pkg.a'", f"{file}'/etc/hostname'",
+        f"{file}'../../{repo.path.name}-other'", f"{file}'data/none.csv'", "ValueError: 'data'", "", f"{module}''",
+    ]  # fmt: skip
+    assert [it for it in blameless if check.lacked(it)] == []
+    assert CodeCheck(open_repo(repo), tree).lacked(f"{module}'local'") is None
+
+
 def _unreadable(*_: object) -> bytes:
     raise RepositoryError("git ls-tree failed")
 
