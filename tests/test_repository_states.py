@@ -258,12 +258,12 @@ STATES = {
     "bare": bare,
     "unborn": unborn,
     "linked worktrees": linked,
-    "submodule": submodule,
-    "shallow": shallow,
     "blob:none": without_blobs,
     "odd path": odd_path("a b\n\t'c' \"d\" $(e)/Ünï 漢字 \u202e🙂/--help/:(exclude)*[x]?"),
 }
 MORE = {
+    "submodule": submodule,
+    "shallow": shallow,
     "detached": detached,
     ".git as a file": separate,
     "tree:0": without_trees,

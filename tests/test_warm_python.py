@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
-from tests.helpers.flows import latest, linear_flow, one_task
+from tests.helpers.flows import family, latest, linear_flow, one_task, value_of
 from tests.helpers.repos import GitRepo
 from tests.helpers.warm_python import kept, run_warm, suits
 
@@ -17,7 +18,8 @@ import os, resource, signal, sys
 mask = os.umask(0)
 handled = {number: signal.getsignal(number) for number in signal.valid_signals()}
 print(sys.argv, sys.orig_argv[1:], sys.path, sys.flags, sys.executable, sys.excepthook is sys.__excepthook__)
-print(__file__, __name__, __spec__, type(__loader__), sorted(globals()), sys.modules["__main__"].__dict__ is globals())
+print(__file__, __name__, __spec__ and __spec__.name, type(__loader__))
+print(sorted(globals()), sys.modules["__main__"].__dict__ is globals())
 print(os.getcwd(), mask, dict(sorted(os.environ.items())), handled, signal.pthread_sigmask(signal.SIG_BLOCK, []))
 print(sys.stdin.read(), [(it.encoding, it.errors, it.line_buffering, it.isatty()) for it in (sys.stdout, sys.stderr)])
 print([resource.getrlimit(getattr(resource, it)) for it in dir(resource) if it.startswith("RLIMIT_")])
@@ -36,6 +38,36 @@ def test_a_program_finds_what_it_finds_in_an_interpreter_of_its_own(repo: GitRep
         assert repo.flow(*words, env=env) == repo.python(*words, env=env)
     finally:
         os.umask(before)
+
+
+@pytest.mark.parametrize(
+    "words", [("-m", "below.look", "a b"), ("-c", LOOK.replace("__file__", "1"), "a b")]
+)
+def test_a_module_and_a_text_find_what_they_find_elsewhere(
+    repo: GitRepo, words: tuple[str, ...]
+) -> None:
+    """The same for what is no script."""
+    repo.write("below/__init__.py", "")
+    repo.write("below/look.py", LOOK)
+    assert repo.flow(*words) == repo.python(*words)
+
+
+def test_processes_are_found_by_their_marker(repo: GitRepo, tmp_path: Path) -> None:
+    """That of the program, and those that it starts, as if they had begun with it in their environment."""
+    seen = (
+        "def is_seen(pid):\n    with open(f'/proc/{pid}/environ') as file:\n"
+        "        return 'MARKER=' + os.environ['MARKER'] in file.read().split('\\0')\n"
+    )
+    see = (
+        "self.seen = [is_seen(it) for it in (os.getpid(), os.getppid(), int(os.environ['FIRST']))]"
+    )
+    first = "os.environ.setdefault('FIRST', str(os.getpid()))\n"
+    repo.write("f.py", linear_flow(see, head=first + seen))
+    for marker in map(str, (tmp_path / "first", tmp_path / "another")):
+        done = repo.flow("f.py", "run", env={"MARKER": marker})
+        assert done.code == 0, done.err
+        assert value_of(one_task(latest(repo), "start"), "seen") == [True] * 3
+        assert family(marker) == []
 
 
 @pytest.mark.parametrize(

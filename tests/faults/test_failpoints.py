@@ -6,7 +6,6 @@ import errno
 import os
 import re
 import shutil
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -34,11 +33,10 @@ from tests.faults.check import (
 from tests.faults.recalls import ITEMS, POINTS, RECALLING, WORKERS
 from tests.helpers.clones import clone, ids, refs, send, tags
 from tests.helpers.flows import background, eventually, foreach_flow
-from tests.helpers.repos import GitRepo, Output, make_repo, run_program
+from tests.helpers.repos import GitRepo, Output, make_repo
 from tests.helpers.runs import make_run, store_of
 from tests.helpers.same_runs import POOL
 from tests.helpers.signing import SshKey, sign_by_ssh
-from tests.helpers.warm_python import kept, run_warm
 
 FOLD = (
     "from pathlib import Path; from gitflowrun.cli.errors import FLOW, exit_code_of\n"
@@ -243,7 +241,7 @@ def _after_fold(trial: Trial) -> None:
     nobody_is_left(trial.marker)
     repo.fsck()
     assert len(ids(repo)) == 3
-    again = repo.python("-c", FOLD)
+    again = repo.flow("-c", FOLD)
     assert again.code in {0, 1}, again.err
     assert again.err == ""
     git_is_well(repo)
@@ -533,21 +531,11 @@ def templates(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Scenario, P
 Templates = Callable[[Scenario, Path], GitRepo]
 
 
-def _try(
-    scenario: Scenario, repo: GitRepo, marker: Path, points: str, *, is_sought: bool = True
-) -> tuple[Output, set[str]]:
-    """Run a scenario's command with failpoints; what it left, and which places it reached.
-
-    Its processes are sought by the marker in their environments, unless nobody seeks them: then it may be a fork.
-    """
+def _try(scenario: Scenario, repo: GitRepo, marker: Path, points: str) -> tuple[Output, set[str]]:
+    """Run a scenario's command with failpoints; what it left, and which places it reached."""
     reached = marker.with_suffix(".reached")
     env = {"MARKER": str(marker), "GITFLOWRUN_FAILPOINTS": f"*=tell:{reached}; {points}"}
-    script, *args = scenario.args
-    if script.endswith(".py") and not is_sought:
-        code, out, err = run_warm(script, tuple(args), repo.path, {**kept(), **env})
-        done = Output(code, out.decode(), err.decode())
-    else:
-        done = run_program([sys.executable, *scenario.args], repo.path, env)
+    done = repo.flow(*scenario.args, env=env)
     return done, set(reached.read_text().split()) if reached.exists() else set()
 
 
@@ -642,7 +630,7 @@ def test_every_failpoint_is_reached(tmp_path: Path, templates: Templates) -> Non
     everywhere = set()
     for number, scenario in enumerate(SCENARIOS):
         repo = templates(scenario, tmp_path / str(number))
-        done, reached = _try(scenario, repo, tmp_path / f"work{number}", "", is_sought=False)
+        done, reached = _try(scenario, repo, tmp_path / f"work{number}", "")
         assert done.code == 0, done.err
         everywhere |= {name for name in reached if scenario_of(name) is scenario}
     assert everywhere == NAMES
@@ -650,7 +638,7 @@ def test_every_failpoint_is_reached(tmp_path: Path, templates: Templates) -> Non
 
 def test_an_unknown_name_is_refused(repo: GitRepo) -> None:
     """A misspelt failpoint never looks like a protocol that stands everything."""
-    done = repo.runs("log", env={"GITFLOWRUN_FAILPOINTS": "publish.nowhere=kill"})
+    done = repo.python(*RUNS, "log", env={"GITFLOWRUN_FAILPOINTS": "publish.nowhere=kill"})
     assert done.code != 0
     assert done.err == "error: GITFLOWRUN_FAILPOINTS: there is no failpoint 'publish.nowhere'\n"
 

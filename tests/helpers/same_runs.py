@@ -116,7 +116,7 @@ class Executed:
 
 def execute(repo: GitRepo, env: Mapping[str, str], *words: str, timeout: float = 300) -> Executed:
     """Run the flow of `flow_repo`."""
-    done = repo.python("flow.py", *(words or ("run",)), env=dict(env), timeout=timeout)
+    done = repo.flow("flow.py", *(words or ("run",)), env=dict(env), timeout=timeout)
     assert store_of(repo).latest() is not None, done.err
     return Executed(done.code, latest(repo), done.out + done.err)
 

@@ -2,8 +2,9 @@
 
 What it runs begins as in an interpreter of its own: with its `__main__`, `sys.argv`, `sys.path`, streams, directory
 and environment. The scheduler, which a run starts as a program, is such a fork too; whatever else is started is
-started. This is not for tests of how programs start, of what they import, of how processes are found by name or
-environment, or of modules that shadow the standard library's: for those there is `GitRepo.python`.
+started. `MARKER` is in their environment for whoever looks from outside, as `ps e` does; what else is seen from there
+is the first process's. This is not for tests of how programs start, of what they import, of how processes are found
+by name, or of modules that shadow the standard library's: for those there is `GitRepo.python`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import contextlib
 import functools
 import gc
 import importlib
+import importlib.util
 import json
 import os
 import resource
@@ -25,7 +27,7 @@ import threading
 import time
 import types
 from collections.abc import Mapping
-from importlib.machinery import SourceFileLoader
+from importlib.machinery import BuiltinImporter, SourceFileLoader
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -48,7 +50,10 @@ _SCHEDULER = (
     "encodings.ascii", "getpass", "isal.isal_zlib",
 )  # fmt: skip
 _READ_AT_START = ("PYTHON", "LD_", "LC_", "XDG_", "GIT_")
-_ALSO = {"HOME", "LANG", "MARKER", "TMPDIR", "TZ", "USER", "UV"}
+_ALSO = {"HOME", "LANG", "TMPDIR", "TZ", "USER", "UV"}
+_MARKER = "MARKER"
+_ROOM = 1 << 10
+"""Bytes for the marker where the system shows a process's environment."""
 _RUNNING = {"resume", "run", "spin"}
 _MOST = 1 << 18
 
@@ -67,7 +72,7 @@ class _WarmPython:
         self._calls, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._calls.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _MOST)
         self.process = subprocess.Popen(
-            [sys.executable, __file__, str(theirs.fileno())], env=self.env, cwd=ROOT,
+            [sys.executable, __file__, str(theirs.fileno())], env={**self.env, _MARKER: " " * _ROOM}, cwd=ROOT,
             pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,  # streams for which those of programs are put
         )  # fmt: skip
@@ -126,7 +131,7 @@ def run_warm(
     """Run `python SCRIPT ARGS` to its end.
 
     Args:
-        script: The program's file.
+        script: The program's file; or `-m` or `-c`, before the name of a module or Python.
         args: What follows it.
         cwd: Where.
         env: All of its environment; it must suit.
@@ -222,14 +227,20 @@ def _begin(script: str, cwd: str, env: dict[str, str]) -> types.ModuleType:
     """Be a process in which nothing but the interpreter and some modules has begun; return its `__main__`."""
     os.chdir(cwd)
     _change_environment(env)
+    _show(env.get(_MARKER, ""))
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    sys.path[0] = os.path.dirname(os.path.abspath(script))  # noqa: PTH100, PTH120  (as Python does)
     for module in _placed:
         vars(module)["imported_in"] = cwd
     main = types.ModuleType("__main__")
-    main.__file__ = os.path.abspath(script)  # noqa: PTH100
-    main.__loader__ = SourceFileLoader("__main__", main.__file__)
-    vars(main).update(__annotations__={}, __builtins__=__builtins__, __cached__=None)
+    vars(main).update(__annotations__={}, __builtins__=__builtins__)
+    if script in {"-c", "-m"}:
+        sys.path[0] = cwd if script == "-m" else ""
+        main.__loader__ = BuiltinImporter
+    else:
+        sys.path[0] = os.path.dirname(os.path.abspath(script))  # noqa: PTH100, PTH120  (as Python does)
+        main.__file__ = os.path.abspath(script)  # noqa: PTH100
+        main.__loader__ = SourceFileLoader("__main__", main.__file__)
+        vars(main)["__cached__"] = None
     sys.modules["__main__"] = main
     _set_failpoints(env.get("GITFLOWRUN_FAILPOINTS", ""))
     return main
@@ -246,6 +257,26 @@ def _set_failpoints(text: str) -> None:
             vars(module)["reached"] = own._act
 
 
+def _show(marker: str) -> None:
+    """Write the marker where the system shows the environment of this process and of its forks."""
+    word = marker.encode()
+    if word and len(word) <= _ROOM:
+        with Path("/proc/self/mem").open("r+b", buffering=0) as memory:
+            memory.seek(_shown_at())
+            memory.write(word.ljust(_ROOM, b"\0"))
+
+
+@functools.cache
+def _shown_at() -> int:
+    start = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[47])
+    return (
+        start
+        + Path("/proc/self/environ").read_bytes().index(f"{_MARKER}= ".encode())
+        + len(_MARKER)
+        + 1
+    )
+
+
 def _change_environment(env: dict[str, str]) -> None:
     for name in [*os.environ]:
         if env.get(name) != os.environ[name]:
@@ -260,13 +291,15 @@ def _run(script: str, args: list[str], cwd: str, env: dict[str, str], mask: int)
     sys.argv = [script, *args]
     sys.orig_argv = [sys.executable, *sys.argv]
     try:
-        source = Path(script).read_bytes()
+        code = _code(main, script)
     except OSError as error:
         why = f"[Errno {error.errno}] {error.strerror}"
         sys.stderr.write(f"{sys.executable}: can't open file {main.__file__!r}: {why}\n")
         sys.exit(2)
     try:
-        exec(compile(source, str(main.__file__), "exec"), vars(main))
+        if not isinstance(code, types.CodeType):
+            code = compile(code, vars(main).get("__file__", "<string>"), "exec")
+        exec(code, vars(main))
     except (SystemExit, KeyboardInterrupt) as end:
         _end_soon(end)
         raise
@@ -276,6 +309,24 @@ def _run(script: str, args: list[str], cwd: str, env: dict[str, str], mask: int)
         sys.excepthook(type(error), error, error.__traceback__)
         sys.exit(1)
     _end_soon(SystemExit())
+
+
+def _code(main: types.ModuleType, script: str) -> bytes | str | types.CodeType:
+    """A program, for which there are its words then."""
+    if script == "-c":
+        return sys.argv.pop(1)
+    if script != "-m":
+        return Path(script).read_bytes()
+    spec = importlib.util.find_spec(name := sys.argv.pop(1))
+    assert spec is not None
+    loader = spec.loader
+    assert isinstance(loader, SourceFileLoader)
+    sys.argv[0] = main.__file__ = str(spec.origin)
+    main.__spec__, main.__loader__, main.__package__ = spec, loader, spec.parent
+    vars(main)["__cached__"] = spec.cached
+    code = loader.get_code(name)
+    assert code is not None
+    return code
 
 
 def _end_soon(end: BaseException) -> None:

@@ -73,7 +73,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> GitRepo:
     repo = make_repo(tmp_path_factory.mktemp("damaged") / "made")
     repo.write("f.py", FLOW)
     repo.commit()
-    assert repo.python("f.py", "run", env={"BOOM": "1"}).code == 1
+    assert repo.flow("f.py", "run", env={"BOOM": "1"}).code == 1
     return repo
 
 
@@ -94,7 +94,7 @@ def made_split(tmp_path_factory: pytest.TempPathFactory) -> GitRepo:
         ),
     )
     repo.commit()
-    assert repo.python("g.py", "run", env={"BOOM": "1"}).code == 1
+    assert repo.flow("g.py", "run", env={"BOOM": "1"}).code == 1
     return repo
 
 
@@ -103,7 +103,7 @@ def test_what_cannot_be_read_is_no_absent_attribute(repo: GitRepo, damage: str, 
     """`getattr` with a default must not hide it; run, step, task and artifact are named."""
     repo.write("f.py", FLOW)
     repo.commit()
-    done = repo.python("f.py", "run", env={"DAMAGE": damage})
+    done = repo.flow("f.py", "run", env={"DAMAGE": damage})
     assert done.code == 1
     assert "cold start" not in done.out
     assert "F/1/start/1/model can't be read:" in done.err
@@ -119,13 +119,13 @@ def test_what_is_damaged_of_a_task_is_done_again(
     """A resumed run says which artifact is damaged, makes it again, and whoever has the same one can read it."""
     chunk = _chunk(failed)
     damage(failed, chunk)
-    done = failed.python("f.py", "resume", "1")
+    done = failed.flow("f.py", "resume", "1")
     assert done.code == 0, done.err
     assert f"F/1/start/1/model: object {chunk} " in done.err
     assert "done again" in done.err
     assert "[2/start/" in done.out
     assert "warm start" in done.out
-    again = failed.python("f.py", "resume", "1")
+    again = failed.flow("f.py", "resume", "1")
     assert again.code == 0, again.err
     assert "Cloning previously run task F/1/start/1\n" in again.out
     assert failed.call("fsck", "F/1", "F/2").code == 0
@@ -135,10 +135,10 @@ def test_damaged_parameters_are_not_made_again(repo: GitRepo) -> None:
     """What people said can't be computed: resume refuses, names the artifact, and says what to do."""
     repo.write("g.py", foreach_flow("raise SystemError"))
     repo.commit()
-    assert repo.python("g.py", "run").code == 1
+    assert repo.flow("g.py", "run").code == 1
     task = one_task(latest(repo), "_parameters")
     _lose(repo, task.record.artifacts["n"].chunks[0].oid)
-    done = repo.python("g.py", "resume", "1")
+    done = repo.flow("g.py", "resume", "1")
     assert done.code == 1
     assert f"{task.pathspec}/n: object " in done.err
     assert "start a new run" in done.err
@@ -156,7 +156,7 @@ def test_damaged_parameters_are_not_made_again(repo: GitRepo) -> None:
 def test_what_is_lost_of_a_task_is_done_again(failed: GitRepo, path: str, named: str) -> None:
     """A resumed run says which record it could not read, and runs the task."""
     _lose(failed, Oid.from_hex(failed.git("rev-parse", f"refs/runs/F/1:{path}")))
-    done = failed.python("f.py", "resume", "1")
+    done = failed.flow("f.py", "resume", "1")
     assert done.code == 0, done.err
     assert named in done.err
     assert "done again" in done.err
@@ -174,7 +174,7 @@ def test_a_split_with_a_damaged_part_is_not_taken_whole(
     """The tasks that can be read are adopted, the others run again, and what follows has the same values."""
     repo = copy_repo(made_split, tmp_path / "split")
     _lose(repo, Oid.from_hex(repo.git("rev-parse", f"refs/runs/F/1:{lost}")))
-    done = repo.python("g.py", "resume", "1")
+    done = repo.flow("g.py", "resume", "1")
     assert done.code == 0, done.err
     assert "done again" in done.err
     assert "total 6" in done.out
@@ -186,6 +186,6 @@ def test_what_was_found_damaged_is_stored_anew(failed: GitRepo, words: tuple[str
     """By the next run that makes the same value: it is not passed on as stored already."""
     _flip(failed, _chunk(failed))
     assert failed.runs(*words).code in {1, 128}
-    assert failed.python("f.py", "run").code == 0
+    assert failed.flow("f.py", "run").code == 0
     assert failed.runs("fsck", "--read-data", "F/2").code == 0
     assert failed.runs("cat", "F/2/start/model", "-o", "model").code == 0

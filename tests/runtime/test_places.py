@@ -46,11 +46,8 @@ def test_runs_go_to_the_repository_of_the_flows_file(
     nowhere, other = tmp_path / "nowhere", make_repo(tmp_path / "other")
     nowhere.mkdir()
     for place in (nowhere, other.path):
-        done = run_program(
-            [sys.executable, str(repo.path / "flow.py"), "run"],
-            place,
-            env={"GITFLOWRUN_ISOLATION": kind},
-        )
+        script = str(repo.path / "flow.py")
+        done = GitRepo(place).flow(script, "run", env={"GITFLOWRUN_ISOLATION": kind})
         assert done.code == 0, done.err
     assert other.git("for-each-ref", "refs/runs") == ""
     run = latest(repo)
@@ -64,7 +61,7 @@ def test_all_commands_of_a_flow_file_read_that_repository(repo: GitRepo, tmp_pat
 
     def flow(*words: str, **env: str) -> str:
         script = str(repo.path / "flow.py")
-        done = run_program([sys.executable, script, "--quiet", *words], other.path, env=env)
+        done = other.flow(script, "--quiet", *words, env=env)
         assert done.code == bool(env.get("FAILS")), done.err
         return done.out + done.err
 
@@ -150,7 +147,8 @@ def test_hints_start_the_flow_as_it_was_started(
     repo.write("my flow.py", "from pkg.flow import Away\nif __name__ == '__main__':\n    Away()\n")
     repo.commit()
     here = repo.path / place
-    failed = run_program([sys.executable, *words, "--quiet", "run"], here, env={"FAILS": "1"})
+    start = GitRepo(here).python if words[0] == "-X" else GitRepo(here).flow
+    failed = start(*words, "--quiet", "run", env={"FAILS": "1"})
     assert failed.code == 1, failed.err
     shown = repo.call("show", "1").out
     advice = next(line for line in shown.splitlines() if line.strip().startswith("Go on with"))
@@ -187,14 +185,14 @@ def test_hints_say_where_git_must_go(repo: GitRepo, tmp_path: Path, place: str) 
         make_repo(here / "repo")
         here = here / "repo"
     script = str(repo.path / "my flow.py")
-    done = run_program([sys.executable, script, "run"], here, {"FAILS": "1"}, 60)
+    done = GitRepo(here).flow(script, "run", env={"FAILS": "1"}, timeout=60)
     command = re.findall(r"`(git [^`]*)`", done.err)
     assert command == [f"git -C {shlex.quote(str(repo.path))} runs show 1"]
-    missing = run_program([sys.executable, script, "resume", "nonsense"], here, None, 60)
+    missing = GitRepo(here).flow(script, "resume", "nonsense", timeout=60)
     assert "git runs" not in missing.err
     below = repo.path / "below"
     below.mkdir()
-    done = run_program([sys.executable, script, "run"], below, {"FAILS": "1"}, 60)
+    done = GitRepo(below).flow(script, "run", env={"FAILS": "1"}, timeout=60)
     assert "`git runs show 2`" in done.err
 
 
@@ -255,7 +253,7 @@ def test_fresh_tasks_of_a_module_that_changes_directory(repo: GitRepo, start: li
         "        self.place = Path.cwd().name\n\nif __name__ == '__main__':\n    F()\n",
     )
     for isolation in ("fresh", "fork"):
-        done = repo.python(*start, "run", env={"GITFLOWRUN_ISOLATION": isolation})
+        done = repo.flow(*start, "run", env={"GITFLOWRUN_ISOLATION": isolation})
         assert done.code == 0, done.err
         assert (
             repo.call("cat", "F/" + ("1" if isolation == "fresh" else "2") + "/place").out == "pkg"
@@ -306,14 +304,16 @@ def test_classes_of_a_flow_whose_file_is_started_otherwise(repo: GitRepo, words:
     fails = PROFILED.replace("assert type", "assert __import__('os').path.exists('go') and type")
     repo.write("pkg/profiled.py", fails)
     repo.commit()
-    assert repo.python(*words, "run").code == 1
+    assert repo.flow(*words, "run").code == 1
     repo.write("go", "")
     other = ["pkg/profiled.py"] if words[0] == "-m" else ["-m", "pkg.profiled"]
-    done = repo.python(*other, "resume", "1")
+    done = repo.flow(*other, "resume", "1")
     assert done.code == 0, done.err
 
 
-@pytest.mark.parametrize("kind", ["fork", "batch", pytest.param("fresh", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "kind", ["fork", *(pytest.param(it, marks=pytest.mark.slow) for it in ("batch", "fresh"))]
+)
 def test_a_profiler_that_starts_a_flow(repo: GitRepo, tmp_path: Path, kind: str) -> None:
     """The run goes to the flow's repository and has its code and classes, though `__main__` is the profiler's."""
     tools = make_repo(tmp_path / "tools")
@@ -330,5 +330,5 @@ def test_a_profiler_that_starts_a_flow(repo: GitRepo, tmp_path: Path, kind: str)
     run = latest(repo)
     assert run.info.script == "profiled.py"
     assert repo.git("show", f"{run.commit}:code/profiled.py").strip() == PROFILED.strip()
-    assert run_program([sys.executable, "profiled.py", "run"], repo.path).code == 0
+    assert repo.flow("profiled.py", "run").code == 0
     assert repo.call("show", "1/start/1/thing").out == repo.call("show", "2/start/1/thing").out

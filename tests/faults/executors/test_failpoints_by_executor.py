@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from itertools import product
@@ -21,7 +20,7 @@ from tests.faults.executors.conftest import Workplaces
 from tests.faults.executors.workplaces import ENGINES, Workplace
 from tests.faults.recalls import POINTS, RECALLING, WORKERS
 from tests.helpers.flows import foreach_flow
-from tests.helpers.repos import GitRepo, Output, copy_repo, make_repo, run_program
+from tests.helpers.repos import GitRepo, Output, copy_repo, make_repo
 from tests.helpers.runs import store_of
 from tests.helpers.signing import SshKey, sign_by_ssh
 
@@ -185,7 +184,7 @@ class Trial:
 
     def _run(self, *words: str, **env: str) -> Output:
         given = {**self.way.env, "MARKER": str(self.marker), **env}
-        return run_program([sys.executable, *words], self.repo.path, given)
+        return self.repo.flow(*words, env=given)
 
     def is_done(self) -> bool:
         """Whether the newest run is."""

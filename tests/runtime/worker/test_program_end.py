@@ -55,7 +55,7 @@ THING = Thing()
 def test_what_a_step_began_ends_with_its_process(repo: GitRepo, kind: str, failure: str) -> None:
     """Threads, handlers, finalizers, temporary files, buffers: as in a program, after success and after failure."""
     repo.write("f.py", linear_flow(BEGUN + failure, head=HEAD))
-    done = repo.python("f.py", "run", env={"GITFLOWRUN_ISOLATION": kind})
+    done = repo.flow("f.py", "run", env={"GITFLOWRUN_ISOLATION": kind})
     assert done.code == (1 if failure else 0), done.out
     notes = (repo.path / "notes.txt").read_text().split()
     assert sorted(notes) == ["atexit", "del", "finalize", "thread"]
@@ -87,11 +87,11 @@ def test_a_process_that_a_step_forked_is_not_the_task(repo: GitRepo, kind: str) 
     """It ends where it comes back from the step, well or badly; what counts is what the task's own process did."""
     env = {"GITFLOWRUN_ISOLATION": kind}
     repo.write("f.py", linear_flow(FORKED.format(raises="False"), end="print('who', self.who)"))
-    done = repo.python("f.py", "run", env=env)
+    done = repo.flow("f.py", "run", env=env)
     assert (done.code, "who parent" in done.out) == (0, True), done.out
     assert "was forked by the step" in done.out
     repo.write("f.py", linear_flow(FORKED.format(raises="self.who == 'child'")))
-    assert repo.python("f.py", "run", env=env).code == 0
+    assert repo.flow("f.py", "run", env=env).code == 0
 
 
 TIMED = """
@@ -116,10 +116,10 @@ class Slow:
 def test_a_time_limit_of_a_step_ends_with_it(repo: GitRepo, kind: str) -> None:
     """It interrupts the step, not the storing of what that has made."""
     repo.write("f.py", linear_flow(TIMED, head=TIMED_HEAD))
-    done = repo.python("f.py", "run", env={"GITFLOWRUN_ISOLATION": kind})
+    done = repo.flow("f.py", "run", env={"GITFLOWRUN_ISOLATION": kind})
     assert done.code == 0, done.err
     repo.write("f.py", linear_flow(f"{TIMED}time.sleep(30)", head=TIMED_HEAD))
-    done = repo.python("f.py", "run", env={"GITFLOWRUN_ISOLATION": kind})
+    done = repo.flow("f.py", "run", env={"GITFLOWRUN_ISOLATION": kind})
     assert done.code == 1
     assert "TimeoutError: of the step" in done.out + done.err
 
@@ -141,7 +141,7 @@ def test_what_the_module_registered_is_left_to_its_process(repo: GitRepo, kind: 
     )
     seen = "global KEPT, THING; KEPT = THING = None; assert os.path.isdir(OWN)"
     repo.write("f.py", linear_flow(seen, "assert os.path.isdir(KEPT.name)", head=head))
-    done = repo.python("f.py", "run", env={"GITFLOWRUN_ISOLATION": kind})
+    done = repo.flow("f.py", "run", env={"GITFLOWRUN_ISOLATION": kind})
     assert done.code == 0, done.out
     notes = (repo.path / "notes.txt").read_text().splitlines()
     processes = 3 if kind == "fresh" else 1
@@ -163,7 +163,7 @@ def test_pools_that_nobody_closed_end(repo: GitRepo, kind: str) -> None:
     )
     head = "import concurrent.futures, logging, multiprocessing.pool"
     repo.write("f.py", linear_flow(start, "print(self.x)", head=head))
-    done = repo.python("f.py", "run", env={"GITFLOWRUN_ISOLATION": kind})
+    done = repo.flow("f.py", "run", env={"GITFLOWRUN_ISOLATION": kind})
     assert done.code == 0, done.out
     assert "[1, 2, 3, 1]" in done.out
     assert "left behind" not in done.out
@@ -187,7 +187,7 @@ def test_a_handler_that_hangs_is_ended_and_named(repo: GitRepo, kind: str) -> No
         "threading.Thread(target=told.wait, name='slow one').start()"
     )
     repo.write("f.py", linear_flow(start, head=head))
-    done = repo.python("f.py", "run", env={"GITFLOWRUN_ISOLATION": kind})
+    done = repo.flow("f.py", "run", env={"GITFLOWRUN_ISOLATION": kind})
     assert done.code == 0, done.out
     log = one_task(latest(repo), "start").output("stderr").decode()
     assert "waits for threads: slow one" in log
@@ -199,7 +199,7 @@ def test_a_handler_that_hangs_is_ended_and_named(repo: GitRepo, kind: str) -> No
 def test_a_handler_that_ends_the_process_badly_fails_the_task(repo: GitRepo, kind: str) -> None:
     """The exit status counts, also after the step has returned."""
     repo.write("f.py", linear_flow("import atexit\natexit.register(os._exit, 3)"))
-    done = repo.python("f.py", "run", env={"GITFLOWRUN_ISOLATION": kind})
+    done = repo.flow("f.py", "run", env={"GITFLOWRUN_ISOLATION": kind})
     assert done.code == 1
     assert "exit status 3 after its step" in done.out
 
@@ -214,7 +214,7 @@ def test_processes_that_a_step_leaves_behind_are_ended_and_named(repo: GitRepo, 
         "subprocess.Popen('sleep 2; echo on > lives', shell=True, start_new_session=True)"
     )
     repo.write("f.py", linear_flow(start))
-    done = repo.python("f.py", "run", env={"GITFLOWRUN_ISOLATION": kind})
+    done = repo.flow("f.py", "run", env={"GITFLOWRUN_ISOLATION": kind})
     assert done.code == 0, done.out
     log = one_task(latest(repo), "start").output("stderr").decode()
     assert "left behind were ended" in log
