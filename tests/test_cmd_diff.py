@@ -45,7 +45,7 @@ def environment(**more: str) -> dict[str, str]:
 
 def diff(repo: GitRepo, *args: str) -> Output:
     """Run the command."""
-    return repo.python("-m", "gitflowrun.cmd.diff", *args)
+    return repo.flow("-m", "gitflowrun.cmd.diff", *args)
 
 
 def test_runs_that_are_alike(runs: GitRepo) -> None:

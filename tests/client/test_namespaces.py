@@ -106,8 +106,7 @@ def test_the_environment_sets_the_start(here: GitRepo, monkeypatch: pytest.Monke
     monkeypatch.setenv("METAFLOW_USER", "zoe")
     monkeypatch.setenv("GITFLOWRUN_NAMESPACE", "user")
     assert (
-        here.python("-c", "import gitflowrun; print(gitflowrun.get_namespace())").out
-        == "user:zoe\n"
+        here.flow("-c", "import gitflowrun; print(gitflowrun.get_namespace())").out == "user:zoe\n"
     )
     monkeypatch.setenv("GITFLOWRUN_NAMESPACE", "")
-    assert here.python("-c", "import gitflowrun; print(gitflowrun.get_namespace())").out == "None\n"
+    assert here.flow("-c", "import gitflowrun; print(gitflowrun.get_namespace())").out == "None\n"

@@ -54,7 +54,7 @@ SHIM = "from gitflowrun.compat import install\n\ninstall()\n"
 def _installed(code: str, repo: GitRepo, env: dict[str, str] | None = None) -> str:
     """What a program prints that begins with the drop-in."""
     program = f"from gitflowrun.compat import install\ninstall()\n{textwrap.dedent(code)}"
-    done = repo.python("-c", program, env=env)
+    done = repo.flow("-c", program, env=env)
     assert done.code == 0, done.err
     return done.out
 
@@ -71,7 +71,7 @@ def test_an_unmodified_flow(repo: GitRepo, tmp_path: Path, isolation: str, is_th
     repo.write("a flow.py", FLOW)
     repo.commit()
     repo.git("config", "runs.isolation", isolation)
-    done = repo.python("-m", "gitflowrun", "a flow.py", "run", env=env)
+    done = repo.flow("-m", "gitflowrun", "a flow.py", "run", env=env)
     assert done.code == 0, done.err
     run = latest(repo)
     assert value_of(one_task(run, "join"), "types") == [
@@ -212,7 +212,7 @@ if __name__ == "__main__":
 """,
     )
     repo.commit()
-    done = repo.python("-m", "gitflowrun", "f.py", "run", timeout=100)
+    done = repo.flow("-m", "gitflowrun", "f.py", "run", timeout=100)
     assert done.code == 0, done.err
     task = one_task(latest(repo), "start")
     assert value_of(task, "doubled") == [2, 4]

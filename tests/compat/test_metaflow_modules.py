@@ -180,7 +180,7 @@ if __name__ == "__main__":
     )
     repo.write("f.py", text)
     repo.commit()
-    done = repo.python("-m", "gitflowrun", "f.py", "run")
+    done = repo.flow("-m", "gitflowrun", "f.py", "run")
     assert done.code == 1
     said = done.out + done.err
     assert "] metaflow.exception.MetaflowNotFound: nowhere" in said
@@ -250,7 +250,7 @@ def test_what_hooks_of_others_are_given(repo: GitRepo) -> None:
     """Datastores say what they know and that they are not there; decorators attach others, and say what follows."""
     repo.write("f.py", DECORATED)
     repo.commit()
-    done = repo.python("-m", "gitflowrun", "f.py", "run")
+    done = repo.flow("-m", "gitflowrun", "f.py", "run")
     assert done.code == 0, done.out + done.err
     task = one_task(latest(repo), "start")
     assert value_of(task, "seen") == [

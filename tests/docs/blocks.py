@@ -207,7 +207,7 @@ class Sandbox:
         elif block.kind in {"python", "json", "toml"} and block.title:
             self.repo.write(block.title, block.text)
         elif block.kind == "python":
-            done = self.repo.python("-c", block.text)
+            done = self.repo.flow("-c", block.text)
             assert done.code == 0, f"{block.text}\n{done.err}"
         if block.kind != "console" or not _can_run(block):
             return []

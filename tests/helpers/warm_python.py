@@ -318,6 +318,8 @@ def _code(main: types.ModuleType, script: str) -> bytes | str | types.CodeType:
     if script != "-m":
         return Path(script).read_bytes()
     spec = importlib.util.find_spec(name := sys.argv.pop(1))
+    if spec is not None and spec.submodule_search_locations:
+        spec = importlib.util.find_spec(name := f"{name}.__main__")
     assert spec is not None
     loader = spec.loader
     assert isinstance(loader, SourceFileLoader)

@@ -338,7 +338,7 @@ def test_diff_tells_parameters_apart_that_read_alike(repo: GitRepo) -> None:
     assert shown[0]["new"].startswith("2 <str, 1 B, ")
     for row in shown:
         assert row["old"] != row["new"]
-    lines = repo.python("-m", "gitflowrun.cmd.diff", "1", "2").out.splitlines()
+    lines = repo.flow("-m", "gitflowrun.cmd.diff", "1", "2").out.splitlines()
     assert [line.split(":")[0] for line in lines[1:3]] == ["-a-number", "+a-number"]
     assert len([line for line in lines if line[0] in "+-"]) == 2 * len(shown)
     assert " long: at character 2,000: " in "\n".join(lines)

@@ -72,7 +72,7 @@ def steps_of(run: StoredRun) -> dict[str, int]:
 def ask(repo: GitRepo, code: str) -> object:
     """What the client prints as JSON for the newest run `r` of the flow F."""
     head = "import json\nfrom gitflowrun import Flow, namespace\nnamespace(None)\nr = Flow('F').latest_run\n"
-    done = repo.python("-c", f"{head}print(json.dumps({code}))")
+    done = repo.flow("-c", f"{head}print(json.dumps({code}))")
     assert done.code == 0, done.err
     return json.loads(done.out)
 
@@ -100,7 +100,7 @@ def test_a_step_repeats_itself_for_each_item_of_a_foreach(repo: GitRepo) -> None
     assert ask(repo, "sorted(t['_iteration_stack'].data[0] for t in r['loop'])") == [0, 0, 1, 1, 2]
     assert ask(repo, "sorted(s.id for s in r['loop'].child_steps)") == ["after", "loop"]
     assert ask(repo, "sorted(s.id for s in r['loop'].parent_steps)") == ["begin", "loop"]
-    shown = repo.python("-m", "gitflowrun.cli.git_runs.main", "show", f"{run.id}/loop")
+    shown = repo.runs("show", f"{run.id}/loop")
     assert "iteration 2" in shown.out, shown.out + shown.err
     repo.fsck()
 
@@ -359,7 +359,7 @@ def test_the_client_knows_the_nodes_of_a_gang(repo: GitRepo) -> None:
     assert ask(
         repo, "['_control_mapper_tasks' in r['each'].task, r['each'].task['_foreach_var'].data]"
     ) == [False, GANG]
-    shown = repo.python("-m", "gitflowrun.cli.git_runs.main", "show", "1/work")
+    shown = repo.runs("show", "1/work")
     assert "node 2 of 3" in shown.out, shown.out + shown.err
 
 

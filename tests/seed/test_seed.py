@@ -26,7 +26,7 @@ def adapt(example: str) -> str:
 
 def run(repo: GitRepo, example: str, before: str = "") -> Output:
     """Run an example as a program; it must succeed."""
-    done = repo.python("-c", before + adapt(example))
+    done = repo.flow("-c", before + adapt(example))
     assert done.code == 0, done.err
     return done
 
@@ -268,12 +268,12 @@ print(sorted(code.tarball.getnames()))
 def test_comparing_code_versions(versioned_flow: GitRepo, tmp_path: Path) -> None:
     """`-m gitflowrun.cmd.diff 1234 1235` shows what changed in code and parameters."""
     repo = copy_repo(versioned_flow, tmp_path / "r")
-    same = repo.python("-m", "gitflowrun.cmd.diff", "1234", "1235")
+    same = repo.flow("-m", "gitflowrun.cmd.diff", "1234", "1235")
     assert same.code == 0, same.err
     source = (repo.path / "myflow.py").read_text().replace("Using model", "Model in use:")
     repo.write("myflow.py", source)
     assert repo.flow("myflow.py", "run", "--model-version", "v2").code == 0
-    done = repo.python("-m", "gitflowrun.cmd.diff", "1235", "1236")
+    done = repo.flow("-m", "gitflowrun.cmd.diff", "1235", "1236")
     assert '-        print(f"Using model {self.model_version}")' in done.out, done.err
     assert '+        print(f"Model in use: {self.model_version}")' in done.out
     assert "v1" in done.out

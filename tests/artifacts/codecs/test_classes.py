@@ -12,7 +12,7 @@ import pytest
 
 from gitflowrun.artifacts.codecs import decode, encode
 from gitflowrun.errors import ClassChanged
-from tests.helpers.repos import Output, run_program
+from tests.helpers.repos import GitRepo, Output
 
 FLOW = """
 import dataclasses, enum, sys
@@ -63,13 +63,13 @@ def stored(tmp_path: Path) -> Path:
     """A directory with a flow that was run as a script, and what it stored."""
     (tmp_path / "my_flow.py").write_text(FLOW)
     (tmp_path / "load.py").write_text(LOAD)
-    done = run_program([sys.executable, "my_flow.py"], tmp_path)
+    done = GitRepo(tmp_path).flow("my_flow.py")
     assert done.out.split() == ["plain", "plain/1", "pickle", "pickle/5"], done.err
     return tmp_path
 
 
 def _load(stored: Path, *args: str) -> Output:
-    return run_program([sys.executable, "load.py", *args], stored)
+    return GitRepo(stored).flow("load.py", *args)
 
 
 def test_the_script_itself_loads_its_classes(stored: Path) -> None:
@@ -77,7 +77,7 @@ def test_the_script_itself_loads_its_classes(stored: Path) -> None:
     script = FLOW.partition("if __name__")[0] + LOAD
     (stored / "my_flow.py").write_text(script)
     for args in (["plain", "plain/1"], ["pickle", "pickle/5", "trusted"]):
-        done = run_program([sys.executable, "my_flow.py", *args], stored)
+        done = GitRepo(stored).flow("my_flow.py", *args)
         assert done.out == "__main__\n", done.err
 
 
@@ -225,6 +225,6 @@ def test_classes_of_the_flow_are_its_own_beside_functions(tmp_path: Path) -> Non
     """A lambda within a value makes no second class of a class, nor a second member of an enum."""
     pytest.importorskip("cloudpickle")
     (tmp_path / "my_flow.py").write_text(WITH_FUNCTIONS)
-    done = run_program([sys.executable, "my_flow.py"], tmp_path)
+    done = GitRepo(tmp_path).flow("my_flow.py")
     assert done.out.splitlines()[1] == "pickle/5 True", done.err
     assert done.out.splitlines()[0] == "cloudpickle/1 True True True", done.err
