@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,7 +41,7 @@ class CodeCheck:
     def __init__(self, repo: Repository, tree: Oid, folders: Iterable[Path] = ()) -> None:
         self._git = repo.git
         self._top = repo.work_tree
-        self._folders = [Path(it).resolve() for it in folders]
+        self._folders = tuple(folders)
         self._tree = str(tree)
         self._known: dict[tuple[str, Oid], str | None] = {}
 
@@ -71,13 +72,21 @@ class CodeCheck:
         found = _LACKED.fullmatch(error)
         if found is None or self._top is None:
             return None
-        module, file = found.groups()
-        names = [file] if file else [it for name in _above(module) for it in (f"{name}.py", name)]
+        with suppress(OSError):  # the directory that the run was started in may be gone
+            return self._left_out(self._top, *found.groups())
+        return None
+
+    def _left_out(self, top: Path, module: str | None, file: str | None) -> str | None:
+        names = (
+            [file]
+            if file
+            else [f"{name}{end}" for name in _above(module or "") for end in (".py", "")]
+        )
         for folder in self._folders:
             for name in names:
-                path = Path(os.path.normpath(folder / name))
-                if path.is_relative_to(self._top) and os.path.lexists(path):
-                    inside = str(path.relative_to(self._top))
+                path = Path(os.path.normpath(folder.resolve() / name))
+                if path.is_relative_to(top) and os.path.lexists(path):
+                    inside = str(path.relative_to(top))
                     done = self._git.attempt("ls-tree", "--full-tree", self._tree, "--", inside)
                     return inside if done.code == 0 and not done.out else None
         return None

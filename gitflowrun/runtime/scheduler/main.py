@@ -176,7 +176,7 @@ class SchedulerMain:
             ensure_dedup_index(repo)
             sweep_live_states(repo)
             context = run.context(writer.identity, stored, begun)
-            folders = (Path(start.script).parent, Path.cwd())
+            folders = (Path(start.script).parent, Path())
             code = CodeCheck(repo, writer.snapshot.tree, folders)
             execution = RunExecution(
                 repo, self._channels, start, isolation, notify, writer, plan, context, code,

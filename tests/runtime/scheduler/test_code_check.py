@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from gitflowrun.errors import RepositoryError
@@ -85,7 +87,7 @@ def test_what_is_known_of_each_file(repo: GitRepo, monkeypatch: pytest.MonkeyPat
     assert check.differing({"same.py": other, "edited.py": one}) == {"same.py": ANOTHER}
 
 
-def test_what_a_worker_lacks(repo: GitRepo) -> None:
+def test_what_a_worker_lacks(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is here and not in the snapshot, where the error says that it was not found; nothing else is blamed."""
     for name in ("src/flow.py", "src/there.py", "pkg/__init__.py", "pkg/a.py"):
         repo.write(name, "")
@@ -107,6 +109,12 @@ def test_what_a_worker_lacks(repo: GitRepo) -> None:
     ]  # fmt: skip
     assert [it for it in blameless if check.lacked(it)] == []
     assert CodeCheck(open_repo(repo), tree).lacked(f"{module}'local'") is None
+    monkeypatch.setattr(Path, "resolve", _gone)
+    assert check.lacked(f"{module}'local'") is None
+
+
+def _gone(_: object) -> Path:
+    raise FileNotFoundError
 
 
 def _unreadable(*_: object) -> bytes:
