@@ -526,7 +526,7 @@ class EngineExecutor:
     def _ready(self, agent: PlacedAgent, message: AgentReady) -> None:
         self._there += agent.ready is None
         agent.ready = message
-        self._agents.is_ready(agent)
+        self._agents.becomes_ready(agent)
         del self._failed[agent.resources]
         if message.host not in self._hosts and len(self._hosts) < HOSTS_TOLD:
             self._hosts.add(message.host)

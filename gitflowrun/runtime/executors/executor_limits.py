@@ -33,7 +33,7 @@ AHEAD_WORK = 0.1
 AHEAD_MOST = 64
 """Launches that wait at an agent, beside the task that it runs."""
 AHEAD_IN_ALL = 1000
-"""Launches that wait at all agents together, beside one at each: what the driver launches in a tenth of a second."""
+"""Launches that wait at all agents together, or one at each where that is more: about a second of the driver's work."""
 BUSY_LOOKED_AT = 16
 """Agents that are looked at for one that can be given a launch ahead, and two for each launch; of more, by turns."""
 RECALL_AFTER = 0.005

@@ -45,7 +45,7 @@ class PlacedAgents:
         """The engine was asked for an agent."""
         self._all[agent.number] = self._starting[agent.number] = agent
 
-    def is_ready(self, agent: PlacedAgent) -> None:
+    def becomes_ready(self, agent: PlacedAgent) -> None:
         """An agent can run tasks."""
         self._starting.pop(agent.number, None)
         self.rests(agent)
