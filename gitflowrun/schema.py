@@ -289,7 +289,7 @@ class MapSchema(Kind[T]):
     def _compile(self) -> None:
         from gitflowrun.utilities import schema_code  # who reads a few records needs none
 
-        self._writer = schema_code.map_writer(
+        self._writer = self.dump = schema_code.map_writer(
             self._fields, self._sparse, self._version, keeps_extra=self._keeps_extra
         )
         self._reader = schema_code.map_reader(
@@ -356,7 +356,7 @@ class ArraySchema(Kind[T]):
     def _compile(self) -> None:
         from gitflowrun.utilities import schema_code  # as above
 
-        self._writer = schema_code.array_writer(self._names, self._kinds)
+        self._writer = self.dump = schema_code.array_writer(self._names, self._kinds)
         self._reader = schema_code.array_reader(self._cls, self._kinds)
 
     def prepare_for_forks(self, least: int) -> None:

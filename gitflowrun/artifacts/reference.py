@@ -121,7 +121,7 @@ def _check_sizes(ref: ArtifactRef) -> None:
         raise CorruptRecord("an artifact's chunks do not add up to its size")
 
 
-ARTIFACT_REF = MapSchema(
+_SCHEMA = MapSchema(
     ArtifactRef,
     "artifact",
     {
@@ -140,3 +140,52 @@ ARTIFACT_REF = MapSchema(
     sparse=("preview", "scalar", "picture", "untrusted"),
     check=_check_sizes,
 )
+
+
+_KEPT, _KEPT_CHUNKS, _KEPT_PREVIEW = 256, 8, 4096
+_loaded: dict[bytes, tuple[Any, ArtifactRef]] = {}
+_dumped: dict[int, tuple[ArtifactRef, dict[str, Any]]] = {}
+"""References that were read and written last, and what of or as: all tasks of a foreach inherit the same ones."""
+
+
+def _load(data: Any) -> ArtifactRef:
+    try:
+        known = _loaded.get(data["blake3"])
+        if known is not None and known[0] == data and _has_kinds(data.get("scalar"), known[1]):
+            return known[1]
+    except (TypeError, KeyError):
+        return _SCHEMA.load(data)  # which says what is wrong
+    found = _SCHEMA.load(data)
+    if _is_kept(found):
+        if len(_loaded) >= _KEPT:
+            _loaded.clear()
+        _loaded[found.digest] = data, found
+    return found
+
+
+def _has_kinds(raw: Any, ref: ArtifactRef) -> bool:
+    """Whether an encoded scalar is of the same type as that of a reference which it equals: 0, 0.0 and False do."""
+    return not raw or [*map(type, raw)] == [*map(type, ref.scalar)]
+
+
+def _dump(ref: ArtifactRef) -> dict[str, Any]:
+    known = _dumped.get(id(ref))
+    if known is not None and known[0] is ref:
+        return known[1]
+    made = _SCHEMA.dump(ref)
+    if _is_kept(ref):
+        if len(_dumped) >= _KEPT:
+            _dumped.clear()
+        _dumped[id(ref)] = ref, made
+    return made
+
+
+def _is_kept(ref: ArtifactRef) -> bool:
+    return len(ref.chunks) <= _KEPT_CHUNKS and len(ref.preview) <= _KEPT_PREVIEW
+
+
+class _KeptReferences(Kind[ArtifactRef]):
+    dump: Callable[[ArtifactRef], dict[str, Any]]
+
+
+ARTIFACT_REF = _KeptReferences(_load, _dump)

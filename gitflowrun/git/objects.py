@@ -25,6 +25,7 @@ Buffer = bytes | bytearray | memoryview
 # OpenSSL hashes eight times as fast, but takes 5 ms to load, which who only reads a few records should not wait for;
 # and in a fork its first use copies 20 pages, which takes longer than to hash a few small objects without it.
 _hashed = [0]  # bytes, by this process
+_sha1: Callable[..., hashlib._Hash] | None = None  # what hashes from then on
 _small_sha1: Callable[..., hashlib._Hash] | None
 try:
     from _sha1 import sha1 as _small_sha1  # type: ignore[import-not-found,no-redef]
@@ -251,7 +252,9 @@ def checked_pieces(oid: Oid, size: int, pieces: Iterable[bytes]) -> Iterator[byt
     Raises:
         CorruptRecord: after the last one, if they are not what the id says.
     """
-    digest = _sha1_for(size)(b"%s %d\0" % (_WORDS[ObjectType.BLOB], size), usedforsecurity=False)
+    digest = (_sha1 or _sha1_for(size))(
+        b"%s %d\0" % (_WORDS[ObjectType.BLOB], size), usedforsecurity=False
+    )
     for piece in pieces:
         digest.update(piece)
         yield piece
@@ -262,19 +265,22 @@ def checked_pieces(oid: Oid, size: int, pieces: Iterable[bytes]) -> Iterator[byt
 def hash_object(kind: ObjectType, data: Buffer) -> Oid:
     """The id that git gives to an object (as `git hash-object`)."""
     size = len(data)
-    head = b"%s %d\0" % (_WORDS[kind], size)
-    make = _sha1_for(size)
+    make = _sha1 or _sha1_for(size)
     if size < HASHED_ALONE:
-        return _oid(make(head + data, usedforsecurity=False).digest())
-    digest = make(head, usedforsecurity=False)
+        content = b"%s %d\0%s" % (_WORDS[kind], size, data)
+        return _oid(make(content, usedforsecurity=False).digest())
+    digest = make(b"%s %d\0" % (_WORDS[kind], size), usedforsecurity=False)
     digest.update(data)
     return _oid(digest.digest())
 
 
 def _sha1_for(size: int) -> Callable[..., hashlib._Hash]:
+    global _sha1  # noqa: PLW0603  (a commit of a run hashes thousands of objects)
     _hashed[0] += size
-    few = size < HASHED_ALONE and _hashed[0] < HASHED_IN_ALL
-    return _small_sha1 if few and _small_sha1 else _openssl_sha1()
+    if _small_sha1 and _hashed[0] < HASHED_IN_ALL:
+        return _small_sha1 if size < HASHED_ALONE else _openssl_sha1()
+    _sha1 = _openssl_sha1()
+    return _sha1
 
 
 @cache

@@ -62,6 +62,8 @@ def decode_times(data: bytes) -> tuple[list[float], list[float]]:
 
 
 def _deltas(start: int, times: Sequence[float]) -> bytes:
+    if not times:  # as one of the streams of most tasks
+        return b""
     deltas = []
     last = start
     for time in times[:_MAX_LINES]:

@@ -77,3 +77,17 @@ def test_numbers() -> None:
     found = [value for value in (1, 0.5, True, math.nan, math.inf, "1", None) if is_number(value)]
     assert found == [1, 0.5, math.inf]
     assert is_scalar(math.nan)
+
+
+@pytest.mark.parametrize("kept", [0, 0.0, False])
+@pytest.mark.parametrize("value", [0, 0.0, False])
+def test_what_equals_a_scalar_that_was_read_before_is_not_taken_for_it(
+    kept: Any, value: Any
+) -> None:
+    """References of the same payload that differ in nothing but that."""
+    first, second = (
+        replace(artifact(b"x", TaskName("end", "1")), scalar=(it,)) for it in (kept, value)
+    )
+    ARTIFACT_REF.load(ARTIFACT_REF.dump(first))
+    (back,) = ARTIFACT_REF.load(ARTIFACT_REF.dump(second)).scalar
+    assert type(back) is type(value)

@@ -134,6 +134,7 @@ class RunLog:
         self._err_style = style_for(self._err, config)
         self._terminal = is_terminal(self._out)
         self._live = obeys_commands(self._err)
+        self._held: list[str] | None = None  # what is written at once
         self._status = ""
         self._recent: dict[TaskName, deque[str]] = {}
         self._line: tuple[TaskName, str] | None = None
@@ -156,6 +157,7 @@ class RunLog:
             events.ForeachSplit: self._foreach_split,
             events.Progress: self._progress,
             events.Notice: self._notice,
+            events.Published: self._published,
             events.RunEnded: self._run_ended,
         }
 
@@ -169,7 +171,7 @@ class RunLog:
         self._run = event.identity
         self._started = self._summarized = time.time()
         self._spun = event.spun
-        self._emit(f"Run ID: {event.identity.id}")
+        self._emit(f"Run ID: {event.identity.id}\n")
         if event.spun is not None:
             self._log(f"Spinning {event.spun} (run-id {event.identity.id}):", self._style.bold)
             return
@@ -332,7 +334,21 @@ class RunLog:
         foreach = self._foreaches.get(step)
         return f" ({foreach.told()})" if foreach is not None else ""
 
+    def _published(self, event: events.Published) -> None:
+        held: list[str] = []
+        self._held = held
+        for told in event.events:
+            self(told)
+        self._held = None
+        if held:
+            self._emit("".join(held))
+
     def _notice(self, event: events.Notice) -> None:
+        if self._held:
+            held, self._held = self._held, None
+            self._emit("".join(held))
+            held.clear()
+            self._held = held
         self._draw("")
         paint = self._err_style.red if event.bad else self._err_style.yellow
         lines = (paint(printable(line)) + "\n" for line in event.text.split("\n"))
@@ -350,19 +366,29 @@ class RunLog:
     ) -> None:
         run = self._run.id if self._run is not None else "?"
         who = f"[{run}/{task} (pid {pid})]" if pid else f"[{run}/{task}]"
-        shown = paint(text) if paint else text
-        self._emit(f"{self._time(when)} {self._style.cyan(who)} {shown}")
+        self._log(text, paint, who, when)
 
-    def _log(self, text: str, paint: Callable[[str], str] | None = None) -> None:
-        self._emit(f"{self._time()} {paint(text) if paint else text}")
+    def _log(
+        self,
+        text: str,
+        paint: Callable[[str], str] | None = None,
+        who: str = "",
+        when: float | None = None,
+    ) -> None:
+        time_ = clock(time.time() if when is None else when)
+        if self._style.colour:
+            time_, who = self._style.dim(time_), self._style.cyan(who)
+            text = paint(text) if paint else text
+        self._emit(f"{time_} {who} {text}\n" if who else f"{time_} {text}\n")
 
-    def _time(self, when: float | None = None) -> str:
-        return self._style.dim(clock(time.time() if when is None else when))
-
-    def _emit(self, line: str) -> None:
+    def _emit(self, text: str) -> None:
+        """Write lines, or hold them where more come."""
+        if self._held is not None:
+            self._held.append(text)
+            return
         if self._status:
             self._write(self._err, _WIPE)
-        self._write(self._out, line + "\n")
+        self._write(self._out, text)
         if self._status:
             self._draw(self._status)
 

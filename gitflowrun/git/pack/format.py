@@ -115,10 +115,16 @@ def stored_stream(data: memoryview) -> list[Buffer]:
     return pieces
 
 
-def stored_block(data: bytes) -> bytes:
-    """The same stream of a few bytes, in one piece: of small objects a commit has thousands."""
-    checksum = zlib.adler32(data).to_bytes(CHECKSUM, "big")
-    return b"%s%s%s%s" % (ZLIB_HEADER, block_header(len(data), last=True), data, checksum)
+def small_entry(kind: ObjectType, data: bytes) -> bytes:
+    """The entry of an object of a few bytes, in one piece: its header, and a zlib stream of one stored block."""
+    return b"%s%s%s" % (
+        _small_header(kind, len(data)), data, zlib.adler32(data).to_bytes(CHECKSUM, "big")
+    )  # fmt: skip
+
+
+@lru_cache(4096)
+def _small_header(kind: ObjectType, size: int) -> bytes:
+    return entry_header(kind, size) + ZLIB_HEADER + block_header(size, last=True)
 
 
 def _stored_in_steps(data: memoryview, release: Callable[[int], None] | None) -> Iterator[Buffer]:

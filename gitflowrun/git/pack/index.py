@@ -13,12 +13,11 @@ import struct
 from collections import Counter
 from itertools import accumulate, count
 from math import isqrt
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from gitflowrun.errors import CorruptRecord
 from gitflowrun.git.objects import Oid
 from gitflowrun.limits import MAX_PACK_NAMES, ROWS_A_FIND, ROWS_AT_A_GLANCE
-from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -36,8 +35,7 @@ _MULTI_HEADER = struct.Struct(">4sBBBBI")
 _MULTI_ROW = struct.Struct(">4sQ")
 
 
-@frozen
-class IndexEntry:
+class IndexEntry(NamedTuple):
     """One object of a pack: its id, the CRC-32 of its entry as written, and where the entry begins."""
 
     oid: Oid
@@ -48,7 +46,7 @@ class IndexEntry:
 def index_bytes(entries: Sequence[IndexEntry], pack_trailer: bytes) -> bytes:
     """The index of a pack with `entries`."""
     # By lists all the way: a commit of a run may have 20,000 small objects.
-    rows = sorted([(row.oid, row.crc, row.offset) for row in entries])
+    rows = sorted(entries)
     oids, crcs, offsets = zip(*rows, strict=True) if rows else ((), (), ())
     counts = Counter([oid[0] for oid in oids])
     wide = [offset for offset in offsets if offset >= _WIDE]

@@ -34,7 +34,14 @@ from gitflowrun.errors import SYSTEM_LIMITS, CorruptRecord, RepositoryError
 from gitflowrun.failpoints import reached
 from gitflowrun.git.owner import Owner, State
 from gitflowrun.git.pack.index import PackIndex, index_bytes
-from gitflowrun.git.pack.writer import Output, PackContents, sync_directory, sync_file, write_pack
+from gitflowrun.git.pack.writer import (
+    Output,
+    PackContents,
+    sync_directory,
+    sync_file,
+    total_size,
+    write_pack,
+)
 from gitflowrun.git.permissions import (
     STAND_IN,
     allow,
@@ -315,7 +322,7 @@ class PackStore:
 
     def _publish(self, objects: Sequence[PackObject], temporary: Path, final: Path) -> PackContents:
         pack, index = suffixed(temporary, ".pack"), suffixed(temporary, ".idx")
-        size = sum(given.size for given in objects)
+        size = total_size(objects)
         with explained(pack), closing(self._output(pack, size)) as output:  # 1, 2
             contents = write_pack(objects, output)
         entries = index_bytes(contents.entries, contents.trailer)

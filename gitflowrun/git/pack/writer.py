@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from gitflowrun.git.objects import ObjectType, Oid, hash_object
 from gitflowrun.git.owner import usable_cpus
-from gitflowrun.git.pack.format import crc32, entry_header, pack_header, stored_block, zlib_stream
+from gitflowrun.git.pack.format import crc32, entry_header, pack_header, small_entry, zlib_stream
 from gitflowrun.git.pack.index import IndexEntry
 from gitflowrun.limits import (
     DEFLATE_FROM,
@@ -91,14 +91,6 @@ class PackObject:
     release: Callable[[int], None] | None = None
 
     @property
-    def is_small(self) -> bool:
-        """Whether it is stored as it is, in one piece: no compression would gain anything."""
-        data = self.data
-        if type(data) is not bytes or self.stable_copy or self.release:
-            return False
-        return len(data) < (SMALL_TREE if self.kind == ObjectType.TREE else DEFLATE_FROM)
-
-    @property
     def view(self) -> memoryview:
         """The content as bytes."""
         view = memoryview(self.data)
@@ -107,17 +99,27 @@ class PackObject:
     @property
     def size(self) -> int:
         """Bytes of the content."""
-        return len(self.data) if type(self.data) is bytes else memoryview(self.data).nbytes
+        return memoryview(self.data).nbytes
 
     def identify(self) -> Oid:
         """Its id, computed unless it was given."""
         return self.oid or hash_object(self.kind, self.view)
 
 
-def _small_entry(given: PackObject) -> bytes:
-    """The entry of a small object."""
-    data = bytes(given.data)
-    return entry_header(given.kind, len(data)) + stored_block(data)
+def total_size(objects: Sequence[PackObject]) -> int:
+    """Bytes of the contents of objects."""
+    return sum([len(it.data) if type(it.data) is bytes else it.size for it in objects])
+
+
+def _small_entry(given: PackObject) -> bytes | None:
+    """The entry of an object that is stored as it is, in one piece, for no compression would gain anything; or None."""
+    data = given.data
+    if type(data) is not bytes or given.stable_copy or given.release:
+        return None
+    size = len(data)
+    if size >= (SMALL_TREE if given.kind == ObjectType.TREE else DEFLATE_FROM):
+        return None
+    return small_entry(given.kind, data)
 
 
 @frozen
@@ -192,7 +194,7 @@ def write_pack(objects: Sequence[PackObject], output: Output) -> PackContents:
     Raises:
         OSError: the file could not be written.
     """
-    total = sum(given.size for given in objects)
+    total = total_size(objects)
     if total < PACK_BY_THREADS or total < OBJECTS_BY_THREADS * len(objects):
         return _write(objects, map, _PackFile(output))
     # Imported only here: threads are dear in a forked task.
@@ -213,20 +215,22 @@ class _Map(Protocol):
 def _write(objects: Sequence[PackObject], map_: _Map, file: _PackFile) -> PackContents:
     places, different = _without_repetitions(_identified(objects, map_))
     file.append((pack_header(len(different)),))
+    small = [_small_entry(given) for given in different]  # of these a commit has thousands
+    large = map_(
+        PackedObject.of,
+        [given for given, entry in zip(different, small, strict=True) if entry is None],
+    )
     entries = []
-    smallness = [given.is_small for given in different]
-    others = [given for given, is_small in zip(different, smallness, strict=True) if not is_small]
-    large = map_(PackedObject.of, others)
-    for given, is_small in zip(different, smallness, strict=True):
+    for given, entry in zip(different, small, strict=True):
         offset = file.size
-        if is_small:
-            entries.append(IndexEntry(given.identify(), file.append_small(given), offset))
-        else:
+        if entry is None:
             packed = next(large)
-            crc = file.append(packed.pieces)
-            entries.append(IndexEntry(packed.oid, crc, offset))
+            oid, crc = packed.oid, file.append(packed.pieces)
+        else:
+            oid, crc = given.oid or given.identify(), file.append_small(entry)
+        entries.append(IndexEntry(oid, crc, offset))
     trailer = file.finish()
-    oids = tuple(entries[place].oid for place in places)
+    oids = tuple([entries[place].oid for place in places])
     return PackContents(oids, tuple(entries), trailer, file.size)
 
 
@@ -250,8 +254,11 @@ def _identified(objects: Sequence[PackObject], map_: _Map) -> list[PackObject]:
     return found
 
 
-def _without_repetitions(objects: list[PackObject]) -> tuple[list[int], list[PackObject]]:
+def _without_repetitions(objects: list[PackObject]) -> tuple[Sequence[int], list[PackObject]]:
     """For each object its place among the different ones, and these. Without an id one equals no other."""
+    oids = {given.oid for given in objects}
+    if len(oids) == len(objects) and None not in oids:
+        return range(len(objects)), objects
     numbers: dict[Oid | int, int] = {}
     different: list[PackObject] = []
     places = []
@@ -311,9 +318,8 @@ class _PackFile:
         self._sum()
         return self._crc
 
-    def append_small(self, given: PackObject) -> int:
-        """Append the entry of a small object; of these a commit has thousands. Returns the CRC-32 of the entry."""
-        entry = _small_entry(given)
+    def append_small(self, entry: bytes) -> int:
+        """Append a small entry. Returns its CRC-32."""
         end = self._filled + len(entry)
         if end > self._capacity:
             return self.append((entry,))

@@ -6,7 +6,7 @@ The scheduler calls its listener in the order in which they happen. The `TaskLin
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from gitflowrun.values import frozen
@@ -148,6 +148,13 @@ class RunEnded:
     error: str | None = None
 
 
+@frozen
+class Published:
+    """A commit is published: the events of it in their order, which may be the ends of thousands of tasks."""
+
+    events: Sequence[Event]
+
+
 Event = (
     RunStarted
     | TaskStarted
@@ -160,6 +167,7 @@ Event = (
     | ForeachSplit
     | Progress
     | Notice
+    | Published
     | RunEnded
 )
 

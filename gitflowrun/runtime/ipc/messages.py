@@ -536,27 +536,6 @@ Message = (
     | TaskDone | FlowImported | OpenRepository | RenderCards | CardsRendered
 )  # fmt: skip
 
-_KNOWN_REFERENCES = 256
-_known: dict[bytes, tuple[Any, ArtifactRef]] = {}
-"""References that were read last, and what of: all tasks of a foreach say the same of what they inherit."""
-
-
-def _load_reference(data: Any) -> ArtifactRef:
-    try:
-        known = _known.get(data["blake3"])
-        if known is not None and known[0] == data:
-            return known[1]
-    except (TypeError, KeyError):
-        return ARTIFACT_REF.load(data)  # which says what is wrong
-    found = ARTIFACT_REF.load(data)
-    if len(_known) == _KNOWN_REFERENCES:
-        _known.clear()
-    _known[found.digest] = data, found
-    return found
-
-
-_REFERENCES = map_of(Kind(_load_reference, ARTIFACT_REF.dump))
-
 
 def _dump_parents(parents: Iterable[Parent]) -> tuple[str, bytes]:
     """The names and the oids of tasks, each in one piece: as values of their own those of 100,000 take 20 MB."""
@@ -601,7 +580,7 @@ _RUN_CONTEXT_KINDS = (
 )  # fmt: skip
 RUN_CONTEXT = ArraySchema(RunContext, "run context", *_RUN_CONTEXT_KINDS)
 _RESULT_KINDS = (
-    COUNT, _REFERENCES, _INLINE, TEXTS, optional(TRANSITION), TEXTS, optional(TEXT),
+    COUNT, map_of(ARTIFACT_REF), _INLINE, TEXTS, optional(TRANSITION), TEXTS, optional(TEXT),
     map_of(OID), many(METADATUM), COUNT, TEXTS, TEXT_MAP, TEXTS, TEXT_MAP, TEXT,
 )  # fmt: skip
 _SCHEMAS: dict[str, ArraySchema[Any]] = {

@@ -117,7 +117,8 @@ def left_behind(group: int) -> list[tuple[int, str]]:
 
     As long as there are any, the kernel gives nobody else the group's number.
     """
-    if os.path.exists(f"/proc/{group}") or not signal_group(group, 0):  # noqa: PTH110  (each task is asked for)
+    # Each task is asked for, and of most nothing is left: what says so takes less time.
+    if not signal_group(group, 0) or os.path.exists(f"/proc/{group}"):  # noqa: PTH110
         return []
     found = []
     for pid, state, _, its_group in _processes():

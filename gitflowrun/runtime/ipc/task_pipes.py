@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gitflowrun import limits
@@ -15,6 +14,23 @@ if TYPE_CHECKING:
 STREAMS = ("stdout", "stderr")
 OnData = Callable[[str, bytes], None]
 """Takes the stream and what was written to it; nothing at its end."""
+
+
+class PipeEnds(list[int]):
+    """The ends of pipes that are written to, which are open while they are used: each task has some."""
+
+    def __enter__(self) -> PipeEnds:
+        """The ends."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close them."""
+        self.close()
+
+    def close(self) -> None:
+        """Close them."""
+        for fd in self:
+            os.close(fd)
 
 
 class TaskPipes:
@@ -29,24 +45,24 @@ class TaskPipes:
     def __init__(self, loop: EventLoop) -> None:
         self._loop = loop
         self._streams: dict[int, str] = {}
-        self._is_kept = False
+        self.is_kept = False
+        """Whether the task's process keeps them: it goes on, and has left nothing behind."""
         self.is_drained = False
         """Whether all was read that the task has written."""
 
-    @contextlib.contextmanager
-    def make(self) -> Iterator[list[int]]:
-        """Make them; the ends to write to are open while it lasts. Raises OSError: there are no more descriptors."""
-        ends: list[int] = []
+    def make(self) -> PipeEnds:
+        """Make them; the ends to write to. Raises OSError: there are no more descriptors."""
+        ends = PipeEnds()
         try:
             for stream in STREAMS:
                 reading, writing = os.pipe()
                 ends.append(writing)
                 self._streams[reading] = stream
                 os.set_blocking(reading, False)
-            yield ends
-        finally:
-            for fd in ends:
-                os.close(fd)
+        except OSError:
+            ends.close()
+            raise
+        return ends
 
     def watch(self, take: OnData) -> None:
         """Read them whenever there is something to be read; of a task that has ended nothing comes any more."""
@@ -71,13 +87,12 @@ class TaskPipes:
     def drain(self, take: OnData) -> None:
         """Read what the task has written before its end, and close them, unless its process keeps them.
 
-        Not to their end: processes that the task has left behind may hold them, for ever. A process that keeps them
-        waits, and has left nothing behind.
+        Not to their end: processes that the task has left behind may hold them, for ever.
         """
         for fd, stream in list(self._streams.items()):
             taken, data = 0, b""
             try:
-                while (self._is_kept or taken < limits.LINGERING_OUTPUT) and (
+                while (self.is_kept or taken < limits.LINGERING_OUTPUT) and (
                     data := os.read(fd, limits.PIPE_READ)
                 ):
                     taken += len(data)
@@ -86,7 +101,7 @@ class TaskPipes:
                         break
             except BlockingIOError:
                 pass
-            if self._is_kept:
+            if self.is_kept:
                 self._loop.forget(fd)
             else:
                 self._close(fd)
@@ -95,7 +110,7 @@ class TaskPipes:
 
     def keep(self) -> None:
         """Leave them open at the end of the task: its process waits for another one."""
-        self._is_kept = True
+        self.is_kept = True
 
     def take_over(self, other: TaskPipes) -> None:
         """Be those of the next task of a process that has kept others."""
@@ -103,13 +118,13 @@ class TaskPipes:
 
     def release(self) -> None:
         """Close those that were kept: their process runs no more tasks."""
-        self._is_kept = False
+        self.is_kept = False
         if self.is_drained:
             self.close()
 
     def close(self) -> None:
         """Close them, whatever is still in them, unless they are kept."""
-        for fd in [] if self._is_kept else list(self._streams):
+        for fd in [] if self.is_kept else list(self._streams):
             self._close(fd)
 
     def _close(self, fd: int) -> None:

@@ -139,7 +139,9 @@ class TaskAttempt:
         Returns:
             Whether to wait and ask again, and what to say in the task's log.
         """
-        if not self.group:  # it has never begun, or the agent has done it
+        if (
+            not self.group or self.output.is_kept
+        ):  # it has never begun, the agent has done it, or it goes on
             return False, None
         return self._rest.end(self.group, patient=self.succeeded(exited))
 

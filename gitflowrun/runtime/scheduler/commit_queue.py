@@ -121,7 +121,7 @@ class CommitQueue:
         record = TaskRecord(
             name=job.name,
             run=self._writer.identity,
-            parents=tuple(parent.name for parent in job.planned.parents),
+            parents=tuple([parent.name for parent in job.planned.parents]),
             attempts=tuple(job.attempts),
             frames=job.planned.frames,
             iterations=job.planned.iterations,
@@ -156,7 +156,7 @@ class CommitQueue:
         assert blob.oid is not None
         return Parent(task.record.name, blob.oid)
 
-    def commit(self, status: Status) -> Iterator[Event]:
+    def commit(self, status: Status) -> list[Event]:
         """Publish what waits, and the run's status; the events of what is published.
 
         Raises:
@@ -164,13 +164,13 @@ class CommitQueue:
         """
         cards = [*self._cards.take()]
         if not self._entries and not cards and self._writer.status is status:
-            return
+            return []
         entries, self._entries, self._output = self._entries, [], 0
         self._publish([task for task, _, _ in entries], status, cards)
         self._committed = time.monotonic()
         self._cards.published()
-        yield from (Notice(text, bad=True) for text in self._cards.take_problems())
-        yield from _taken(task.record for task, _, _ in entries if task.origin is not None)
+        told: list[Event] = [Notice(text, bad=True) for text in self._cards.take_problems()]
+        told += _taken(task.record for task, _, _ in entries if task.origin is not None)
         for task, pid, is_live in entries:
             record = task.record
             if is_live:
@@ -179,12 +179,15 @@ class CommitQueue:
                 self._cards.render(record.name, record.attempts[-1].number)
             if record.ok:
                 self.finished += 1
-                yield from _announce(record, pid if task.origin is None else None)
+                told += _announced(record, pid if task.origin is None else None)
         self._has_cards.clear()
         if (error := self._writer.unsigned) is not None:
             run = self._writer.identity
             later = f"hint: `git tag -s NAME runs/{run.pathspec}` vouches for it later"
-            yield Notice(f"Run {run.id} is recorded, but not signed: {error}\n{later}", bad=True)
+            told.append(
+                Notice(f"Run {run.id} is recorded, but not signed: {error}\n{later}", bad=True)
+            )
+        return told
 
     def _publish(
         self, tasks: Sequence[FinishedTask], status: Status, cards: Sequence[TaskCards]
@@ -219,12 +222,13 @@ def _taken(records: Iterable[TaskRecord]) -> Iterator[Event]:
             yield from (TaskTaken(name, origin) for name, _, origin in rows)
 
 
-def _announce(record: TaskRecord, pid: int | None) -> Iterator[Event]:
+def _announced(record: TaskRecord, pid: int | None) -> list[Event]:
     """The events of a task that is published; of one that no process has executed in this run, without one."""
+    told: list[Event] = []
     jump, last = record.transition, record.attempts[-1]
     if jump is not None and jump.foreach is not None and not jump.is_gang:
-        yield ForeachSplit(record.name, pid, jump.targets[0], jump.num_splits or 0)
-    if pid is None:
-        return
-    seconds = last.finished - last.started
-    yield TaskEnded(record.name, pid, ok=True, attempt=last.number, seconds=seconds)
+        told.append(ForeachSplit(record.name, pid, jump.targets[0], jump.num_splits or 0))
+    if pid is not None:
+        seconds = last.finished - last.started
+        told.append(TaskEnded(record.name, pid, ok=True, attempt=last.number, seconds=seconds))
+    return told

@@ -294,7 +294,7 @@ class Scheduler:
     def _show(self, attempt: TaskAttempt) -> None:
         """Let other processes see that a task runs."""
         job = attempt.job
-        names = tuple(parent.name for parent in job.planned.parents)
+        names = tuple([parent.name for parent in job.planned.parents])
         started = StartedTask(
             job.name, attempt.started, names, job.planned.frames, attempt.number, attempt.host
         )
@@ -595,8 +595,8 @@ class Scheduler:
         return (idle and self._plan.held > 0) or not self._running or self._queue.is_heavy
 
     def _commit(self, status: Status = Status.RUNNING) -> None:
-        for event in self._queue.commit(status):
-            self._notify(event)
+        if told := self._queue.commit(status):
+            self._notify(events.Published(told))
         if self._cache is not None:
             self._cache.published()
         self._plan.release()

@@ -18,6 +18,7 @@ from gitflowrun.runtime.ipc.events import (
     ForeachSplit,
     Notice,
     Progress,
+    Published,
     RunEnded,
     RunStarted,
     StepCloned,
@@ -167,6 +168,35 @@ def test_notices_go_to_stderr() -> None:
     RunLog(out=out, err=err)(Notice("left out: big.bin\x1b[2J"))
     assert out.getvalue() == ""
     assert err.getvalue() == "left out: big.bin\\e[2J\n"
+
+
+class _Counted(io.StringIO):
+    """A stream that counts how often it is written to."""
+
+    writes = 0
+
+    def write(self, text: str) -> int:
+        self.writes += 1
+        return super().write(text)
+
+
+def test_what_a_commit_tells_is_written_at_once() -> None:
+    """The ends of a thousand tasks are one write, and what is said in between comes in between."""
+    screen = _Counted()
+    log = RunLog(out=screen, err=screen)
+    ends = [
+        TaskEnded(TaskName("work", str(number)), 1, ok=True, attempt=0, seconds=1.0)
+        for number in range(1000)
+    ]
+    log(Published(ends))
+    assert screen.writes == 1
+    log(Published([*ends, Notice("a key is missing"), *ends]))
+    assert screen.writes == 4
+    lines = TIME.sub("", screen.getvalue()).splitlines()
+    shown = [f"[?/{end.task} (pid 1)] Task finished successfully." for end in ends]
+    assert lines == [*shown, *shown, "a key is missing", *shown]
+    log(ends[0])
+    assert screen.writes == 5
 
 
 def test_nothing_is_drawn_when_piped() -> None:

@@ -224,7 +224,7 @@ def test_what_no_card_is_to_blame_for_is_raised(
     renderers.answer()
     writer = FullDisk(error, for_all=True, publishes=publishes)
     with pytest.raises(RepositoryError) as caught:
-        list(queue_of(writer, renderers.queue).commit(Status.DONE))
+        queue_of(writer, renderers.queue).commit(Status.DONE)
     assert caught.value is error
     assert len(writer.commits) == tries
 

@@ -54,7 +54,7 @@ class Fakes:
 
     def commit(self, status: Status = Status.RUNNING) -> list[Event]:
         """Commit what waits."""
-        return list(self.queue.commit(status))
+        return self.queue.commit(status)
 
 
 @pytest.fixture

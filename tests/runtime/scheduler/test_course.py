@@ -104,7 +104,8 @@ class Bench:
         )  # fmt: skip
 
     def _tell(self, event: Event) -> None:
-        self.notify(event)  # whatever the test has put there
+        for each in event.events if isinstance(event, events.Published) else (event,):
+            self.notify(each)  # whatever the test has put there
 
     def _commit(self, tasks: list[FinishedTask], status: Status, cards: object) -> None:
         assert cards == []
