@@ -472,3 +472,16 @@ def test_the_step_cache_needs_a_process_for_each(repo: GitRepo) -> None:
     assert "Each task gets a process of its own" in done.out + done.err
     assert latest(repo).info.environment["isolation"] == "fork"
     assert len(set(processes(latest(repo)))) == 2
+
+
+IDLE = "os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))"
+
+
+@pytest.mark.parametrize(("head", "policy"), [("", os.SCHED_BATCH), (IDLE, os.SCHED_IDLE)])
+def test_tasks_do_not_interrupt_the_scheduler(repo: GitRepo, head: str, policy: int) -> None:
+    """The kernel does not let them take its place when it wakes them; whoever has chosen a policy keeps it."""
+    body = "self.policy = os.sched_getscheduler(0)"
+    ran(repo, foreach_flow(body, head=f"import os\n{head}\n"), "--n", "2")
+    run = latest(repo)
+    found = [value_of(run.task(TaskName("work", it)), "policy") for it in run.tasks("work")]
+    assert found == [policy, policy]
