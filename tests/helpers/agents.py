@@ -39,6 +39,7 @@ from gitflowrun.runtime.ipc.remote_messages import (
 )
 from gitflowrun.values import replace
 from tests.helpers.repos import ROOT, GitRepo
+from tests.helpers.warm_popen import WarmPopen
 
 M = TypeVar("M")
 _PIECE = 256 << 10
@@ -69,7 +70,7 @@ class AgentProcess:
         self._server = LinkServer(self._loop, self._connected, "127.0.0.1")
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         alive, self.worker = os.pipe2(os.O_CLOEXEC)
-        self.process = subprocess.Popen(
+        self.process = WarmPopen(
             [sys.executable, "-m", "gitflowrun.runtime.remote.agent_main"],
             stdin=subprocess.PIPE, stderr=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": path, WORKER_FD: str(alive), **(env or {})}, pass_fds=(alive,),
@@ -136,7 +137,8 @@ class AgentProcess:
         """What it has said on standard error, once it has ended."""
         if self.process.poll() is None or self.process.stderr is None:
             return ""
-        return self.process.stderr.read().decode()
+        said: bytes = self.process.stderr.read()
+        return said.decode()
 
     def next(self, kind: type[M], count: int = 1, seconds: float = _LONG) -> M:
         """Wait for the n-th message of a kind."""

@@ -18,6 +18,7 @@ from gitflowrun.names import TaskName
 from gitflowrun.runs.read import StoredRun, StoredTask
 from tests.helpers.repos import ROOT, GitRepo
 from tests.helpers.runs import store_of
+from tests.helpers.warm_popen import WarmPopen
 
 __all__ = [
     "Background",
@@ -121,15 +122,17 @@ class Background:
 
 
 def background(repo: GitRepo, *args: str, env: dict[str, str] | None = None) -> Background:
-    """Start `python ARGS` in a repository."""
+    """Start `python ARGS` in a repository, begun by fork as `GitRepo.flow`."""
     return started(repo, [sys.executable, *args], env)
 
 
-def started(repo: GitRepo, command: list[str], env: dict[str, str] | None = None) -> Background:
-    """Start a program in a repository."""
+def started(
+    repo: GitRepo, command: list[str], env: dict[str, str] | None = None, *, is_fresh: bool = False
+) -> Background:
+    """Start a program in a repository; one of Python by fork, or, where that is asked for, by an interpreter."""
     output = repo.path.parent / f"output-{time.monotonic_ns()}"
     with output.open("w") as file:
-        process = subprocess.Popen(
+        process = (subprocess.Popen if is_fresh else WarmPopen)(
             command, cwd=repo.path, stdout=file, stderr=file, text=True,
             stdin=subprocess.DEVNULL, start_new_session=True,
             env={**os.environ, "PYTHONPATH": str(ROOT), **(env or {})},

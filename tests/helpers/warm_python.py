@@ -2,15 +2,16 @@
 
 What it runs begins as in an interpreter of its own: with its `__main__`, `sys.argv`, `sys.path`, streams, directory
 and environment. The scheduler, which a run starts as a program, is such a fork too; whatever else is started is
-started. `MARKER` is in their environment for whoever looks from outside, as `ps e` does; what else is seen from there
-is the first process's. This is not for tests of how programs start, of what they import, of how processes are found
-by name, or of modules that shadow the standard library's: for those there is `GitRepo.python`.
+started. Whoever looks from outside, as `ps e` does, sees their words, and `MARKER` in their environment; what else is
+seen from there is the first process's. This is not for tests of how programs start, of what they import, or of modules
+that shadow the standard library's: for those there is `GitRepo.python`.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
+import fcntl
 import functools
 import gc
 import importlib
@@ -29,9 +30,10 @@ import types
 from collections.abc import Mapping
 from importlib.machinery import BuiltinImporter, SourceFileLoader
 from pathlib import Path
+from subprocess import Popen
 from typing import Any, NoReturn
 
-__all__ = ["keep_environment", "kept", "run_warm", "suits"]
+__all__ = ["begin_warm", "keep_environment", "kept", "run_warm", "suits"]
 
 ROOT = Path(__file__).resolve().parents[2]
 _LAUNCHER = (
@@ -53,7 +55,9 @@ _READ_AT_START = ("PYTHON", "LD_", "LC_", "XDG_", "GIT_")
 _ALSO = {"HOME", "LANG", "TMPDIR", "TZ", "USER", "UV"}
 _MARKER = "MARKER"
 _ROOM = 1 << 10
-"""Bytes for the marker where the system shows a process's environment."""
+"""Bytes for the marker where the system shows a process's environment, and for its words."""
+_FIRST_FREE = 100
+"""A descriptor above those that programs are given by number."""
 _RUNNING = {"resume", "run", "spin"}
 _MOST = 1 << 18
 
@@ -71,9 +75,9 @@ class _WarmPython:
         self.env = dict(env)
         self._calls, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._calls.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _MOST)
-        self.process = subprocess.Popen(
-            [sys.executable, __file__, str(theirs.fileno())], env={**self.env, _MARKER: " " * _ROOM}, cwd=ROOT,
-            pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
+        self.process = Popen(
+            [sys.executable, __file__, str(theirs.fileno()), " " * _ROOM],
+            env={**self.env, _MARKER: " " * _ROOM}, cwd=ROOT, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,  # streams for which those of programs are put
         )  # fmt: skip
         theirs.close()
@@ -85,6 +89,10 @@ class _WarmPython:
             self.process.kill()
             self.process.communicate()
 
+    def begin(self, call: list[Any], fds: list[int]) -> None:
+        """Have a program begun; see `begin_warm`."""
+        socket.send_fds(self._calls, [json.dumps(call).encode()], fds)
+
     def run(
         self, call: list[Any], timeout: float, *, is_one_stream: bool
     ) -> tuple[int, bytes, bytes]:
@@ -93,7 +101,7 @@ class _WarmPython:
         try:
             fds = [write for _, write in pipes]
             fds[1] = fds[not is_one_stream]
-            socket.send_fds(self._calls, [json.dumps(call).encode()], fds)
+            self.begin(call, fds)
         finally:
             for _, write in pipes:
                 os.close(write)
@@ -141,8 +149,27 @@ def run_warm(
     Returns:
         The exit code as `subprocess` has it, and what was written to both streams.
     """
-    call = [script, args, str(cwd), dict(env), _umask()]
+    call = [script, args, str(cwd), dict(env), _umask(), None]
     return _started().run(call, timeout, is_one_stream=is_one_stream)
+
+
+def begin_warm(
+    words: list[str], cwd: str, env: Mapping[str, str], streams: tuple[int, int, int], tell: int,
+    given: tuple[int, ...], *, is_leader: bool,
+) -> None:  # fmt: skip
+    """Begin `python WORDS`.
+
+    Args:
+        words: The program and its arguments; see `run_warm`.
+        cwd: Where.
+        env: All of its environment; it must suit.
+        streams: Its input, output and errors.
+        tell: Where its process id is written at once, and its exit code in the end.
+        given: Descriptors that it has by the same numbers.
+        is_leader: Whether it leads a session of its own.
+    """
+    call = [words[0], words[1:], cwd, dict(env), _umask(), [is_leader, *given]]
+    _started().begin(call, [*streams[1:], tell, streams[0], *given])
 
 
 @functools.cache
@@ -195,24 +222,41 @@ def _serve(calls: socket.socket) -> list[Any]:
                     selector.unregister(key.fd)
                     _tell_end(key.fd, *running.pop(key.fd))
                     continue
-                message, fds, _, _ = socket.recv_fds(calls, _MOST, 3)
+                message, fds, _, _ = socket.recv_fds(calls, _MOST, 16)
                 if not message:
                     os._exit(0)
                 if pid := os.fork():
                     os.write(fds[2], b"%d" % pid)
-                    for fd in fds[:2]:
+                    for fd in (*fds[:2], *fds[3:]):
                         os.close(fd)
                     handle = os.pidfd_open(pid)
                     running[handle] = pid, fds[2]
                     selector.register(handle, selectors.EVENT_READ)
                     continue
-                for number, fd in zip((1, 2), fds, strict=False):
-                    os.dup2(fd, number)
-                for open_fd in (*fds, *running, *(tell for _, tell in running.values())):
+                for open_fd in (*running, *(tell for _, tell in running.values())):
                     os.close(open_fd)
                 calls.close()
+                selector.close()
                 called: list[Any] = json.loads(message)
+                _take(fds, called.pop())
                 return called
+
+
+def _take(fds: list[int], more: list[int] | None) -> None:
+    """Make descriptors those of the program: its output and errors, and what `begin_warm` gives it besides."""
+    moved = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE) for fd in fds]
+    for fd in fds:
+        os.close(fd)
+    numbers = [1, 2]
+    if more is not None:
+        is_leader, *given = more
+        numbers += [moved[2], 0, *given]
+        if is_leader:
+            os.setsid()
+    for fd, number in zip(moved, numbers, strict=False):
+        os.dup2(fd, number)
+    for fd in moved:
+        os.close(fd)
 
 
 def _tell_end(handle: int, pid: int, tell: int) -> None:
@@ -223,11 +267,12 @@ def _tell_end(handle: int, pid: int, tell: int) -> None:
         os.close(fd)
 
 
-def _begin(script: str, cwd: str, env: dict[str, str]) -> types.ModuleType:
+def _begin(words: list[str], cwd: str, env: dict[str, str]) -> types.ModuleType:
     """Be a process in which nothing but the interpreter and some modules has begun; return its `__main__`."""
+    script = words[0]
     os.chdir(cwd)
     _change_environment(env)
-    _show(env.get(_MARKER, ""))
+    _show([sys.executable, *words], env.get(_MARKER, ""))
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for module in _placed:
         vars(module)["imported_in"] = cwd
@@ -257,24 +302,24 @@ def _set_failpoints(text: str) -> None:
             vars(module)["reached"] = own._act
 
 
-def _show(marker: str) -> None:
-    """Write the marker where the system shows the environment of this process and of its forks."""
+def _show(words: list[str], marker: str) -> None:
+    """Write words and marker where the system shows those of this process and of its forks."""
+    place, end, marked = _shown_at()
+    shown = "\0".join(words).encode(errors="surrogateescape")[: end - place - 1]
     word = marker.encode()
-    if word and len(word) <= _ROOM:
-        with Path("/proc/self/mem").open("r+b", buffering=0) as memory:
-            memory.seek(_shown_at())
+    with Path("/proc/self/mem").open("r+b", buffering=0) as memory:
+        memory.seek(place)
+        memory.write(shown.ljust(end - place, b"\0"))
+        if word and len(word) <= _ROOM:
+            memory.seek(marked)
             memory.write(word.ljust(_ROOM, b"\0"))
 
 
 @functools.cache
-def _shown_at() -> int:
-    start = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[47])
-    return (
-        start
-        + Path("/proc/self/environ").read_bytes().index(f"{_MARKER}= ".encode())
-        + len(_MARKER)
-        + 1
-    )
+def _shown_at() -> tuple[int, int, int]:
+    stat = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+    at = Path("/proc/self/environ").read_bytes().index(f"{_MARKER}= ".encode())
+    return int(stat[45]), int(stat[46]), int(stat[47]) + at + len(_MARKER) + 1
 
 
 def _change_environment(env: dict[str, str]) -> None:
@@ -287,7 +332,7 @@ def _change_environment(env: dict[str, str]) -> None:
 def _run(script: str, args: list[str], cwd: str, env: dict[str, str], mask: int) -> None:
     """Be `python SCRIPT ARGS`, whose errors and ends are those of this process."""
     os.umask(mask)
-    main = _begin(script, cwd, env)
+    main = _begin([script, *args], cwd, env)
     sys.argv = [script, *args]
     sys.orig_argv = [sys.executable, *sys.argv]
     try:
@@ -362,7 +407,7 @@ def _be_scheduler(
     fds: list[int], argv: list[str], env: dict[str, str], inherited: dict[str, Any]
 ) -> NoReturn:
     os.umask(inherited["umask"])
-    _begin(argv[0], inherited["cwd"], env)
+    _begin(argv, inherited["cwd"], env)
     for name, limit in inherited["limits"].items():
         resource.setrlimit(int(name), tuple(limit))
     for number in inherited["ignored"]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.repos import ROOT, GitRepo
+from tests.helpers.warm_popen import WarmPopen
 
 PARAMETERS = (
     "    alpha = Parameter('alpha', default=3)\n"
@@ -36,6 +37,7 @@ def flow(start: str = "pass", end: str = "pass", name: str = "F", members: str =
 def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
     paths = filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
+    monkeypatch.setattr("subprocess.Popen", WarmPopen)
 
 
 @pytest.fixture

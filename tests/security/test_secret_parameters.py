@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.helpers.flows import background, family, latest, one_task
+from tests.helpers.flows import family, latest, one_task, started
 from tests.helpers.repos import ROOT, GitRepo, Output, make_repo
 
 SECRET = 'Xy"7/planted é'
@@ -132,7 +132,8 @@ def test_errors_say_nothing(vault: GitRepo, isolation: str) -> None:
 def test_a_killed_run_leaves_nothing_behind(vault: GitRepo) -> None:
     """Neither its live state nor the command lines of its processes, which show the program and no secret."""
     env = {"DO": "wait", "CODES": "", "MARK": "a-run-to-be-killed"}
-    run = background(vault, "vault.py", "run", "--entry", SECRET, env=env)
+    command = [sys.executable, "vault.py", "run", "--entry", SECRET]
+    run = started(vault, command, env, is_fresh=True)  # which hides what is in its own words
     run.wait_for("seen 14")
     commands = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in family("a-run-to-be-killed")]
     assert len(commands) >= 4
