@@ -41,7 +41,7 @@ from pathlib import Path
 import pytest
 
 from gitflowrun.cli.git_runs.main import main
-from tests.helpers.repos import ROOT, GitRepo, make_repo
+from tests.helpers.repos import ROOT, GitRepo, make_repo, program_environment
 from tests.helpers.tour import make_tour_repo
 from tests.helpers.warm_python import run_warm, suits
 
@@ -125,12 +125,8 @@ class Sandbox:
         bin_.mkdir()
         self._program(bin_ / "git-runs", "-m gitflowrun.cli.git_runs.main")
         self._program(bin_ / "python", "")
-        self.env = {
-            **os.environ,
-            "PATH": f"{bin_}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONPATH": str(ROOT),
-            "COLUMNS": "100",
-        }
+        path = f"{bin_}{os.pathsep}{os.environ['PATH']}"
+        self.env = program_environment({"PATH": path, "COLUMNS": "100"})
 
     def _make(self) -> None:
         make_repo(self.repo.path)

@@ -16,7 +16,7 @@ from typing import TypeVar
 from gitflowrun.artifacts.artifacts import ArtifactReader
 from gitflowrun.names import TaskName
 from gitflowrun.runs.read import StoredRun, StoredTask
-from tests.helpers.repos import ROOT, GitRepo
+from tests.helpers.repos import GitRepo, program_environment
 from tests.helpers.runs import store_of
 from tests.helpers.warm_popen import WarmPopen
 
@@ -135,7 +135,7 @@ def started(
         process = (subprocess.Popen if is_fresh else WarmPopen)(
             command, cwd=repo.path, stdout=file, stderr=file, text=True,
             stdin=subprocess.DEVNULL, start_new_session=True,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **(env or {})},
+            env=program_environment(env),
         )  # fmt: skip
     return Background(process, output)
 

@@ -20,7 +20,7 @@ from gitflowrun.cli.git_runs.main import main
 from tests.helpers.index_refresh import refreshed
 from tests.helpers.warm_python import ROOT, run_warm, suits
 
-__all__ = ["ROOT", "GitRepo", "Output", "copy_repo", "make_repo"]
+__all__ = ["ROOT", "GitRepo", "Output", "copy_repo", "make_repo", "program_environment"]
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class GitRepo:
         self, script: str, *args: str, env: dict[str, str] | None = None, timeout: float = 300
     ) -> Output:
         """Run `python SCRIPT ARGS` here, begun by fork: `python` is for what an interpreter of its own makes differ."""
-        given = _environment(env)
+        given = program_environment(env)
         if not suits(given):
             return self.python(script, *args, env=env, timeout=timeout)
         return _output(*run_warm(script, args, self.path, given, timeout))
@@ -126,12 +126,13 @@ def run_program(
     """Run a program to its end."""
     done = subprocess.run(
         command, cwd=cwd, capture_output=True, timeout=timeout, check=False,
-        stdin=subprocess.DEVNULL, env=_environment(env),
+        stdin=subprocess.DEVNULL, env=program_environment(env),
     )  # fmt: skip
     return _output(done.returncode, done.stdout, done.stderr)
 
 
-def _environment(added: dict[str, str] | None) -> dict[str, str]:
+def program_environment(added: dict[str, str] | None = None) -> dict[str, str]:
+    """The environment of this process, more variables, and a path to this package."""
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     return {**os.environ, "PYTHONPATH": path, **(added or {})}
 
