@@ -37,6 +37,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """With `-m slow` tests of properties run again, with more examples, and those of forks in other processes."""
     _mark_likes_of_forks(items)
+    _mark_likes_of_samples(items)
     items.sort(key=_turn)
     if config.option.markexpr == "slow":
         for item in items:
@@ -84,6 +85,30 @@ def _mark_likes_of_forks(items: list[pytest.Item]) -> None:
             and not str(item.path).startswith(OF_PROCESSES)
         ):
             item.add_marker(pytest.mark.slow)
+
+
+def _mark_likes_of_samples(items: list[pytest.Item]) -> None:
+    # Of a test with `sample`: a number of cases, the first, the last and some between, or those that it names.
+    cases: dict[tuple[Path, str], list[pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker("sample") and not item.get_closest_marker("slow"):
+            cases.setdefault((item.path, getattr(item, "originalname", "")), []).append(item)
+    for found in cases.values():
+        sample = found[0].get_closest_marker("sample")
+        wanted = sample.args if sample else ()
+        if isinstance(wanted[0], int):
+            count, last = wanted[0], len(found) - 1
+            kept = {round(it * last / max(1, count - 1)) for it in range(count)}
+        else:
+            kept = {number for number, it in enumerate(found) if _case_of(it) in wanted}
+        for number, item in enumerate(found):
+            if kept and number not in kept:
+                item.add_marker(pytest.mark.slow)
+
+
+def _case_of(item: pytest.Item) -> str:
+    case: str = item.callspec.id if hasattr(item, "callspec") else ""
+    return case
 
 
 @pytest.hookimpl(wrapper=True)

@@ -145,6 +145,7 @@ def test_an_export_is_never_replaced_by_a_module(repo: GitRepo, package: str, na
 
 
 @pytest.mark.parametrize("args", [["-h"], ["list"], ["--version"]])
+@pytest.mark.sample(2)
 def test_listing_needs_no_pygit2(args: list[str], tmp_path_factory: pytest.TempPathFactory) -> None:
     """`git runs -h` and `git runs list` load neither pygit2 nor numpy."""
     repo = make_repo(

@@ -543,8 +543,12 @@ def _cases() -> Iterator[object]:
     for number, name in enumerate(sorted(NAMES)):
         times = 3 if name.startswith(THIRD) else 1
         for action in ("kill", "ENOSPC", "EIO"):
-            # By default every fourth place is killed at, and every tenth one has a full or a broken disk.
-            default = number % 4 == 0 if action == "kill" else number % 20 == 10 * (action == "EIO")
+            # By default every sixth place is killed at, and every twentieth one has a full or a broken disk.
+            default = (
+                number % 6 == 0
+                if action == "kill"
+                else number % 40 == (30 if action == "EIO" else 10)
+            )
             marks = [] if default else [pytest.mark.slow]
             yield pytest.param(name, action, times, id=f"{name}-{action}", marks=marks)
             if times > 1:
@@ -607,6 +611,9 @@ def _left(repo: GitRepo) -> list[Path]:
         for number, name in enumerate(sorted(NAMES))
     ],
 )
+@pytest.mark.sample(
+    "create.prepared", "free.deleting", "note.written", "purge.trashed", "restore.planned"
+)
 def test_what_a_kill_leaves_is_found(tmp_path: Path, templates: Templates, name: str) -> None:
     """Locks, kept packs, temporary files and unfinished work of a killed process: the doctor leaves none of it."""
     repo = templates(scenario_of(name), tmp_path)
@@ -625,6 +632,7 @@ def test_what_a_kill_leaves_is_found(tmp_path: Path, templates: Templates, name:
     assert repo.call("doctor").out == "Nothing is wrong.\n"
 
 
+@pytest.mark.slow
 def test_every_failpoint_is_reached(tmp_path: Path, templates: Templates) -> None:
     """The commands of the matrix come by every place that is registered, and succeed when nothing happens there."""
     everywhere = set()

@@ -18,6 +18,7 @@ from tests.helpers.repos import GitRepo, run_program
         *(pytest.param("fresh", most, marks=pytest.mark.slow) for most in (48, 90)),
     ],
 )
+@pytest.mark.sample(1)
 def test_few_files_mean_few_tasks_at_a_time(repo: GitRepo, kind: str, limit: int) -> None:
     """More workers than there are descriptors for: fewer run at a time, the user is told, nothing fails."""
     repo.write("f.py", foreach_flow("self.large = 'x' * 70_000\ntime.sleep(0.1)"))

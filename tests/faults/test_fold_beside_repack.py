@@ -76,6 +76,7 @@ def _assert_whole(repo: GitRepo) -> None:
         (f"{REPACK} -l --write-midx", ()),
     ],
 )
+@pytest.mark.sample(3)
 def test_a_fold_during_the_users_repack(repo: GitRepo, user: str, then: tuple[str, ...]) -> None:
     """The repack began while packs were kept; they are released and folded, and others repack, before it ends."""
     kept = _prepare(repo)
@@ -256,6 +257,7 @@ def _assert_survived(storm: _Storm) -> None:
     storm.repo.fsck()
 
 
+@pytest.mark.slow
 def test_a_storm_of_runs_and_folds_beside_repacks(repo: GitRepo) -> None:
     """Seconds of runs and folds beside `git repack -a -d` in a loop: nothing is missing."""
     _add_many(repo)

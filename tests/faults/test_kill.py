@@ -184,6 +184,7 @@ def test_a_task_that_dies_has_failed(
 
 
 @pytest.mark.parametrize("kind", ["fork", "batch", "fresh"])
+@pytest.mark.sample("fork", "batch")
 def test_a_run_of_which_a_task_died_is_resumed(repo: GitRepo, kind: str) -> None:
     """What had finished is reused."""
     body = "if not os.path.exists('good'): os.kill(os.getpid(), signal.SIGKILL)"

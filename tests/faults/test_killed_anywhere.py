@@ -14,6 +14,7 @@ COMMANDS = ("fold", "fetch", "push", "trust", "tag", "gc", "purge", "rm", "resto
 
 
 @pytest.mark.parametrize("rounds", [0, pytest.param(10, marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_any_process_of_a_run(tmp_path: Path, rounds: int) -> None:
     """What was said to be finished is there and is not executed again, no process lives on, a resume ends equally."""
     world = World(tmp_path, random.Random(3))
@@ -23,6 +24,7 @@ def test_any_process_of_a_run(tmp_path: Path, rounds: int) -> None:
 
 
 @pytest.mark.parametrize("rounds", [0, pytest.param(10, marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_any_command(tmp_path: Path, rounds: int) -> None:
     """What was there before is there afterwards, where it was or where it was to go, and git finds all whole."""
     world = World(tmp_path, random.Random(4))

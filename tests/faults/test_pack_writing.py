@@ -58,6 +58,7 @@ def _nth(number: int, code: int, real: Callable[..., object]) -> Callable[..., o
     [("write", 0), ("write", 1), ("write", 2), ("fsync", 0), ("fsync", 1),
      ("ftruncate", 0), ("open", 0), ("open", 1)],
 )  # fmt: skip
+@pytest.mark.sample(9)
 def test_an_error_at_any_call_leaves_nothing(
     repo: GitRepo,
     monkeypatch: pytest.MonkeyPatch,
@@ -256,6 +257,7 @@ WRITER = """if True:
 
 
 @pytest.mark.parametrize("direct", [0, 1 << 60])
+@pytest.mark.sample(1)
 def test_kills_at_random_instants(repo: GitRepo, direct: int) -> None:
     """After `kill -9` at any time git is content, acknowledged objects are there, leftovers can be swept."""
     chance = random.Random(direct)
@@ -287,6 +289,7 @@ def test_kills_at_random_instants(repo: GitRepo, direct: int) -> None:
     assert all(Oid.from_hex(oid) in reader for oid in complete)
 
 
+@pytest.mark.slow
 def test_a_storm_of_gc_takes_nothing(repo: GitRepo) -> None:
     """Writers publish runs while others repack and prune: every published object stays readable."""
     stop = repo.path / "stop"

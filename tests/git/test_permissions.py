@@ -124,6 +124,7 @@ def test_packs_of_tasks_follow_the_setting(repo: GitRepo) -> None:
 
 
 @pytest.mark.parametrize("place", [".", "locks", "locks/ids", "incoming", "snapshots"])
+@pytest.mark.sample(3)
 def test_what_stands_in_the_way_is_named(repo: GitRepo, place: str) -> None:
     """A file where a directory of ours belongs, or a directory for a file: which, and a command that helps."""
     wrong = repo.path / ".git" / "gitflowrun" / place

@@ -97,6 +97,7 @@ def test_a_place_that_no_push_goes_to(server: GitRepo, shared: GitRepo) -> None:
 
 @pytest.mark.parametrize("url", ["no_push", "-x"])
 @pytest.mark.parametrize("is_known", [True, False])
+@pytest.mark.sample(2)
 def test_a_remote_that_nobody_is_to_push_to(
     server: GitRepo, shared: GitRepo, url: str, is_known: bool
 ) -> None:

@@ -373,6 +373,7 @@ def test_long_object_ids(tmp_path: Path) -> None:
     assert "not deleted" in push(repo, ":refs/runs/F/1")
 
 
+@pytest.mark.slow
 def test_a_hundred_runs_take_no_time(repo: GitRepo) -> None:
     """The hook starts a fixed number of processes, however many refs there are."""
     lines = []

@@ -235,6 +235,7 @@ def test_code_that_the_last_run_has_is_not_copied(lost_code: GitRepo) -> None:
 @pytest.mark.parametrize(
     "content", [b"", b"refs/heads/main", b"refs/runs/F/9", b"\xff" * 9, b"x" * 2000]
 )
+@pytest.mark.sample(3)
 def test_whatever_the_note_on_code_says_nothing_is_lost(lost_code: GitRepo, content: bytes) -> None:
     """It is a cache: what it names is looked at."""
     start_run(lost_code, "F").close()

@@ -317,6 +317,7 @@ def test_what_is_not_sealed_is_passed_over(repo: GitRepo, colleague: GitRepo, ho
     "content",
     ['["planet", "x", 1, "", ""]', '["url", "x"]', '["url", "x", 1, "", "", "", "more"]', '{"url": 1}', "[]", "4", ""],
 )  # fmt: skip
+@pytest.mark.sample(4)
 def test_what_a_later_release_has_sealed_is_passed_over(
     repo: GitRepo, colleague: GitRepo, content: str
 ) -> None:

@@ -56,6 +56,7 @@ def flow(code: str = FAIL, end: str = "pass", times: int = 2) -> str:
 
 
 @pytest.mark.parametrize("isolation", ["fork", "batch", "fresh", "inline"])
+@pytest.mark.sample("fork", "batch", "inline")
 def test_a_step_is_tried_again_until_it_succeeds(repo: GitRepo, isolation: str) -> None:
     """Each attempt is a process of its own, with its number; all of each is recorded."""
     repo.write("f.py", flow())
@@ -134,6 +135,7 @@ def test_what_was_tried_again_is_taken_over_with_its_attempts(repo: GitRepo) -> 
         ("sys.exit(202) if self.tried == 0 else None", 1),
     ],
 )
+@pytest.mark.sample(3)
 def test_a_process_that_ends_otherwise(repo: GitRepo, code: str, count: int) -> None:
     """Is tried again as well, unless its exit status is the one that forbids it."""
     repo.write("f.py", flow(code))

@@ -153,6 +153,7 @@ def test_damaged_parameters_are_not_made_again(repo: GitRepo) -> None:
         ("steps/start/1/TASK", "F/1/start/1: object"),
     ],
 )
+@pytest.mark.sample(2)
 def test_what_is_lost_of_a_task_is_done_again(failed: GitRepo, path: str, named: str) -> None:
     """A resumed run says which record it could not read, and runs the task."""
     _lose(failed, Oid.from_hex(failed.git("rev-parse", f"refs/runs/F/1:{path}")))
@@ -168,6 +169,7 @@ def test_what_is_lost_of_a_task_is_done_again(failed: GitRepo, path: str, named:
     "lost",
     ["steps/join", "steps/work", "steps/join/6/TASK", "steps/work/4", "steps/work/4/blake3"],
 )
+@pytest.mark.sample(3)
 def test_a_split_with_a_damaged_part_is_not_taken_whole(
     made_split: GitRepo, tmp_path: Path, lost: str
 ) -> None:

@@ -155,6 +155,7 @@ def payload_oid(repo: GitRepo, run: str, artifact: str) -> str:
 
 
 @pytest.mark.parametrize("isolation", ["fork", "batch", "fresh", "inline"])
+@pytest.mark.sample("fork", "batch", "inline")
 def test_steps_and_client_see_the_content(
     repo: GitRepo, files: dict[str, str], isolation: str
 ) -> None:

@@ -204,6 +204,7 @@ def test_names_of_modules_in_the_users_directory_do_not_matter(repo: GitRepo) ->
 
 
 @pytest.mark.parametrize("name", ["a flow.py", "new\nline.py", "-f.py", "flöw.py"])
+@pytest.mark.sample(2)
 def test_fresh_interpreters_start_files_of_any_name(repo: GitRepo, name: str) -> None:
     """Spaces, newlines, leading dashes and other alphabets in paths are no obstacle."""
     repo.write(name, linear_flow())
@@ -429,6 +430,9 @@ _STARTS_WITH = {
         for kind in ("fresh", "inline")
         if (what, kind) != ("children ignored", "fresh")
     ],
+)
+@pytest.mark.sample(
+    "children ignored-fork-parent", "children waited for-fork-module", "signals blocked-fork-parent"
 )
 def test_a_run_ends_alike_whatever_was_done_to_its_signals(
     repo: GitRepo, what: str, kind: str, by: str

@@ -276,6 +276,7 @@ def test_packed_refs_without_end(repo: GitRepo, kind: str) -> None:
 @pytest.mark.parametrize(
     "words", [("list",), ("log",), ("show", "1"), ("rm", "--force", "1"), ("tag", "1", "best")]
 )
+@pytest.mark.sample(3)
 def test_a_list_of_alternates_without_end(repo: GitRepo, words: tuple[str, ...]) -> None:
     """An unpacked repository may have one: git, which reads it whole, takes no memory for more than a real one."""
     make_run(repo)

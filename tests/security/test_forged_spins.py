@@ -11,7 +11,7 @@ from gitflowrun.runs.layout import is_run_ref
 from tests.security.exerciser import Command
 from tests.security.world import World
 
-EVERY = 4800
+EVERY = 6400
 """One of so many variants is looked at."""
 
 

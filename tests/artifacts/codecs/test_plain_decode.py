@@ -77,8 +77,8 @@ def _ref(number: int) -> msgpack.ExtType:
 def test_many_small_values(monkeypatch: pytest.MonkeyPatch) -> None:
     """A few KB in a pack could fill the memory: such a value needs trust, and then is loaded."""
     refused(b"\xdd" + (8 << 20).to_bytes(4, "big") + b"\x90" * (8 << 20), UntrustedArtifact)
-    monkeypatch.setattr("gitflowrun.artifacts.codecs.plain_decode.STRANGERS_MEMORY", 4 << 20)
-    many = [[number] for number in range(150_000)]
+    monkeypatch.setattr("gitflowrun.artifacts.codecs.plain_decode.STRANGERS_MEMORY", 1 << 20)
+    many = [[number] for number in range(50_000)]
     payload = encode(many).payload()
     with pytest.raises(UntrustedArtifact, match="many times the size"):
         decode("plain/1", payload, trusted=False)

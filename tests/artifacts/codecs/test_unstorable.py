@@ -88,6 +88,7 @@ assert sys.getrecursionlimit() == 1_000_000
 
 
 @pytest.mark.parametrize("links", [300, 4_000, 12_000, 100_000])
+@pytest.mark.sample(2)
 def test_no_chain_overflows_the_stack_of_a_raised_recursion_limit(
     repo: GitRepo, links: int
 ) -> None:

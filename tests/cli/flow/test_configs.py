@@ -101,6 +101,7 @@ def test_a_config_reaches_all_processes(flow: GitRepo) -> None:
 
 
 @pytest.mark.parametrize("isolation", ["fresh", "inline"])
+@pytest.mark.sample("inline")
 def test_other_processes(flow: GitRepo, isolation: str) -> None:
     """Fresh interpreters and the launcher's own process see the same config as forks do."""
     given = json.dumps({"rate": 3, "model": {"kind": "net"}})

@@ -75,6 +75,7 @@ def ran(repo: GitRepo, flow: str, *words: str, code: int = 0, **env: str) -> Any
 
 
 @pytest.mark.parametrize("kind", ["fork", "batch", "fresh", "inline"])
+@pytest.mark.sample("fork", "batch", "inline")
 def test_all_kinds_of_processes(repo: GitRepo, kind: str) -> None:
     """A mutator changes the flow alike wherever its tasks run; what it prints is shown once."""
     done = ran(

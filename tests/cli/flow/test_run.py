@@ -310,6 +310,7 @@ def test_a_reader_that_leaves_does_not_end_the_run(flow: GitRepo) -> None:
 @pytest.mark.parametrize(
     "kind", ["fork", "batch", pytest.param("fresh", marks=pytest.mark.slow), "inline"]
 )
+@pytest.mark.sample(2)
 def test_closed_streams_do_not_keep_a_flow_from_running(
     flow: GitRepo, closed: str, kind: str
 ) -> None:

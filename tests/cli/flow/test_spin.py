@@ -454,6 +454,7 @@ def test_secrets_are_asked_for_again_and_hidden(repo: GitRepo) -> None:
 
 @pytest.mark.parametrize("step", ["start", "join"])
 @pytest.mark.parametrize("given", ["a secret", "nothing"])
+@pytest.mark.sample(2)
 def test_no_module_gives_a_secret_parameter(repo: GitRepo, step: str, given: str) -> None:
     """It would be recorded as it is: whoever spins is told how the value is given, and nothing has it afterwards."""
     repo.write("f.py", JOINED)

@@ -258,7 +258,7 @@ def trials(workplaces: Workplaces, templates: Templates, tmp_path: Path) -> Tria
 
 
 WAYS = ("fresh", "batch", *ENGINES)
-DEFAULT = {("batch", "payload.sending"), ("pool", "agent.copied")}
+DEFAULT = {("batch", "payload.sending")}
 
 
 def _is_tried(way: str, name: str, number: int, every: int) -> bool:

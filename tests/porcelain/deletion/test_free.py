@@ -295,6 +295,7 @@ def test_a_loose_file_that_was_touched_meanwhile_stays(
 
 @pytest.mark.parametrize("step", ["_list", "_delete_refs", "_unlink"])
 @pytest.mark.parametrize("place", ["loose", "packed"])
+@pytest.mark.sample(3)
 def test_what_is_written_again_at_once_stays(
     repo: GitRepo, monkeypatch: pytest.MonkeyPatch, step: str, place: str
 ) -> None:
@@ -397,6 +398,7 @@ def test_a_ref_that_appears_meanwhile_is_seen(
 
 @pytest.mark.parametrize("step", ["_list", "_write_note", "_delete_refs", "_rewrite", "_unlink"])
 @pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.sample(5)
 def test_killed_anywhere_nothing_is_lost(repo: GitRepo, step: str, moment: str) -> None:
     """The other runs are whole, `gc` goes on, and then the removed one is gone, or in the trash."""
     others = reached(repo, "HEAD", *(f"refs/runs/MyFlow/{n}" for n in (2, 3, 4)))
@@ -561,6 +563,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("step", ["_rewrite", "_unlink"])
+@pytest.mark.sample(1)
 def test_a_run_that_begins_meanwhile_is_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -668,6 +671,7 @@ def test_nothing_of_a_purged_run_is_left_in_the_state(repo: GitRepo) -> None:
 
 @pytest.mark.parametrize("moment", ["_pack", "_times"])
 @pytest.mark.parametrize("option", ["-a", "-A"])
+@pytest.mark.sample(2)
 def test_the_users_repack_may_take_the_packs_meanwhile(
     repo: GitRepo, monkeypatch: pytest.MonkeyPatch, option: str, moment: str
 ) -> None:

@@ -247,6 +247,7 @@ def test_who_waits_for_a_fold_waits_for_a_while(
 
 
 @pytest.mark.parametrize("step", ["_list", "_write_note", "_delete_refs", "_rewrite", "_unlink"])
+@pytest.mark.sample(3)
 def test_its_state_may_be_deleted_meanwhile(
     repo: GitRepo, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:

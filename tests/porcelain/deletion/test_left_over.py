@@ -88,6 +88,7 @@ def test_what_the_remote_does_not_have_any_more(
 
 @pytest.mark.parametrize("place", ["free.noted", "free.unreferenced"])
 @pytest.mark.parametrize("command", ["fetch", "gc"])
+@pytest.mark.sample(2)
 def test_a_fetch_that_is_killed(
     bob: GitRepo, states: list[str], monkeypatch: pytest.MonkeyPatch, place: str, command: str
 ) -> None:
@@ -118,6 +119,7 @@ def test_a_fetch_that_is_killed_before_a_copy_is_noted(bob: GitRepo, states: lis
 
 
 @pytest.mark.parametrize("ends", ["killed", "done"])
+@pytest.mark.sample(1)
 def test_what_another_fetch_of_ours_keeps(
     bob: GitRepo, states: list[str], tmp_path: Path, ends: str
 ) -> None:

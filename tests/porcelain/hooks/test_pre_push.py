@@ -84,6 +84,7 @@ def test_pushing_commits_takes_their_runs_along(repo: GitRepo, shared: GitRepo) 
     ],
     ids=" ".join,
 )  # fmt: skip
+@pytest.mark.sample(2)
 def test_a_dry_run_sends_nothing(repo: GitRepo, shared: GitRepo, words: list[str]) -> None:
     """However it is asked for, also by an alias: a push that only tries takes no run along; the next one does."""
     repo.git("config", "runs.autoPush", "true")
@@ -165,6 +166,7 @@ def test_a_push_of_runs_does_not_push_again(repo: GitRepo, shared: GitRepo) -> N
     ],
     ids=" ".join,
 )
+@pytest.mark.sample(2)
 def test_runs_that_git_pushes_are_left_to_it(
     repo: GitRepo, shared: GitRepo, words: list[str]
 ) -> None:

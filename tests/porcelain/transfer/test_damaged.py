@@ -69,6 +69,7 @@ def uids(ada: GitRepo, bob: GitRepo) -> tuple[str, str]:
 
 @pytest.mark.parametrize("count", [1, 9])
 @pytest.mark.parametrize("has_theirs", [False, True])
+@pytest.mark.sample(2)
 def test_a_damaged_run_keeps_its_name_and_tags(
     ada: GitRepo, uids: tuple[str, str], has_theirs: bool, count: int
 ) -> None:
@@ -95,6 +96,7 @@ def test_a_damaged_run_keeps_its_name_and_tags(
 
 @pytest.mark.parametrize("held", ["lost", "emptied"])
 @pytest.mark.parametrize("is_tagged", [True, False])
+@pytest.mark.sample(2)
 def test_no_damaged_run_gives_way_to_another(
     ada: GitRepo, uids: tuple[str, str], is_tagged: bool, held: str
 ) -> None:
@@ -139,6 +141,7 @@ def _packed(repo: GitRepo) -> list[str]:
 
 @pytest.mark.parametrize("held", ["lost", "lost, packed", "emptied", "emptied, packed"])
 @pytest.mark.parametrize("is_killed", [True, False])
+@pytest.mark.sample("True-lost", "True-emptied, packed", "False-lost, packed", "False-emptied")
 def test_no_fetch_takes_the_ref_of_a_damaged_run_away(
     ada: GitRepo, bob: GitRepo, held: str, is_killed: bool
 ) -> None:
@@ -334,6 +337,7 @@ def test_a_tag_under_a_name_that_its_run_no_longer_has(server: GitRepo, ada: Git
 
 
 @pytest.mark.parametrize("held", ["lost", "lost, packed", "unreadable", "emptied"])
+@pytest.mark.sample(2)
 def test_a_damaged_spun_task_keeps_no_run_out(ada: GitRepo, bob: GitRepo, held: str) -> None:
     """Its ref stays where it is: a backup may bring it back."""
     spun = f"{layout.SPINS}MyFlow/3"

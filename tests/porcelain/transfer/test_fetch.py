@@ -407,6 +407,7 @@ def _lose(repo: GitRepo, *refs_: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["emptied", "garbled", "lost", "all lost"])
+@pytest.mark.sample(2)
 def test_a_damaged_run_is_fetched_anew(ada: GitRepo, bob: GitRepo, how: str) -> None:
     """What the remote has of a damaged run comes back, with its tags, and damage keeps no other run out."""
     for _ in range(2):

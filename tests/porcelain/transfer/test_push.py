@@ -176,6 +176,7 @@ def test_a_push_that_the_server_completes_late(
 
 
 @pytest.mark.parametrize("times", [1, PUSH_ROUNDS - 1, PUSH_ROUNDS])
+@pytest.mark.sample(2)
 def test_others_that_are_faster(
     ada: GitRepo, server: GitRepo, monkeypatch: pytest.MonkeyPatch, times: int
 ) -> None:

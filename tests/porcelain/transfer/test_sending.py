@@ -202,6 +202,7 @@ def test_a_tag_that_is_removed_meanwhile(
 
 @pytest.mark.parametrize("killed", [False, True])
 @pytest.mark.parametrize("exchange", [get, send])
+@pytest.mark.sample(2)
 def test_a_tag_that_is_made_again_meanwhile(
     ada: GitRepo,
     server: GitRepo,
@@ -228,6 +229,7 @@ def test_a_tag_that_is_made_again_meanwhile(
 
 @pytest.mark.parametrize("place", ["push.noted", "fetch.moved"])
 @pytest.mark.parametrize("is_there", [False, True])
+@pytest.mark.sample(2)
 def test_tags_that_others_exchange_since_the_remote_was_seen(
     ada: GitRepo,
     bob: GitRepo,

@@ -183,6 +183,7 @@ def test_a_published_run_moves_forward_under_its_published_name(
     assert tags(ada) == {f"MyFlow/{name}": ("mine",)}
 
 
+@pytest.mark.slow
 def test_fifty_collisions(server: GitRepo, ada: GitRepo, bob: GitRepo) -> None:
     """Two clones with many runs each: all of them arrive everywhere."""
     for repo in (ada, bob):
@@ -239,6 +240,7 @@ def test_whose_runs_are_sent(ada: GitRepo, bob: GitRepo, tmp_path: Path) -> None
     assert (done.code, done.err, len(refs(GitRepo(other)))) == (0, "", 4)
 
 
+@pytest.mark.slow
 def test_racing_pushes_have_one_winner(server: GitRepo) -> None:
     """Six clones push their run 1 at the same moment: one keeps the name, all runs are there."""
     clones = [clone(server, f"racer{number}") for number in range(6)]
@@ -285,6 +287,7 @@ CONFIGS = [
     ],
     ids=lambda chosen: "+".join(name for name, _ in chosen) or "none",
 )
+@pytest.mark.sample(2)
 def test_no_config_loses_runs(
     server: GitRepo, ada: GitRepo, bob: GitRepo, chosen: tuple[tuple[str, str], ...]
 ) -> None:

@@ -254,6 +254,31 @@ ENDS = {
 }
 
 
+@pytest.mark.parametrize("all_of", [PUT_BACK, ENDS], ids=["put back", "ends"])
+def test_what_tasks_leave_is_not_met_by_the_next(repo: GitRepo, all_of: dict[str, str]) -> None:
+    """Every second task leaves one thing: it is put back, or another process begins, and each starts as the first."""
+    codes = [*all_of.values()]
+    made = "\n".join(
+        f"if self.input == {2 * number + 1}:\n    " + code.replace("\n", "\n    ")
+        for number, code in enumerate(codes)
+    )
+    repo.write("lazy.py", "print('lazy')\n")
+    ran(repo, foreach_flow(LOOK + made, head=HEAD), "--n", str(2 * len(codes) + 1))
+    run = latest(repo)
+    tasks = [run.task(TaskName("work", it)) for it in run.tasks("work")]
+    seen = [value_of(it, "seen") for it in tasks]
+    assert [name for name, it in zip(all_of, seen[2::2], strict=True) if it != seen[0]] == []
+    lines = [it.output("stdout").split(b"\n")[0] for it in tasks]
+    assert lines == [b"out %d" % it for it in range(len(tasks))]
+    pids = processes(run)
+    goes_on = [
+        name for name, it, then in zip(all_of, pids[1::2], pids[2::2], strict=True) if it == then
+    ]
+    assert goes_on == ([*all_of] if all_of is PUT_BACK else [])
+    assert pids[:-1:2] == pids[1::2]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("left", [*PUT_BACK, *ENDS])
 def test_what_a_task_leaves_is_not_met_by_the_next(repo: GitRepo, left: str) -> None:
     """It is put back, and the process goes on; or the process ends with the task, and another one begins."""
@@ -321,6 +346,7 @@ def test_what_each_task_writes_is_its_own(repo: GitRepo) -> None:
         ("sys.exit(9)", "SystemExit: 9"),
     ],
 )
+@pytest.mark.sample(4)
 def test_a_task_that_dies_takes_no_other_with_it(repo: GitRepo, crime: str, error: str) -> None:
     """It alone has failed, and is tried again in a process of its own."""
     body = f"{PID}print(self.input)\nif self.input == 3 and not current.retry_count: {crime}"

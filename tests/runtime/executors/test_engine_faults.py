@@ -55,6 +55,7 @@ def repo(tmp_path: Path) -> GitRepo:
 
 
 @pytest.mark.parametrize("seconds", [-(10**8), 10**8])
+@pytest.mark.sample(1)
 def test_a_worker_whose_clock_is_wrong(repo: GitRepo, tmp_path: Path, seconds: int) -> None:
     """By three years: what the run says of when something was is the driver's time, and nothing is too old or young."""
     (tmp_path / "clock").mkdir()
@@ -104,6 +105,7 @@ def test_workers_on_which_no_agent_can_begin(repo: GitRepo) -> None:
     ("step", "lacked"),
     [("import own.settings", "own/settings.py"), ("open('data/list.csv')", "data/list.csv")],
 )
+@pytest.mark.sample(1)
 def test_what_git_ignores_is_not_on_workers(repo: GitRepo, step: str, lacked: str) -> None:
     """Who lacks it is told which file that is, and what to do; a task of this machine finds it."""
     repo.write(".gitignore", "settings.py\ndata/\n")

@@ -52,6 +52,7 @@ THING = Thing()
 
 @each_kind
 @pytest.mark.parametrize("failure", ["", "raise ValueError('no luck')"])
+@pytest.mark.sample(2)
 def test_what_a_step_began_ends_with_its_process(repo: GitRepo, kind: str, failure: str) -> None:
     """Threads, handlers, finalizers, temporary files, buffers: as in a program, after success and after failure."""
     repo.write("f.py", linear_flow(BEGUN + failure, head=HEAD))

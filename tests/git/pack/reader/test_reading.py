@@ -207,6 +207,7 @@ def test_a_repack_while_we_read_changes_nothing(repo: GitRepo) -> None:
     assert all(oid in reader for oid in oids)
 
 
+@pytest.mark.slow
 def test_reading_through_a_storm_of_repacks(repo: GitRepo) -> None:
     """Readers in threads never miss an object while packs come and go."""
     oids = [publish(repo, f"refs/runs/F/{number}", [noise(2000, number)])[0] for number in range(8)]
