@@ -64,6 +64,7 @@ if __name__ == "__main__":
 @pytest.mark.parametrize(
     "words", [("push",), ("push", "origin", "1"), ("fetch",), ("fetch", "origin")]
 )
+@pytest.mark.sample(2)
 def test_sharing_without_options_loads_no_click(repo: GitRepo, words: tuple[str, ...]) -> None:
     """A push or fetch of names alone does not wait for what reads options, pickles or large values."""
     repo.commit()
@@ -83,6 +84,7 @@ def test_sharing_without_options_loads_no_click(repo: GitRepo, words: tuple[str,
     "words",
     [(), ("list",), ("-5",), ("-n", "5"), ("list", "-n5"), ("show",), ("show", "1", "F/1/start")],
 )
+@pytest.mark.sample(3)
 def test_looking_at_runs_without_options_loads_no_click(
     repo: GitRepo, words: tuple[str, ...]
 ) -> None:

@@ -109,7 +109,7 @@ def test_many_tiny_parts_are_not_all_copied(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("threads", [2, 3, 4])
-@pytest.mark.sample(2)
+@pytest.mark.sample(1)
 def test_threads_make_no_difference(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A payload is cut alike by one thread and by several, also where nothing is to be found."""
     for data in (

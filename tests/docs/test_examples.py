@@ -53,6 +53,7 @@ def test_digits_trains_and_the_winner_is_promoted(tmp_path: Path) -> None:
         ("gitlab-compare-runs.yml", "CI_COMMIT_SHA", "curl"),
     ],
 )
+@pytest.mark.sample(1)
 def test_a_pipeline_comments_with_the_comparison(
     tmp_path: Path, name: str, commit: str, program: str
 ) -> None:

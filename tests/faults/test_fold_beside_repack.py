@@ -90,6 +90,7 @@ def test_a_fold_during_the_users_repack(repo: GitRepo, user: str, then: tuple[st
 
 
 @pytest.mark.parametrize("user", [PRUNE, GEOMETRIC])
+@pytest.mark.sample(1)
 def test_a_fold_during_other_housekeeping_of_the_users(repo: GitRepo, user: str) -> None:
     """Beside a gc nothing is folded; beside a geometric repack a fold loses nothing."""
     kept = _prepare(repo)

@@ -54,6 +54,7 @@ def test_a_full_disk_loses_nothing(
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
 @pytest.mark.parametrize(("words", "time"), [(("tag", "1", "good"), 2), (("rm", "1"), 2)])
+@pytest.mark.sample(1)
 def test_half_of_the_refs_is_no_conflict(repo: GitRepo, words: tuple[str, ...], time: int) -> None:
     """Where git could not move the last of several refs, the disk is to blame, nobody else; life goes on."""
     make_run(repo)

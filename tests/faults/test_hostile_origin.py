@@ -88,6 +88,7 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("lie", ["none", "executor", "maker"])
 @pytest.mark.parametrize("command", [["resume"], ["resume", "end", "--origin-run-id"]])
+@pytest.mark.sample(2)
 def test_a_strangers_pickle_is_not_loaded(
     tmp_path: Path, people: Path, lie: str, command: list[str]
 ) -> None:

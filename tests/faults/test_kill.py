@@ -251,6 +251,7 @@ def test_an_interrupt_keeps_what_is_finished(
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+@pytest.mark.sample(1)
 def test_a_signal_to_all_processes_of_a_run_ends_it_once(
     repo: GitRepo, marker: Path, number: signal.Signals, code: int
 ) -> None:
@@ -286,6 +287,7 @@ def test_tasks_have_the_signal_handlers_of_their_module(repo: GitRepo) -> None:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+@pytest.mark.sample(1)
 def test_a_signal_ends_an_inline_step(
     repo: GitRepo, marker: Path, number: signal.Signals, code: int
 ) -> None:

@@ -19,7 +19,7 @@ _MOVE = [sys.executable, "-m", "gitflowrun.cli.git_runs.main", "tag", "--move", 
     "point",
     ["tags.locked", "tags.planned", "ref.claimed", "ref.locked", "ref.moved", "ref.durable"],
 )
-@pytest.mark.sample(3)
+@pytest.mark.sample(2)
 def test_a_move_that_is_killed(repo: GitRepo, point: str) -> None:
     """The tag is where it was or where it goes, its git tags with it; moved again, it names one run."""
     for given in (["prod"], ["prod"], []):

@@ -193,6 +193,7 @@ PROJECT = flow(
         (("--production", "--branch", "b1"), "prod.b1", (False, True)),
     ],
 )
+@pytest.mark.sample(2)
 def test_project_names_the_branch(
     repo: GitRepo, words: tuple[str, ...], branch: str, facts: tuple[bool, bool]
 ) -> None:
@@ -500,6 +501,7 @@ def test_with_adds_a_decorator_to_all_steps_that_lack_it(repo: GitRepo) -> None:
         ),
     ],
 )
+@pytest.mark.sample(12)
 def test_misuse_is_told_and_nothing_runs(repo: GitRepo, mark: str, said: str) -> None:
     """What a decorator does not allow is said in words, with exit code 1, and there is no run."""
     done = ran(repo, flow(on_start=mark), code=1)
@@ -633,6 +635,7 @@ def test_names_of_the_graph(repo: GitRepo) -> None:
 @pytest.mark.parametrize(
     ("on_flow", "name"), [("", "seen"), ("@project(name='demo')\n", "demo.user.ada.seen")]
 )
+@pytest.mark.sample(1)
 def test_names_of_events_follow_the_project(repo: GitRepo, on_flow: str, name: str) -> None:
     """`namespaced_event_name` makes them when the run starts, also within a map and a list."""
     event = "namespaced_event_name('seen')"

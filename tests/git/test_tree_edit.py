@@ -141,6 +141,7 @@ def _untidy(repo: GitRepo, other: GitRepo) -> None:
 
 
 @pytest.mark.parametrize("module_dirty", [False, True])
+@pytest.mark.sample(1)
 def test_few_changes_make_the_tree_that_all_files_make(
     repo: GitRepo, monkeypatch: pytest.MonkeyPatch, *, module_dirty: bool
 ) -> None:

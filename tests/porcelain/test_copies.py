@@ -97,7 +97,7 @@ def test_a_place_that_no_push_goes_to(server: GitRepo, shared: GitRepo) -> None:
 
 @pytest.mark.parametrize("url", ["no_push", "-x"])
 @pytest.mark.parametrize("is_known", [True, False])
-@pytest.mark.sample(2)
+@pytest.mark.sample(1)
 def test_a_remote_that_nobody_is_to_push_to(
     server: GitRepo, shared: GitRepo, url: str, is_known: bool
 ) -> None:
@@ -322,6 +322,7 @@ def test_a_later_state_of_which_there_is_no_copy(server: GitRepo, shared: GitRep
 
 
 @pytest.mark.parametrize("is_fetched", [False, True])
+@pytest.mark.sample(1)
 def test_another_run_of_that_number(
     server: GitRepo, shared: GitRepo, bob: GitRepo, is_fetched: bool
 ) -> None:
@@ -406,6 +407,7 @@ def test_a_tag_that_somebody_sends_while_its_run_is_removed(
 
 
 @pytest.mark.parametrize("state", [0, 1])
+@pytest.mark.sample(1)
 def test_a_run_that_somebody_sends_while_it_is_removed(
     server: GitRepo, shared: GitRepo, state: int
 ) -> None:

@@ -84,7 +84,7 @@ def test_nothing_is_wrong(run: GitRepo) -> None:
 @pytest.mark.parametrize(
     "name", ["refs/runs/MyFlow/1.lock", "refs/tags/runs/x.lock", "packed-refs.lock", "packed-refs.new"]
 )  # fmt: skip
-@pytest.mark.sample(2)
+@pytest.mark.sample(1)
 def test_locks(run: GitRepo, name: str) -> None:
     """A lock that nobody has touched for long is moved away, as is what a killed `git pack-refs` has left."""
     path = old(run.path.resolve() / ".git" / name)
@@ -158,7 +158,7 @@ def test_what_a_suspended_git_may_hold_stays(run: GitRepo, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     "name", ["gitflowrun-key-0.0123abcd", "gitflowrun/freed.0123abcd", "gitflowrun-mark.new"]
 )
-@pytest.mark.sample(2)
+@pytest.mark.sample(1)
 def test_half_written_files_of_ours(run: GitRepo, name: str) -> None:
     """What a killed process was about to put in the place of a file goes after a while; other files stay."""
     top = run.path.resolve() / ".git"
@@ -189,7 +189,7 @@ def test_a_work_tree_of_a_rerun_that_was_killed(run: GitRepo) -> None:
 
 
 @pytest.mark.parametrize("left", [["gitdir"], ["gitdir", "HEAD"], ["gitdir", "HEAD", "commondir"]])
-@pytest.mark.sample(2)
+@pytest.mark.sample(1)
 def test_a_work_tree_whose_making_was_killed(run: GitRepo, left: list[str]) -> None:
     """Git's half-made entry of it, at which the user's own gc and fsck fail, goes with it."""
     place = run.path / ".git/gitflowrun/rerun/1-0123abcd"
@@ -218,6 +218,7 @@ def half_made(repo: GitRepo, place: Path, head: str = "0" * 40 + "\n") -> Path:
 
 
 @pytest.mark.parametrize("head", ["", "0" * 40 + "\n"])
+@pytest.mark.sample(1)
 def test_a_half_made_work_tree_of_the_user_is_removed(
     run: GitRepo, tmp_path: Path, head: str
 ) -> None:
@@ -292,6 +293,7 @@ def test_space_that_is_yet_to_be_freed(run: GitRepo, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("damage", ["object", "ref"])
+@pytest.mark.sample(1)
 def test_a_copy_of_a_remotes_run_that_is_damaged(run: GitRepo, damage: str) -> None:
     """It goes, for git's gc fails at it, and a fetch brings it again; our own run stays."""
     copy = "refs/runs-remotes/0123456789abcdef/MyFlow/9"
@@ -391,6 +393,7 @@ def test_an_empty_ref_of_a_tag_names_its_run_again(run: GitRepo) -> None:
 
 
 @pytest.mark.parametrize("step", ["replace", "unlink"])
+@pytest.mark.sample(1)
 def test_an_empty_ref_that_can_not_be_written_now_is_mended_later(
     run: GitRepo, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -451,6 +454,7 @@ def test_an_empty_ref_that_git_had_packed_gets_its_newest_commit(repo: GitRepo) 
 
 
 @pytest.mark.parametrize("content", [b"", b"\0" * 41])
+@pytest.mark.sample(1)
 def test_other_empty_refs(run: GitRepo, content: bytes) -> None:
     """A branch is what its reflog says; what nobody knows any more goes, with words."""
     head = run.git("rev-parse", "HEAD")
@@ -495,7 +499,7 @@ def test_a_git_tag_that_can_not_be_made_is_not_called_mended(run: GitRepo) -> No
 
 
 @pytest.mark.parametrize("content", [None, b"", b"nonsense", b"0 x\n"])
-@pytest.mark.sample(2)
+@pytest.mark.sample(1)
 def test_the_last_number(run: GitRepo, content: bytes | None) -> None:
     """A mark that is gone, empty, damaged or too low is made again."""
     mark = run.path.resolve() / ".git/gitflowrun-mark"
@@ -570,7 +574,7 @@ def test_the_restored_run_is_the_newest_state(repo: GitRepo) -> None:
 
 @pytest.mark.skipif(GIT < (2, 36), reason="git has no --refetch")
 @pytest.mark.parametrize("path", ["INFO", "steps", "steps/start/1/TASK", "^{tree}", ""])
-@pytest.mark.sample(3)
+@pytest.mark.sample(2)
 def test_what_is_said_about_damaged_runs_works(tmp_path: Path, path: str) -> None:
     """One of the commands that are named brings the run back from a remote, whatever of it is lost."""
     repo = make_repo(tmp_path / "repo")

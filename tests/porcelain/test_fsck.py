@@ -109,6 +109,7 @@ def _told(repo: GitRepo, *, read_data: bool = False) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("options", [(), ("--read-data",)])
+@pytest.mark.sample(1)
 def test_whole_runs(repo: GitRepo, options: tuple[str, ...]) -> None:
     """Nothing is found in them, packed in any way; --json counts, and a run can be named."""
     done = repo.call("fsck", *options)
@@ -527,6 +528,7 @@ def test_a_note_on_a_run_in_the_trash(repo: GitRepo) -> None:
 
 
 @pytest.mark.parametrize("left_out", ["blob:none", "tree:0"])
+@pytest.mark.sample(1)
 def test_what_a_partial_clone_was_made_without(
     repo: GitRepo, tmp_path: Path, left_out: str
 ) -> None:

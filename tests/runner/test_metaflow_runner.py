@@ -87,6 +87,7 @@ def test_output_is_shown(here: GitRepo, capsys: pytest.CaptureFixture[str]) -> N
         ({"run_id_file": 1}, TypeError, "must be path"),
     ],
 )
+@pytest.mark.sample(3)
 def test_wrong_arguments(
     here: GitRepo, arguments: dict[str, object], error: type[Exception], said: str
 ) -> None:
@@ -305,6 +306,7 @@ def test_within_a_step(here: GitRepo) -> None:
 
 
 @pytest.mark.parametrize("option", ["--runner-attribute-file", "--run-id-file"])
+@pytest.mark.sample(1)
 def test_fifos_wait_for_late_readers(here: GitRepo, option: str) -> None:
     """A run does not wait for who is to read before it goes on, and does not end before somebody late has."""
     here.write("f.py", flow("open('begun', 'w')"))

@@ -82,6 +82,7 @@ def _before_move(monkeypatch: pytest.MonkeyPatch, before: Callable[[], object]) 
 
 
 @pytest.mark.parametrize("gone", [_delete, _remove, _replace])
+@pytest.mark.sample(1)
 def test_a_repack_that_began_before_leaves_what_lost_its_run(
     repo: GitRepo,
     repository: Repository,

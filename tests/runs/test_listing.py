@@ -81,7 +81,7 @@ def test_foreign_refs_are_not_listed(repo: GitRepo) -> None:
 
 @pytest.mark.parametrize("limit", [0, 1, 3, 7])
 @pytest.mark.parametrize("flow", [None, "A"])
-@pytest.mark.sample(4)
+@pytest.mark.sample(2)
 def test_a_limit_shows_the_newest(repo: GitRepo, flow: str | None, limit: int) -> None:
     """A limited list is the beginning of the whole one, tags included."""
     for number in range(5):

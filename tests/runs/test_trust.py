@@ -139,6 +139,7 @@ def test_the_key_is_private(repo: GitRepo) -> None:
         (rb"^\n", b"gpgsig -----BEGIN SSH SIGNATURE-----\n \n\n"),
     ],
 )
+@pytest.mark.sample(6)
 def test_a_commit_with_another_word_is_not_ours(repo: GitRepo, part: bytes, other: bytes) -> None:
     """The MAC is over all of a commit: not only tree and parents are what was made here, but who, when and what."""
     run = make_run(repo)
@@ -297,6 +298,7 @@ FORGED: dict[str, Callable[[str], str]] = {
 
 
 @pytest.mark.parametrize("how", FORGED)
+@pytest.mark.sample(4)
 def test_what_is_not_sealed_is_passed_over(repo: GitRepo, colleague: GitRepo, how: str) -> None:
     """A line that somebody wrote or changed counts for nothing, is told, and does no harm to the others."""
     run, other = make_run(colleague), make_run(colleague)
@@ -317,7 +319,7 @@ def test_what_is_not_sealed_is_passed_over(repo: GitRepo, colleague: GitRepo, ho
     "content",
     ['["planet", "x", 1, "", ""]', '["url", "x"]', '["url", "x", 1, "", "", "", "more"]', '{"url": 1}', "[]", "4", ""],
 )  # fmt: skip
-@pytest.mark.sample(4)
+@pytest.mark.sample(3)
 def test_what_a_later_release_has_sealed_is_passed_over(
     repo: GitRepo, colleague: GitRepo, content: str
 ) -> None:

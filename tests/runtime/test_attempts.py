@@ -135,7 +135,7 @@ def test_what_was_tried_again_is_taken_over_with_its_attempts(repo: GitRepo) -> 
         ("sys.exit(202) if self.tried == 0 else None", 1),
     ],
 )
-@pytest.mark.sample(3)
+@pytest.mark.sample(2)
 def test_a_process_that_ends_otherwise(repo: GitRepo, code: str, count: int) -> None:
     """Is tried again as well, unless its exit status is the one that forbids it."""
     repo.write("f.py", flow(code))

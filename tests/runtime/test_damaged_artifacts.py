@@ -99,6 +99,7 @@ def made_split(tmp_path_factory: pytest.TempPathFactory) -> GitRepo:
 
 
 @pytest.mark.parametrize(("damage", "words"), [("lose", "is missing"), ("flip", "is damaged")])
+@pytest.mark.sample(1)
 def test_what_cannot_be_read_is_no_absent_attribute(repo: GitRepo, damage: str, words: str) -> None:
     """`getattr` with a default must not hide it; run, step, task and artifact are named."""
     repo.write("f.py", FLOW)
@@ -113,6 +114,7 @@ def test_what_cannot_be_read_is_no_absent_attribute(repo: GitRepo, damage: str, 
 
 
 @pytest.mark.parametrize("damage", [_lose, _flip])
+@pytest.mark.sample(1)
 def test_what_is_damaged_of_a_task_is_done_again(
     failed: GitRepo, damage: Callable[[GitRepo, Oid], None]
 ) -> None:
@@ -153,7 +155,7 @@ def test_damaged_parameters_are_not_made_again(repo: GitRepo) -> None:
         ("steps/start/1/TASK", "F/1/start/1: object"),
     ],
 )
-@pytest.mark.sample(2)
+@pytest.mark.sample(1)
 def test_what_is_lost_of_a_task_is_done_again(failed: GitRepo, path: str, named: str) -> None:
     """A resumed run says which record it could not read, and runs the task."""
     _lose(failed, Oid.from_hex(failed.git("rev-parse", f"refs/runs/F/1:{path}")))
@@ -169,7 +171,7 @@ def test_what_is_lost_of_a_task_is_done_again(failed: GitRepo, path: str, named:
     "lost",
     ["steps/join", "steps/work", "steps/join/6/TASK", "steps/work/4", "steps/work/4/blake3"],
 )
-@pytest.mark.sample(3)
+@pytest.mark.sample(2)
 def test_a_split_with_a_damaged_part_is_not_taken_whole(
     made_split: GitRepo, tmp_path: Path, lost: str
 ) -> None:
@@ -184,6 +186,7 @@ def test_a_split_with_a_damaged_part_is_not_taken_whole(
 
 
 @pytest.mark.parametrize("words", [("fsck", "--read-data"), ("cat", "F/1/start/model")])
+@pytest.mark.sample(1)
 def test_what_was_found_damaged_is_stored_anew(failed: GitRepo, words: tuple[str, ...]) -> None:
     """By the next run that makes the same value: it is not passed on as stored already."""
     _flip(failed, _chunk(failed))

@@ -179,6 +179,7 @@ def test_the_case_of_a_value_follows_and_no_other(repo: GitRepo, way: str, x: in
 
 
 @pytest.mark.parametrize("way", ["c", "3"])
+@pytest.mark.sample(1)
 def test_a_value_without_a_case_fails_the_step(repo: GitRepo, way: str) -> None:
     """The error names the line, the value and the cases; text is not taken for a number."""
     repo.write("f.py", SWITCH)

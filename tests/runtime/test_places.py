@@ -245,6 +245,7 @@ def test_a_kept_run_belongs_to_the_clone_in_which_a_step_uses_it(
 
 
 @pytest.mark.parametrize("start", [["pkg/f.py"], ["-m", "pkg.f"]], ids=" ".join)
+@pytest.mark.sample(1)
 def test_fresh_tasks_of_a_module_that_changes_directory(repo: GitRepo, start: list[str]) -> None:
     """What was typed is relative to where it was typed, and the module has gone elsewhere since."""
     repo.write(
@@ -262,6 +263,7 @@ def test_fresh_tasks_of_a_module_that_changes_directory(repo: GitRepo, start: li
 
 
 @pytest.mark.parametrize("path", ["lib", ":lib"])
+@pytest.mark.sample(1)
 def test_fresh_tasks_find_modules_where_the_program_began(repo: GitRepo, path: str) -> None:
     """A relative entry of PYTHONPATH means what it meant when the command was typed."""
     repo.write("lib/early.py", "NAME = 'early'\n")
@@ -300,6 +302,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("words", [["-m", "pkg.profiled"], ["pkg/profiled.py"]], ids=" ".join)
+@pytest.mark.sample(1)
 def test_classes_of_a_flow_whose_file_is_started_otherwise(repo: GitRepo, words: list[str]) -> None:
     """As a module of a package, resumed as a file, and the other way round: they are the flow's own."""
     fails = PROFILED.replace("assert type", "assert __import__('os').path.exists('go') and type")

@@ -204,7 +204,7 @@ def test_names_of_modules_in_the_users_directory_do_not_matter(repo: GitRepo) ->
 
 
 @pytest.mark.parametrize("name", ["a flow.py", "new\nline.py", "-f.py", "flöw.py"])
-@pytest.mark.sample(2)
+@pytest.mark.sample(1)
 def test_fresh_interpreters_start_files_of_any_name(repo: GitRepo, name: str) -> None:
     """Spaces, newlines, leading dashes and other alphabets in paths are no obstacle."""
     repo.write(name, linear_flow())
@@ -374,6 +374,7 @@ def test_names_that_people_set_reach_their_tasks(repo: GitRepo) -> None:
 
 
 @pytest.mark.parametrize("end", ["os._exit(0)", "os.kill(os.getpid(), 9)"])
+@pytest.mark.sample(1)
 def test_an_inline_task_that_ends_the_process_is_recorded(repo: GitRepo, end: str) -> None:
     """With what it wrote, also where that process leads the group that the scheduler is in, as in a shell."""
     repo.write("f.py", linear_flow(f"print('before', flush=True)\n{end}"))

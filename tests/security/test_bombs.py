@@ -80,6 +80,7 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> GitRepo:
         (("diff", "1", "6"), "error: MyFlow/6/start: object"),
     ],
 )  # fmt: skip
+@pytest.mark.sample(4)
 def test_what_is_too_large_is_named(stranger: GitRepo, words: tuple[str, ...], told: str) -> None:
     """By what it is, with its size and the limit; in a list or a run the others are shown. Little memory is used."""
     _, text = measured(stranger, *words)
@@ -256,6 +257,7 @@ def _zeros(repo: GitRepo, size: int) -> str:
 
 
 @pytest.mark.parametrize("kind", ["device", "sparse", "pipe"])
+@pytest.mark.sample(2)
 def test_packed_refs_without_end(repo: GitRepo, kind: str) -> None:
     """They are no file, or none that anybody has made: what reads refs says so at once."""
     make_run(repo)
@@ -276,7 +278,7 @@ def test_packed_refs_without_end(repo: GitRepo, kind: str) -> None:
 @pytest.mark.parametrize(
     "words", [("list",), ("log",), ("show", "1"), ("rm", "--force", "1"), ("tag", "1", "best")]
 )
-@pytest.mark.sample(3)
+@pytest.mark.sample(2)
 def test_a_list_of_alternates_without_end(repo: GitRepo, words: tuple[str, ...]) -> None:
     """An unpacked repository may have one: git, which reads it whole, takes no memory for more than a real one."""
     make_run(repo)

@@ -81,7 +81,7 @@ def test_a_strangers_config_is_data(tmp_path: Path) -> None:
     ids=["list", "text", "without the key", "deep", "broken", "huge"],
 )
 @pytest.mark.parametrize("words", [("resume", "7"), ("run", "--clone", "7")], ids=" ".join)
-@pytest.mark.sample(6)
+@pytest.mark.sample(4)
 def test_configs_that_are_none(
     tmp_path: Path, config: Payload, said: str, words: tuple[str, ...]
 ) -> None:

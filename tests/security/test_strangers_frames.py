@@ -42,6 +42,7 @@ def strangers(tmp_path_factory: pytest.TempPathFactory) -> GitRepo:
 
 
 @pytest.mark.parametrize(("name", "noted"), [("frame", "speed float64"), ("inside", "Timestamp(")])
+@pytest.mark.sample(1)
 def test_what_was_noted_is_shown(strangers: GitRepo, name: str, noted: str) -> None:
     """`show` and `cat` read it, and `cat` says what would give the value itself."""
     for verb in ("show", "cat"):

@@ -386,6 +386,7 @@ WAYS: dict[str, Callable[[GitRepo, GitRepo], object]] = {
 
 
 @pytest.mark.parametrize("way", WAYS)
+@pytest.mark.sample(4)
 def test_no_way_of_git_brings_trust(own: GitRepo, mallory: GitRepo, bird: Path, way: str) -> None:
     """Stock git writes any ref and any object that it is told to; that is no evidence."""
     repo = open_repo(own)
@@ -438,6 +439,7 @@ def test_runs_of_a_trusted_url_load(own: GitRepo, mallory: GitRepo, tmp_path: Pa
 
 
 @pytest.mark.parametrize("verb", [("run", "--clone"), ("resume", "--origin-run-id")])
+@pytest.mark.sample(1)
 def test_parameters_of_strangers_are_shown_as_they_are_stored(
     own: GitRepo, mallory: GitRepo, verb: tuple[str, ...]
 ) -> None:

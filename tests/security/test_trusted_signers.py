@@ -219,6 +219,7 @@ def test_a_signer_by_gpg(repo: GitRepo) -> None:
 
 @needs_gpg
 @pytest.mark.parametrize("named", ["main", "sub"])
+@pytest.mark.sample(1)
 def test_a_signer_by_gpg_that_signs_with_a_subkey(repo: GitRepo, named: str) -> None:
     """The main key stands for those below it; one of these can be named itself, and stands for no other."""
     repo.git("config", "runs.sign", "true")

@@ -277,6 +277,7 @@ def test_ctrl_c_interrupts(flow: GitRepo) -> None:
 
 
 @pytest.mark.parametrize("call", ["breakpoint()", "input('how many? ')"])
+@pytest.mark.sample(1)
 def test_who_asks_without_a_terminal_is_told_where_there_is_one(repo: GitRepo, call: str) -> None:
     """A step that stops for a debugger or an answer fails with the command that lets it, which does."""
     repo.write("f.py", linear_flow(f"x = 1\n{call}\nself.x = x"))
@@ -310,7 +311,7 @@ def test_a_reader_that_leaves_does_not_end_the_run(flow: GitRepo) -> None:
 @pytest.mark.parametrize(
     "kind", ["fork", "batch", pytest.param("fresh", marks=pytest.mark.slow), "inline"]
 )
-@pytest.mark.sample(2)
+@pytest.mark.sample(1)
 def test_closed_streams_do_not_keep_a_flow_from_running(
     flow: GitRepo, closed: str, kind: str
 ) -> None:

@@ -78,6 +78,7 @@ def test_an_option_without_its_value_names_the_help(repo: GitRepo) -> None:
         (["failing.py", "run"], 1),
     ],
 )
+@pytest.mark.sample(3)
 def test_nothing_of_ours_is_left_open(repo: GitRepo, words: list[str], code: int) -> None:
     """Python's development mode complains of no descriptor, in none of the processes, whatever comes of it."""
     repo.write("good.py", linear_flow())

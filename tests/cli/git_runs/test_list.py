@@ -82,6 +82,7 @@ def test_how_many(repo: GitRepo, runs: Runs, words: list[str]) -> None:
         (["--user", "bob"], []),
     ],
 )
+@pytest.mark.sample(5)
 def test_filters(repo: GitRepo, runs: Runs, words: list[str], found: list[str]) -> None:
     """Flow, status, tags, user and number choose runs; the limit counts what is left."""
     make_run(repo, tags=["production", "x"])

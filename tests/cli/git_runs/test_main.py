@@ -140,7 +140,7 @@ def test_closed_streams_are_no_error(repo: GitRepo, closed: str) -> None:
         ("cat", "1/result"),
     ],
 )
-@pytest.mark.sample(3)
+@pytest.mark.sample(2)
 def test_a_reader_that_has_gone(repo: GitRepo, words: tuple[str, ...]) -> None:
     """Where nobody reads, every command ends in silence, with the code that git has then."""
     make_run(repo)

@@ -48,6 +48,7 @@ def test_the_users_pager_pages(repo: GitRepo) -> None:
 
 
 @pytest.mark.parametrize("users", ["", "sed s/^/PAGED:/"])
+@pytest.mark.sample(1)
 def test_the_pager_of_a_repository_is_not_run(repo: GitRepo, users: str) -> None:
     """A repository's own config does not say what runs when somebody reads; the user's does."""
     make_run(repo)
@@ -64,6 +65,7 @@ def test_the_pager_of_a_repository_is_not_run(repo: GitRepo, users: str) -> None
     ("config", "env"),
     [(["pager.runs", "false"], {}), (["core.pager", "cat"], {}), ([], {"GIT_PAGER": "cat"})],
 )
+@pytest.mark.sample(1)
 def test_no_pager(repo: GitRepo, config: list[str], env: dict[str, str]) -> None:
     """`pager.runs=false`, `core.pager=cat` and `git --no-pager` leave the pager out."""
     make_run(repo)
@@ -84,6 +86,7 @@ def test_a_pager_that_quits_early_is_no_error(repo: GitRepo) -> None:
 
 
 @pytest.mark.parametrize("pager", ["no-such-pager --flag", "/no/such/pager"])
+@pytest.mark.sample(1)
 def test_a_pager_that_is_not_installed_hides_nothing(repo: GitRepo, pager: str) -> None:
     """As in git: what would have been paged is printed, and the missing program named."""
     make_run(repo)

@@ -69,6 +69,7 @@ def _bundle(repo: GitRepo, tmp: Path) -> Path:
     ids=["as written", "gc", "aggressive", "repack", "repack -f", "geometric", "unpack", "mirror",
          "push", "bundle"],
 )  # fmt: skip
+@pytest.mark.sample(4)
 def test_whatever_git_does_with_them(
     repo: GitRepo, tmp_path: Path, way: Callable[[GitRepo, Path], Path]
 ) -> None:

@@ -178,6 +178,7 @@ def test_a_partial_clone_stays_partial(
 
 
 @pytest.mark.parametrize("depth", [1, 2])
+@pytest.mark.sample(1)
 def test_a_shallow_clone_stays_as_it_is(
     repo: GitRepo, server: GitRepo, code: int, tmp_path: Path, depth: int
 ) -> None:
@@ -307,6 +308,7 @@ def test_a_server_whose_refs_never_end_takes_no_more_memory_than_git_gets(
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["loose", "packed"])
+@pytest.mark.sample(1)
 def test_a_web_server_of_plain_files(
     repo: GitRepo, server: GitRepo, commits: list[Oid], static: str, packed: bool
 ) -> None:

@@ -156,6 +156,7 @@ def test_a_pack_that_git_garbles_stays(repo: GitRepo, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("split", [(), ("--split=no-merge",)])
+@pytest.mark.sample(1)
 def test_the_commit_graph_forgets_what_is_freed(repo: GitRepo, split: tuple[str, ...]) -> None:
     """git, which looks up in it what a commit leads to, complains of none that is gone, and keeps having it."""
     repo.git("commit-graph", "write", "--reachable", *split)
@@ -169,6 +170,7 @@ def test_the_commit_graph_forgets_what_is_freed(repo: GitRepo, split: tuple[str,
 
 
 @pytest.mark.parametrize("where", [None, "/else/where"])
+@pytest.mark.sample(1)
 def test_a_disk_that_fails_is_told(
     repo: GitRepo, monkeypatch: pytest.MonkeyPatch, where: str | None
 ) -> None:
@@ -487,6 +489,7 @@ def test_a_damaged_repository_frees_nothing(repo: GitRepo) -> None:
     ("place", "is_empty"),
     [("refs/heads/other", False), ("refs/heads/other", True), ("logs/HEAD", False)],
 )
+@pytest.mark.sample(1)
 def test_nothing_is_freed_where_a_root_cannot_be_read(
     repo: GitRepo, place: str, is_empty: bool
 ) -> None:
@@ -671,7 +674,7 @@ def test_nothing_of_a_purged_run_is_left_in_the_state(repo: GitRepo) -> None:
 
 @pytest.mark.parametrize("moment", ["_pack", "_times"])
 @pytest.mark.parametrize("option", ["-a", "-A"])
-@pytest.mark.sample(2)
+@pytest.mark.sample(1)
 def test_the_users_repack_may_take_the_packs_meanwhile(
     repo: GitRepo, monkeypatch: pytest.MonkeyPatch, option: str, moment: str
 ) -> None:

@@ -116,6 +116,7 @@ def test_who_is_told_of_an_error_is_told_that_content_is_left(
 
 
 @pytest.mark.parametrize("name", ["freeing", "freed"])
+@pytest.mark.sample(1)
 def test_what_can_not_be_noted_is_not_done(
     repo: GitRepo, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

@@ -56,6 +56,7 @@ def left(repo: GitRepo, commits: list[str]) -> int:
 
 
 @pytest.mark.parametrize("command", ["fetch", "gc"])
+@pytest.mark.sample(1)
 def test_what_came_while_nothing_can_be_freed(
     bob: GitRepo, states: list[str], gc_pid: Path, command: str
 ) -> None:
@@ -88,7 +89,7 @@ def test_what_the_remote_does_not_have_any_more(
 
 @pytest.mark.parametrize("place", ["free.noted", "free.unreferenced"])
 @pytest.mark.parametrize("command", ["fetch", "gc"])
-@pytest.mark.sample(2)
+@pytest.mark.sample(1)
 def test_a_fetch_that_is_killed(
     bob: GitRepo, states: list[str], monkeypatch: pytest.MonkeyPatch, place: str, command: str
 ) -> None:

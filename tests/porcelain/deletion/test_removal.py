@@ -179,6 +179,7 @@ def test_directories_of_reflogs_have_the_modes_of_gits(repo: GitRepo) -> None:
 
 
 @pytest.mark.parametrize("removed", [3e9, 4e8, None])
+@pytest.mark.sample(1)
 def test_the_age_of_what_was_removed_by_a_wrong_clock(
     repo: GitRepo, monkeypatch: pytest.MonkeyPatch, removed: float | None
 ) -> None:

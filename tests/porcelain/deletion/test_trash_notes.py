@@ -89,6 +89,7 @@ def test_a_run_does_not_come_back_without_its_note(
 
 
 @pytest.mark.parametrize("command", ["restore", "purge"])
+@pytest.mark.sample(1)
 def test_a_disk_that_takes_no_note(
     repo: GitRepo, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:

@@ -84,7 +84,7 @@ def test_pushing_commits_takes_their_runs_along(repo: GitRepo, shared: GitRepo) 
     ],
     ids=" ".join,
 )  # fmt: skip
-@pytest.mark.sample(2)
+@pytest.mark.sample(1)
 def test_a_dry_run_sends_nothing(repo: GitRepo, shared: GitRepo, words: list[str]) -> None:
     """However it is asked for, also by an alias: a push that only tries takes no run along; the next one does."""
     repo.git("config", "runs.autoPush", "true")
@@ -166,7 +166,7 @@ def test_a_push_of_runs_does_not_push_again(repo: GitRepo, shared: GitRepo) -> N
     ],
     ids=" ".join,
 )
-@pytest.mark.sample(2)
+@pytest.mark.sample(1)
 def test_runs_that_git_pushes_are_left_to_it(
     repo: GitRepo, shared: GitRepo, words: list[str]
 ) -> None:
@@ -246,6 +246,7 @@ def test_hooks_find_git_runs_without_path(
 
 
 @pytest.mark.parametrize("gone", ["program", "interpreter", "package"])
+@pytest.mark.sample(2)
 def test_without_git_runs_a_push_says_that_runs_stay(
     repo: GitRepo, shared: GitRepo, monkeypatch: pytest.MonkeyPatch, gone: str
 ) -> None:

@@ -407,7 +407,7 @@ def _lose(repo: GitRepo, *refs_: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["emptied", "garbled", "lost", "all lost"])
-@pytest.mark.sample(2)
+@pytest.mark.sample(1)
 def test_a_damaged_run_is_fetched_anew(ada: GitRepo, bob: GitRepo, how: str) -> None:
     """What the remote has of a damaged run comes back, with its tags, and damage keeps no other run out."""
     for _ in range(2):
@@ -462,6 +462,7 @@ def test_tags_of_a_damaged_run_outlast_a_fetch_that_fails(
 
 
 @pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.sample(1)
 def test_what_is_lost_after_it_came_is_no_damage_of_the_remote(
     ada: GitRepo, bob: GitRepo, monkeypatch: pytest.MonkeyPatch, times: int
 ) -> None:
@@ -491,6 +492,7 @@ def test_what_is_lost_after_it_came_is_no_damage_of_the_remote(
 
 
 @pytest.mark.parametrize("lost", ["commit", "tree"])
+@pytest.mark.sample(1)
 def test_a_copy_that_leads_nowhere_is_mended(ada: GitRepo, bob: GitRepo, lost: str) -> None:
     """The next fetch brings it again where the commit is gone; `git runs doctor --fix` removes it."""
     make_run(ada)
@@ -512,6 +514,7 @@ def test_a_copy_that_leads_nowhere_is_mended(ada: GitRepo, bob: GitRepo, lost: s
 
 
 @pytest.mark.parametrize("lost", ["steps/train", "steps/train/2/TASK"])
+@pytest.mark.sample(1)
 def test_a_copy_with_a_hole_is_fetched_again(ada: GitRepo, bob: GitRepo, lost: str) -> None:
     """Where the commit of a copy is here, and not all that it leads to, no run is made of it."""
     for _ in range(3):
@@ -540,6 +543,7 @@ def test_a_copy_with_a_hole_is_fetched_again(ada: GitRepo, bob: GitRepo, lost: s
 
 
 @pytest.mark.parametrize("command", [("purge", "--force", "1"), ("rm", "--force", "1")])
+@pytest.mark.sample(1)
 def test_a_run_that_is_removed_beside_a_fetch_keeps_its_number(
     ada: GitRepo, bob: GitRepo, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
 ) -> None:
@@ -618,6 +622,7 @@ def test_a_state_that_was_made_here_and_lost_comes_back(ada: GitRepo, bob: GitRe
 
 
 @pytest.mark.parametrize("left_out", ["blob:none", "tree:0"])
+@pytest.mark.sample(1)
 def test_runs_of_another_remote_in_a_partial_clone(tmp_path: Path, left_out: str) -> None:
     """It leaves out what this clone takes for here, and was only promised; whole runs come, or are not called lost."""
     first = make_repo(tmp_path / "first")
@@ -658,6 +663,7 @@ def test_a_line_that_breaks_makes_no_run_of_others(
 
 
 @pytest.mark.parametrize("lost", ["HEAD^{tree}", "HEAD:f.py"])
+@pytest.mark.sample(1)
 def test_runs_come_though_objects_of_the_users_are_lost(tmp_path: Path, lost: str) -> None:
     """The remote leaves out what it takes for here; asked for all, it sends it, and is never at fault."""
     ada = make_repo(tmp_path / "ada", files={"f.py": linear_flow("self.x = 1")})

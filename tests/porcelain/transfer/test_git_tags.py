@@ -26,6 +26,7 @@ def test_the_same_tag_of_the_same_number_in_two_clones(ada: GitRepo, bob: GitRep
 
 
 @pytest.mark.parametrize("first", ["git", "runs"])
+@pytest.mark.sample(1)
 def test_a_tag_of_a_running_run_stays_where_it_is(
     ada: GitRepo, bob: GitRepo, server: GitRepo, first: str
 ) -> None:

@@ -57,7 +57,7 @@ def test_a_number_far_above_ours_comes_with_its_uid(server: GitRepo, bob: GitRep
 
 @pytest.mark.parametrize("how", ["fetched by us", "fetched by git"])
 @pytest.mark.parametrize("gone", ["gitflowrun", "gitflowrun-mark", "gitflowrun*"])
-@pytest.mark.sample(3)
+@pytest.mark.sample(1)
 def test_ours_go_on_whatever_is_deleted(server: GitRepo, bob: GitRepo, how: str, gone: str) -> None:
     """No file that is deleted lets a made-up number count, and a run that begins then has a ref of its own."""
     assert [str(make_run(bob).id) for _ in range(2)] == ["1", "2"]

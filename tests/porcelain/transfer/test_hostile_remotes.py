@@ -133,7 +133,7 @@ def test_two_states_of_one_run_under_two_names(server: GitRepo, ada: GitRepo, bo
         ["refs/runs/Other/1", "refs/runs/MyFlow/1-{uid}/@/z"],
     ],
 )  # fmt: skip
-@pytest.mark.sample(2)
+@pytest.mark.sample(1)
 def test_squatted_names(server: GitRepo, ada: GitRepo, bob: GitRepo, names: list[str]) -> None:
     """A run whose name is taken, or has something beside or below it, is published under another, and goes on there."""
     with start_run(ada) as writer:
@@ -185,7 +185,7 @@ def test_what_the_remote_hides(server: GitRepo, ada: GitRepo) -> None:
     "name",
     ["refs/runs/@tags/MyFlow/b", "refs/runs/@tags/MyFlow/b/1/x", "refs/runs/@tags/MyFlow/b/1"],
 )
-@pytest.mark.sample(2)
+@pytest.mark.sample(1)
 def test_a_squatted_tag(server: GitRepo, ada: GitRepo, bob: GitRepo, name: str) -> None:
     """What stands where a tag belongs costs that tag alone, and is named with the command that removes it."""
     squat(server, name)

@@ -27,6 +27,7 @@ def _make_anew(server: GitRepo) -> None:
 
 
 @pytest.mark.parametrize("first", [get, send])
+@pytest.mark.sample(1)
 def test_a_remote_made_anew_gets_the_tags_again(
     server: GitRepo, ada: GitRepo, first: Callable[[GitRepo], object]
 ) -> None:

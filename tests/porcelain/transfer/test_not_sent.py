@@ -59,6 +59,7 @@ REFUSALS: dict[str, tuple[Cause, str]] = {
 
 
 @pytest.mark.parametrize("name", REFUSALS)
+@pytest.mark.sample(3)
 def test_tags_that_a_remote_does_not_take(ada: GitRepo, server: GitRepo, name: str) -> None:
     """The exit code says it, the words why; once the cause is gone, the next push sends them."""
     make_run(ada)
@@ -91,6 +92,7 @@ def test_tags_that_a_remote_does_not_take(ada: GitRepo, server: GitRepo, name: s
         (_config("receive.hideRefs", "refs/runs/@tags"), "the remote does not take it"),
     ],
 )
+@pytest.mark.sample(2)
 def test_removals_that_a_remote_does_not_take(
     ada: GitRepo, server: GitRepo, cause: Cause, why: str
 ) -> None:
@@ -155,6 +157,7 @@ def test_removals_beside_a_tag_that_can_not_be_read(ada: GitRepo, server: GitRep
 
 
 @pytest.mark.parametrize("held", ["", "1" * 40])
+@pytest.mark.sample(1)
 def test_damaged_runs(ada: GitRepo, held: str) -> None:
     """One that was to be sent; not one beside those that were asked for, nor one that the remote has."""
     make_run(ada)

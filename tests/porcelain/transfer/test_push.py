@@ -43,6 +43,7 @@ def hook(repo: GitRepo, name: str, text: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["pushurl", "url"])
+@pytest.mark.sample(1)
 def test_every_url_gets_the_runs(ada: GitRepo, tmp_path: Path, key: str) -> None:
     """A remote's push URLs, or its several URLs, are repositories that each get all runs, tags and later states."""
     places = [bare(tmp_path / name) for name in ("one.git", "two.git")]
@@ -111,6 +112,7 @@ def test_a_refusing_pre_push_hook_is_quoted(ada: GitRepo, stream: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["pre-receive", "update"])
+@pytest.mark.sample(1)
 def test_a_refusing_hook_of_the_remote_is_quoted(ada: GitRepo, server: GitRepo, name: str) -> None:
     """Each run is refused, and the report has the hook's lines."""
     make_run(ada)
@@ -176,7 +178,7 @@ def test_a_push_that_the_server_completes_late(
 
 
 @pytest.mark.parametrize("times", [1, PUSH_ROUNDS - 1, PUSH_ROUNDS])
-@pytest.mark.sample(2)
+@pytest.mark.sample(1)
 def test_others_that_are_faster(
     ada: GitRepo, server: GitRepo, monkeypatch: pytest.MonkeyPatch, times: int
 ) -> None:
@@ -215,6 +217,7 @@ def test_the_first_of_many_notices(count: int, told: list[str]) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.sample(1)
 def test_what_a_dying_remote_has_taken_is_there(ada: GitRepo, server: GitRepo, count: int) -> None:
     """The connection breaks after refs have moved: these are told as sent, and the others as not."""
     for _ in range(2):

@@ -86,6 +86,7 @@ def _restore(repo: GitRepo, word: str) -> None:
 
 
 @pytest.mark.parametrize("exchange", [get, send])
+@pytest.mark.sample(1)
 def test_another_that_merges_tags_meanwhile(
     ada: GitRepo,
     server: GitRepo,
@@ -177,6 +178,7 @@ def test_who_is_waited_for_is_told(ada: GitRepo, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("killed", [False, True])
+@pytest.mark.sample(1)
 def test_a_tag_that_is_removed_meanwhile(
     ada: GitRepo, bob: GitRepo, server: GitRepo, monkeypatch: pytest.MonkeyPatch, killed: bool
 ) -> None:
@@ -202,7 +204,7 @@ def test_a_tag_that_is_removed_meanwhile(
 
 @pytest.mark.parametrize("killed", [False, True])
 @pytest.mark.parametrize("exchange", [get, send])
-@pytest.mark.sample(2)
+@pytest.mark.sample(1)
 def test_a_tag_that_is_made_again_meanwhile(
     ada: GitRepo,
     server: GitRepo,
@@ -229,7 +231,7 @@ def test_a_tag_that_is_made_again_meanwhile(
 
 @pytest.mark.parametrize("place", ["push.noted", "fetch.moved"])
 @pytest.mark.parametrize("is_there", [False, True])
-@pytest.mark.sample(2)
+@pytest.mark.sample(1)
 def test_tags_that_others_exchange_since_the_remote_was_seen(
     ada: GitRepo,
     bob: GitRepo,
@@ -282,6 +284,7 @@ def test_a_fetch_beside_a_fetch(
 
 
 @pytest.mark.parametrize("removed", [False, True])
+@pytest.mark.sample(1)
 def test_a_push_that_was_killed_before_it_sent(
     ada: GitRepo, bob: GitRepo, server: GitRepo, monkeypatch: pytest.MonkeyPatch, removed: bool
 ) -> None:
@@ -337,6 +340,7 @@ def test_a_killed_push_removes_when_it_is_done_again(
 
 
 @pytest.mark.parametrize("exchange", [get, send])
+@pytest.mark.sample(1)
 def test_a_tag_that_is_removed_after_its_run_was_restored(
     ada: GitRepo, server: GitRepo, exchange: Callable[[GitRepo], object]
 ) -> None:
@@ -353,6 +357,7 @@ def test_a_tag_that_is_removed_after_its_run_was_restored(
 
 
 @pytest.mark.parametrize("exchange", [get, send])
+@pytest.mark.sample(1)
 def test_a_tag_that_is_removed_there_while_its_run_is_in_the_trash(
     ada: GitRepo, bob: GitRepo, server: GitRepo, exchange: Callable[[GitRepo], object]
 ) -> None:
@@ -420,6 +425,7 @@ def test_files_of_nobody_and_of_others(ada: GitRepo, server: GitRepo) -> None:
 
 
 @pytest.mark.parametrize("command", ["push", "fetch"])
+@pytest.mark.sample(1)
 def test_what_a_killed_push_has_left_and_nobody_can_read(ada: GitRepo, command: str) -> None:
     """Without it what was sent looks like what others have done: nothing is merged, and the file is named."""
     make_run(ada, tags=["good"])

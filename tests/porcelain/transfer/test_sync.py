@@ -387,6 +387,7 @@ def test_removed_tags_do_not_come_back(ada: GitRepo, bob: GitRepo) -> None:
 
 
 @pytest.mark.parametrize("is_removed", [True, False])
+@pytest.mark.sample(1)
 def test_a_tag_changes_beside_a_fetch(
     ada: GitRepo, monkeypatch: pytest.MonkeyPatch, is_removed: bool
 ) -> None:
@@ -415,6 +416,7 @@ def test_a_tag_changes_beside_a_fetch(
 
 
 @pytest.mark.parametrize("verb", ["fetch", "push"])
+@pytest.mark.sample(1)
 def test_a_run_is_removed_beside_the_tags_of_it(
     server: GitRepo, ada: GitRepo, bob: GitRepo, monkeypatch: pytest.MonkeyPatch, verb: str
 ) -> None:

@@ -308,6 +308,7 @@ ENDINGS = {
 
 
 @pytest.mark.parametrize("left", ENDINGS)
+@pytest.mark.sample(2)
 def test_what_is_left_ends_with_its_task(repo: GitRepo, left: str) -> None:
     """And what that writes is in the task's log, nowhere else."""
     code = {**PUT_BACK, **ENDS}[left]
@@ -346,7 +347,7 @@ def test_what_each_task_writes_is_its_own(repo: GitRepo) -> None:
         ("sys.exit(9)", "SystemExit: 9"),
     ],
 )
-@pytest.mark.sample(4)
+@pytest.mark.sample(3)
 def test_a_task_that_dies_takes_no_other_with_it(repo: GitRepo, crime: str, error: str) -> None:
     """It alone has failed, and is tried again in a process of its own."""
     body = f"{PID}print(self.input)\nif self.input == 3 and not current.retry_count: {crime}"
@@ -366,6 +367,7 @@ def test_a_task_that_dies_takes_no_other_with_it(repo: GitRepo, crime: str, erro
 
 
 @pytest.mark.parametrize("place", ["batch.ended", "batch.waits", "batch.taken"])
+@pytest.mark.sample(2)
 def test_a_process_that_is_killed_between_tasks(repo: GitRepo, place: str) -> None:
     """A task that it had not read of has not begun: another process does it, and it has not failed."""
     text = foreach_flow(f"{PID}print(self.input)", head=RETRIED).replace(
@@ -452,6 +454,7 @@ DECORATED = "from gitflowrun import isolation\n"
         ("", ("--with", "isolation:kind=batch"), True),
     ],
 )
+@pytest.mark.sample(3)
 def test_a_step_may_say_it(
     repo: GitRepo, mark: str, words: tuple[str, ...], is_shared: bool
 ) -> None:

@@ -51,6 +51,7 @@ def test_of_several_tasks_that_failed_the_first_one_is_named(repo: GitRepo) -> N
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.sample(1)
 def test_a_scheduler_killed_after_an_interrupted_run(
     repo: GitRepo, number: signal.Signals, code: int
 ) -> None:
@@ -65,6 +66,7 @@ def test_a_scheduler_killed_after_an_interrupted_run(
 
 
 @pytest.mark.parametrize("command", ["run", "resume"])
+@pytest.mark.sample(1)
 def test_a_scheduler_killed_before_there_is_a_run(repo: GitRepo, command: str) -> None:
     """Nothing is there to go on from, and no hint says that there were."""
     repo.write("f.py", linear_flow("assert os.environ.get('GO')"))

@@ -523,7 +523,7 @@ def test_a_zygote_that_is_killed_ends_the_agent(agents: Agents, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("place", ["agent.fetched", "agent.copied", "agent.ready", "agent.sending"])
-@pytest.mark.sample(2)
+@pytest.mark.sample(1)
 def test_an_agent_that_dies_anywhere(agents: Agents, tmp_path: Path, place: str) -> None:
     """The next one of the machine begins as if nothing had been, and nothing of the dead one stays."""
     repo = repo_with(tmp_path, linear_flow("self.big = os.urandom(3 << 20)"))
@@ -543,6 +543,7 @@ def test_an_agent_that_dies_anywhere(agents: Agents, tmp_path: Path, place: str)
 
 
 @pytest.mark.parametrize("how", ["served", "refused"])
+@pytest.mark.sample(1)
 def test_a_task_that_is_killed_before_it_has_begun(
     agents: Agents, tmp_path: Path, how: str
 ) -> None:

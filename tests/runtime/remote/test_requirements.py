@@ -90,7 +90,7 @@ def test_the_same_packages(agents: Agents, repo: GitRepo) -> None:
     ],
 )
 @pytest.mark.parametrize("isolation", ["fork", "fresh"])
-@pytest.mark.sample(6)
+@pytest.mark.sample(4)
 def test_a_flow_that_cannot_be_imported(
     agents: Agents, tmp_path: Path, head: str, reason: str, hint: str, isolation: str
 ) -> None:

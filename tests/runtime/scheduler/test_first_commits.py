@@ -148,7 +148,7 @@ def test_a_run_that_was_killed_at_once_can_be_resumed_and_cloned(repo: GitRepo) 
 
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("call", ["reserve", "write", "transaction", "release"])
-@pytest.mark.sample(4)
+@pytest.mark.sample(2)
 def test_killed_at_each_step(repo: GitRepo, call: str, when: str) -> None:
     """Before the ref moved there is no run, afterwards there is a whole one; the next run starts in any case."""
     run_program([sys.executable, "-c", KILLED, str(repo.path), call, when], cwd=repo.path)

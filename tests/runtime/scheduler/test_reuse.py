@@ -200,7 +200,7 @@ def test_large_values_are_looked_at_by_themselves(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("part", ["tree", "TASK", "stdout", "payloads", "value"])
-@pytest.mark.sample(3)
+@pytest.mark.sample(2)
 def test_what_an_earlier_attempt_has_left_is_looked_at(
     repo: GitRepo, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:

@@ -84,6 +84,7 @@ if {raises}:
 
 
 @each_kind
+@pytest.mark.sample("fork")
 def test_a_process_that_a_step_forked_is_not_the_task(repo: GitRepo, kind: str) -> None:
     """It ends where it comes back from the step, well or badly; what counts is what the task's own process did."""
     env = {"GITFLOWRUN_ISOLATION": kind}
@@ -114,6 +115,7 @@ class Slow:
 
 
 @each_kind
+@pytest.mark.sample("fork")
 def test_a_time_limit_of_a_step_ends_with_it(repo: GitRepo, kind: str) -> None:
     """It interrupts the step, not the storing of what that has made."""
     repo.write("f.py", linear_flow(TIMED, head=TIMED_HEAD))
@@ -151,6 +153,7 @@ def test_what_the_module_registered_is_left_to_its_process(repo: GitRepo, kind: 
 
 
 @each_kind
+@pytest.mark.sample("fork")
 def test_pools_that_nobody_closed_end(repo: GitRepo, kind: str) -> None:
     """The handlers of Python's own pools and managers stay."""
     start = (
@@ -206,6 +209,7 @@ def test_a_handler_that_ends_the_process_badly_fails_the_task(repo: GitRepo, kin
 
 
 @each_kind
+@pytest.mark.sample("fork")
 def test_processes_that_a_step_leaves_behind_are_ended_and_named(repo: GitRepo, kind: str) -> None:
     """But not one that has a session of its own, and nobody hears of one that ends by itself soon."""
     start = (
@@ -225,6 +229,7 @@ def test_processes_that_a_step_leaves_behind_are_ended_and_named(repo: GitRepo, 
 
 
 @pytest.mark.parametrize("failure", ["", "raise ValueError('no luck')"])
+@pytest.mark.sample(1)
 def test_an_inline_run_ends_like_a_program(repo: GitRepo, failure: str) -> None:
     """What its steps left open in the process of the run is written out and deleted."""
     start = (

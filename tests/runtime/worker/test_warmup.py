@@ -12,6 +12,7 @@ from tests.helpers.repos import ROOT
 
 
 @pytest.mark.parametrize("has_decorators", [False, True])
+@pytest.mark.sample(1)
 def test_a_warm_up_leaves_nothing_to_import_and_nothing_behind(has_decorators: bool) -> None:
     """What the zygote has done before its first fork starts no thread and keeps heavy modules out."""
     code = (

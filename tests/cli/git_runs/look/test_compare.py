@@ -121,7 +121,7 @@ def test_metrics_that_failed_runs_lack(three: GitRepo) -> None:
 
 
 @pytest.mark.parametrize(("columns", "runs"), [(40, 3), (60, 5), (200, 6), (30, 2)])
-@pytest.mark.sample(2)
+@pytest.mark.sample(1)
 def test_a_screen_shows_as_many_side_by_side_as_fit(
     three: GitRepo, monkeypatch: pytest.MonkeyPatch, columns: int, runs: int
 ) -> None:

@@ -302,6 +302,7 @@ def shown(data: str, columns: int) -> list[str]:
     ("columns", "lines", "env"),
     [(40, 24, {"COLUMNS": "90"}), (100, 24, {}), (40, 6, {"NO_COLOR": "1"})],
 )
+@pytest.mark.sample(1)
 def test_a_terminal_shows_it_in_place(
     repo: GitRepo, going: Going, columns: int, lines: int, env: dict[str, str]
 ) -> None:

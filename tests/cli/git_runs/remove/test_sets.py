@@ -36,6 +36,7 @@ def left(repo: GitRepo) -> str:
         (("--older-than", "0s"), "1 3 5"), (("--older-than", "now", "--keep-last", "2", "-w", "failed or done"), "1"),
     ],
 )  # fmt: skip
+@pytest.mark.sample(5)
 def test_sets(full: GitRepo, args: tuple[str, ...], removed: str) -> None:
     """They are told first, and removed by --force; what is tagged stays unless the query speaks of tags."""
     told = json.loads(full.call("rm", *args, "--json").out)

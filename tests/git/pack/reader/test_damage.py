@@ -208,6 +208,7 @@ def test_a_long_chain_of_deltas_is_refused(repo: GitRepo, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.sample(1)
 def test_zeros_are_read_in_pieces_or_refused(repo: GitRepo, packed: bool) -> None:
     """What unfolds to 24 MiB costs a few: whole it is refused before it is inflated."""
     size = 24 << 20
