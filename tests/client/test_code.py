@@ -390,7 +390,7 @@ TREES = st.recursive(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(st.lists(st.tuples(GOOD_NAMES, TREES), max_size=4))
 def test_no_tree_gets_out_of_its_directory(rows: list[Any]) -> None:
     """Whatever a stranger's tree is made of, nothing appears, or leads, outside of the directory."""

@@ -11,6 +11,7 @@ import pytest
 
 from tests.helpers.exchange import CONFIGS, Exchange
 from tests.helpers.repos import ROOT
+from tests.helpers.warm_popen import WarmPopen
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 
@@ -53,7 +54,7 @@ def test_who_pushes_at_once(tmp_path: Path, each: int) -> None:
         for number in range(1, each + 1):
             words = ["-m", "gitflowrun.cli.git_runs.main", "push", "origin", f"X/{number}"]
             pushes.append(
-                subprocess.Popen(
+                WarmPopen(
                     [sys.executable, *words], cwd=repo.path, env=ENVIRONMENT, stdout=subprocess.PIPE,
                     stderr=subprocess.STDOUT, text=True,
                 )

@@ -67,7 +67,7 @@ def start(repo: GitRepo, marker: Path, *args: str, **env: str) -> Background:
     return background(repo, "f.py", *args, env={"MARKER": str(marker), **env})
 
 
-@pytest.mark.parametrize("rounds", [5, pytest.param(40, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounds", [3, pytest.param(40, marks=pytest.mark.slow)])
 def test_a_killed_scheduler_loses_nothing_and_repeats_nothing(
     repo: GitRepo, marker: Path, rounds: int
 ) -> None:

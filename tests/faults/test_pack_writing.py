@@ -23,7 +23,8 @@ from gitflowrun.git.pack.reader import PackReader
 from gitflowrun.git.pack.writer import PackObject
 from gitflowrun.settings import Durability
 from tests.helpers.packs import blob, noise, objects_dir, pack_store, publish
-from tests.helpers.repos import ROOT, GitRepo, make_repo
+from tests.helpers.repos import GitRepo, make_repo, program_environment
+from tests.helpers.warm_popen import WarmPopen
 
 
 @cache
@@ -264,9 +265,9 @@ def test_kills_at_random_instants(repo: GitRepo, direct: int) -> None:
     acknowledged: list[str] = []
     store = pack_store(repo)
     for _ in range(12):
-        writer = subprocess.Popen(
+        writer = WarmPopen(
             [sys.executable, "-c", WRITER, str(direct)],
-            cwd=repo.path, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)},
+            cwd=repo.path, stdout=subprocess.PIPE, env=program_environment(),
         )  # fmt: skip
         assert writer.stdout
         acknowledged.append(writer.stdout.readline().decode().strip())

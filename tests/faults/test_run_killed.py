@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import random
 import signal
 import subprocess
@@ -9,8 +8,9 @@ import time
 
 from gitflowrun.names import TaskName
 from gitflowrun.runs.runs import Status
-from tests.helpers.repos import ROOT, GitRepo
+from tests.helpers.repos import GitRepo, program_environment
 from tests.helpers.runs import make_run, open_repo, store_of
+from tests.helpers.warm_popen import WarmPopen
 
 # A scheduler reduced to its writes: says what was acknowledged, as soon as it was.
 WRITER = """
@@ -36,9 +36,9 @@ def killed_writer(repo: GitRepo, words: int, after: float) -> list[list[str]]:
 
     Counted in its own words first: on a busy machine a moment of the clock may come before its first write.
     """
-    with subprocess.Popen(
+    with WarmPopen(
         [sys.executable, "-c", WRITER, str(repo.path)],
-        stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE, text=True, env=program_environment(),
     ) as process:  # fmt: skip
         assert process.stdout is not None
         assert process.stdout.readline() == "go\n"

@@ -77,8 +77,8 @@ def test_small_objects_that_fill_a_buffer(repo: GitRepo) -> None:
 def test_large_packs_are_written_by_threads(repo: GitRepo) -> None:
     """Noise, text, tiny and large objects, mixed, far beyond one buffer."""
     sizes = random.Random(5)
-    datas = [noise(sizes.randrange(60_000, 3 << 20), seed) for seed in range(12)]
-    datas += [_text(sizes.randrange(60_000, 3 << 20), seed) for seed in range(6)]
+    datas = [noise(sizes.randrange(60_000, 2 << 20), seed) for seed in range(8)]
+    datas += [_text(sizes.randrange(60_000, 2 << 20), seed) for seed in range(4)]
     datas += [noise(sizes.randrange(50_000), 100 + seed) for seed in range(20)]
     datas += [noise(9 << 20, 7), _text(9 << 20, 7), noise(64 * 65_535 * 2, 8), bytes(5 << 20)]
     sizes.shuffle(datas)

@@ -21,7 +21,8 @@ from gitflowrun.git.refs import RefUpdate
 from gitflowrun.git.repository import Repository
 from tests.helpers.flows import at_most
 from tests.helpers.refs import NAME, create_ref, delete_ref, opened, update_ref, waiting_git
-from tests.helpers.repos import ROOT, GitRepo
+from tests.helpers.repos import GitRepo, program_environment
+from tests.helpers.warm_popen import WarmPopen
 
 
 def test_a_lock_left_behind_is_removed(repository: Repository, commits: list[Oid]) -> None:
@@ -360,9 +361,9 @@ def race(
 ) -> list[subprocess.Popen[str]]:
     """Start one process per oid; each creates refs `prefix1`, `prefix2`… and prints those it made."""
     return [
-        subprocess.Popen(
+        WarmPopen(
             [sys.executable, "-c", RACER, str(oid), str(rounds), prefix],
-            cwd=repo.path, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+            cwd=repo.path, stdout=subprocess.PIPE, text=True, env=program_environment(),
         )
         for oid, prefix in zip(oids, prefixes, strict=True)
     ]  # fmt: skip

@@ -29,7 +29,7 @@ from gitflowrun.runs.live import LiveState, StartedTask
 from gitflowrun.runs.runs import RunStore, Status
 from tests.helpers.clones import ids, refs
 from tests.helpers.flows import eventually
-from tests.helpers.repos import ROOT, GitRepo, copy_repo, make_repo
+from tests.helpers.repos import GitRepo, copy_repo, make_repo, program_environment
 from tests.helpers.runs import (
     artifact,
     draft,
@@ -39,6 +39,7 @@ from tests.helpers.runs import (
     start_run,
     store_of,
 )
+from tests.helpers.warm_popen import WarmPopen
 
 SHARED, OWN = b"both have it " * 999, b"one has it " * 999
 
@@ -604,8 +605,8 @@ _READ = "import gitflowrun as g; print(len(g.Flow('Big').latest_run.data.x))"
 
 
 def _start(repo: GitRepo) -> subprocess.Popen[bytes]:
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen([sys.executable, "big.py", "--quiet", "run"], cwd=repo.path, env=env)
+    words = [sys.executable, "big.py", "--quiet", "run"]
+    return WarmPopen(words, cwd=repo.path, env=program_environment())
 
 
 def test_a_snapshot_that_was_taken_before_is_whole_after(

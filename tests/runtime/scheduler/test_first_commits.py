@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 
 from gitflowrun.names import PARAMETERS_STEP
 from tests.helpers.flows import latest, linear_flow, one_task, value_of
-from tests.helpers.repos import GitRepo, run_program
+from tests.helpers.repos import GitRepo
 from tests.helpers.runs import make_run, open_repo, store_of
 
 HELLO = """
@@ -151,7 +149,7 @@ def test_a_run_that_was_killed_at_once_can_be_resumed_and_cloned(repo: GitRepo) 
 @pytest.mark.sample(2)
 def test_killed_at_each_step(repo: GitRepo, call: str, when: str) -> None:
     """Before the ref moved there is no run, afterwards there is a whole one; the next run starts in any case."""
-    run_program([sys.executable, "-c", KILLED, str(repo.path), call, when], cwd=repo.path)
+    repo.flow("-c", KILLED, str(repo.path), call, when)
     exists = call == "release" or (call, when) == ("transaction", "after")
     assert (refs(repo) != "") == exists
     if exists:
