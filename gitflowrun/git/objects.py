@@ -25,7 +25,7 @@ Buffer = bytes | bytearray | memoryview
 # OpenSSL hashes eight times as fast, but takes 5 ms to load, which who only reads a few records should not wait for;
 # and in a fork its first use copies 20 pages, which takes longer than to hash a few small objects without it.
 _hashed = [0]  # bytes, by this process
-_sha1: Callable[..., hashlib._Hash] | None = None  # what hashes from then on
+_sha1: Callable[..., hashlib._Hash] | None = None  # what hashes once that is much
 _small_sha1: Callable[..., hashlib._Hash] | None
 try:
     from _sha1 import sha1 as _small_sha1  # type: ignore[import-not-found,no-redef]

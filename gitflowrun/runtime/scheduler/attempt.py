@@ -139,9 +139,8 @@ class TaskAttempt:
         Returns:
             Whether to wait and ask again, and what to say in the task's log.
         """
-        if (
-            not self.group or self.output.is_kept
-        ):  # it has never begun, the agent has done it, or it goes on
+        # It has never begun, its agent has done it, or its process goes on with other tasks.
+        if not self.group or self.output.is_kept:
             return False, None
         return self._rest.end(self.group, patient=self.succeeded(exited))
 
