@@ -43,13 +43,19 @@ import pytest
 from gitflowrun.cli.git_runs.main import main
 from tests.helpers.repos import ROOT, GitRepo, make_repo, program_environment
 from tests.helpers.tour import make_tour_repo
+from tests.helpers.warm_popen import WarmPopen
 from tests.helpers.warm_python import run_warm, suits
 
 FENCE = re.compile(r"^```(\w+)(?: title=\"([^\"]+)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 MANUAL = ROOT / "docs" / "manual"
 FIRST_PAGE = MANUAL / "git-runs.md"
-IN_PROCESS = re.compile(r"git runs (?!re(?:run|sume)\b)[\w @./:=+,'\"-]+")  # nothing for a shell
-BY_FORK = re.compile(r"python ([\w./-]+\.py(?: [\w @./:=+,'\"{}-]+?)?)( 2>&1)?(?: \| (.+))?")
+IN_PROCESS = re.compile(
+    r"git runs(?! re(?:run|sume)\b)((?: [\w @./:=+,'\"-]+?)?)(?: \| (.+))?"
+)  # nothing for a shell but a filter
+BY_FORK = re.compile(
+    r"((?:\w+=(?:'[\w -]*'|[\w-]+) )*)python ([\w./-]+\.py(?: [\w @./:=+,'\"{}-]+?)?)( 2>&1)?"
+    r"(?: \| (.+)| > ?(\w+|/dev/null)( 2>&1)?)?"
+)
 TOUR = "tour.md"
 MAIN_JOB = re.compile(r"\bpython docs/.*")  # what a set-up line runs once everything is installed
 OPTIONAL = {"dask": "distributed"}
@@ -141,8 +147,8 @@ class Sandbox:
 
     def shell(self, command: str) -> str:
         """Run one command line; what it printed to both streams."""
-        if IN_PROCESS.fullmatch(command):
-            return self._call(shlex.split(command)[2:])
+        if found := IN_PROCESS.fullmatch(command):
+            return self._call(shlex.split(found[1]), found[2])
         if (found := BY_FORK.fullmatch(command)) and suits(self.env):
             return self._fork(*found.groups())
         done = subprocess.run(
@@ -151,30 +157,44 @@ class Sandbox:
         )  # fmt: skip
         return done.stdout
 
-    def _fork(self, program: str, is_one_stream: str | None, filter_: str | None) -> str:
-        """Run `python PROGRAM 2>&1 | FILTER` by a fork of a warm Python, which takes a third of the time."""
+    def _fork(
+        self, variables: str, program: str, is_one: str | None, filter_: str | None, file: str | None, all_: str | None
+    ) -> str:  # fmt: skip
+        """Run `A=1 python PROGRAM 2>&1 | FILTER`, or `> FILE`, by a fork of a warm Python: a third of the time."""
         script, *args = shlex.split(program)
+        if file:  # as the shell does before anything runs
+            (self.repo.path / file).write_bytes(b"")
+        env = {**self.env, **dict(it.split("=", 1) for it in shlex.split(variables))}
+        is_one_stream = bool(is_one or all_) or not (filter_ or file)
         _, out, err = run_warm(
-            script, tuple(args), self.repo.path, self.env, is_one_stream=bool(is_one_stream) or not filter_
-        )  # fmt: skip
-        if filter_:
-            done = subprocess.run(
-                ["sh", "-c", filter_], cwd=self.repo.path, env=self.env, check=False,
-                input=out, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            )  # fmt: skip
-            out = done.stdout
-        return (err + out).decode()
+            script, tuple(args), self.repo.path, env, is_one_stream=is_one_stream
+        )
+        if file:
+            (self.repo.path / file).write_bytes(out)
+            out = b""
+        return (err + self._filtered(out, filter_)).decode()
 
-    def _call(self, words: list[str]) -> str:
-        """Run `git runs WORDS` in this process, which takes a fifth of the time of one of its own."""
+    def _filtered(self, text: bytes, filter_: str | None) -> bytes:
+        """What a filter of the shell makes of a text."""
+        if not filter_:
+            return text
+        done = subprocess.run(
+            ["sh", "-c", filter_], cwd=self.repo.path, env=self.env, check=False,
+            input=text, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        return done.stdout
+
+    def _call(self, words: list[str], filter_: str | None) -> str:
+        """Run `git runs WORDS | FILTER` in this process, which takes a fifth of the time of one of its own."""
         out = io.TextIOWrapper(io.BytesIO(), "utf-8", newline="", write_through=True)
-        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(out):
+        err = io.TextIOWrapper(io.BytesIO(), "utf-8", newline="", write_through=True)
+        told = err if filter_ else out
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(told):
             patch.chdir(self.repo.path)
             for name, text in self.env.items():
                 patch.setenv(name, text)
             main(words)
-        out.seek(0)
-        return out.read()
+        return (err.buffer.getvalue() + self._filtered(out.buffer.getvalue(), filter_)).decode()
 
     def screen(self, command: str, columns: int) -> str:
         """What a terminal of that width shows of one command line, without colours."""
@@ -182,8 +202,11 @@ class Sandbox:
         # `termios.tcsetwinsize`, which came with Python 3.11.
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
         env = {name: text for name, text in self.env.items() if name != "COLUMNS"}
-        with subprocess.Popen(
-            ["sh", "-c", command], cwd=self.repo.path, stdin=theirs, stdout=theirs, stderr=theirs,
+        words = ["sh", "-c", command]
+        if (found := IN_PROCESS.fullmatch(command)) and not found[2]:
+            words = [sys.executable, "-m", "gitflowrun.cli.git_runs.main", *shlex.split(found[1])]
+        with WarmPopen(
+            words, cwd=self.repo.path, stdin=theirs, stdout=theirs, stderr=theirs,
             env={**env, "TERM": "xterm", "NO_COLOR": "1", "GIT_PAGER": "cat"}, start_new_session=True,
         ) as process:  # fmt: skip
             os.close(theirs)
