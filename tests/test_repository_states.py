@@ -286,6 +286,7 @@ MORE = {
 @pytest.mark.parametrize(
     "state", [*STATES, *(pytest.param(name, marks=pytest.mark.slow) for name in MORE)]
 )
+@pytest.mark.sample("bare", "linked worktrees", "blob:none")
 def test_a_flow_and_all_that_follows(
     state: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

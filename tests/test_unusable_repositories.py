@@ -138,6 +138,7 @@ _WRITES = (
 
 
 @pytest.mark.parametrize(("how", "fetched"), [(_mounted, False), (_forbidden, True)])
+@pytest.mark.sample(1)
 def test_what_cannot_be_written_to_is_read(
     repo: GitRepo, *, how: Callable[[GitRepo, Sequence[str]], Output], fetched: bool
 ) -> None:

@@ -164,6 +164,7 @@ CRIMES = [
     + [("fresh", *crime) for crime in CRIMES[:2]]
     + [pytest.param("fresh", *crime, marks=pytest.mark.slow) for crime in CRIMES[2:]],
 )
+@pytest.mark.sample(6)
 def test_a_task_that_dies_has_failed(
     repo: GitRepo, kind: str, crime: str, error: str, line: str
 ) -> None:

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(not shutil.which("strace"), reason="strace recor
 
 
 @pytest.mark.parametrize("work", WORK)
-@pytest.mark.sample("publish", "tags", "fetch", "push", "trust", "fold", "purge packed")
+@pytest.mark.sample("publish", "fetch", "fold", "purge packed")
 def test_a_cut_at_some_calls(tmp_path: Path, work: str) -> None:
     """Of each kind of work some states, by seed; of a few of them also the next run and the user's gc and clone."""
     explorer = Explorer(tmp_path / "work", work)

@@ -51,6 +51,7 @@ SOME_KINDS = ("fork", "batch", pytest.param("fresh", marks=pytest.mark.slow), "i
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.sample("fork", "batch", "inline")
 def test_catch_lets_the_flow_go_on(repo: GitRepo, kind: str) -> None:
     """The exception is an artifact as text, what the step had set is kept, and the next step runs."""
     text = flow(

@@ -230,6 +230,7 @@ def test_places_within_objects() -> None:
 
 
 @pytest.mark.parametrize("part", [[], 0.5, 7, {}, "a"], ids=repr)
+@pytest.mark.sample(3)
 def test_large_values_are_compared_within_limits(part: object) -> None:
     """A difference behind very many equal parts is found, or it is said that not all were looked at."""
     count = 150_000

@@ -133,7 +133,7 @@ def test_modules_from_elsewhere_are_named(repo: GitRepo, tmp_path: Path) -> None
         ),
     ],
 )
-@pytest.mark.sample(2)
+@pytest.mark.sample(1)
 def test_hints_start_the_flow_as_it_was_started(
     repo: GitRepo, words: list[str], place: str, early: str, late: str
 ) -> None:

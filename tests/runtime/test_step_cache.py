@@ -279,6 +279,7 @@ UNFIT = {
         for name, it in UNFIT.items()
     ],
 )
+@pytest.mark.sample(1)
 def test_some_tasks_are_always_executed(repo: GitRepo, parts: dict[str, str], why: str) -> None:
     """Nobody else can have what they do; the others are taken."""
     text = flow(**parts)

@@ -92,6 +92,7 @@ SHOWN_IN_LOGS = {"INFO", "TASK", "code", "f.py", "times"}
 @pytest.mark.parametrize("damage", [_lose, _garble])
 @pytest.mark.parametrize(("path", "name"), EACH)
 @pytest.mark.parametrize("options", [(), ("--timestamps",), ("--follow",)])
+@pytest.mark.sample(20)
 def test_logs_print_the_rest(
     repo: GitRepo, runs: Runs, path: str, name: str, damage: Damage, options: tuple[str, ...]
 ) -> None:
@@ -117,6 +118,7 @@ def test_logs_print_the_rest(
 
 @pytest.mark.parametrize("damage", [_lose, _garble])
 @pytest.mark.parametrize(("path", "name"), [("", "MyFlow/1"), ("steps", "MyFlow/1"), *EACH])
+@pytest.mark.sample(8)
 def test_show_has_the_rest(repo: GitRepo, runs: Runs, path: str, name: str, damage: Damage) -> None:
     """Facts, steps and artifacts that can be read are shown; what can't be is named, and the exit code says so."""
     with damaged(repo, path, damage):
@@ -156,6 +158,7 @@ def test_a_list_says_what_lost_its_beginning(
 
 @pytest.mark.parametrize("damage", [_lose, _garble])
 @pytest.mark.parametrize(("path", "name"), EACH)
+@pytest.mark.sample(8)
 def test_diff_compares_the_rest(
     repo: GitRepo, runs: Runs, path: str, name: str, damage: Damage
 ) -> None:

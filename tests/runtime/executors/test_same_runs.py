@@ -105,7 +105,7 @@ def _same(place: Path, flow: str, way: str, env: Mapping[str, str]) -> None:
 
 
 @pytest.mark.parametrize("flow", FAST)
-@pytest.mark.sample("crash_and_retry", "cards_many")
+@pytest.mark.sample("crash_and_retry")
 def test_a_pool_of_processes(tmp_path: Path, flow: str) -> None:
     """Tasks of a segfault, of lost processes and retries, and with cards, through agents that share no disk."""
     _same(tmp_path, flow, "pool", WAYS["pool"])

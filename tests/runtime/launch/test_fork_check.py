@@ -31,6 +31,7 @@ def verdict(code: str) -> str:
 @pytest.mark.parametrize(
     "name", ["numpy", "pandas", pytest.param("sklearn.linear_model", marks=pytest.mark.slow)]
 )
+@pytest.mark.sample(1)
 def test_imported_libraries_may_be_forked(name: str) -> None:
     """Their threads were started by loading them, and survive a fork."""
     pytest.importorskip(name)
