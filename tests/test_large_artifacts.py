@@ -102,6 +102,7 @@ def test_every_blob_is_small(large: GitRepo) -> None:
     "how",
     ["gc --prune=now", *(pytest.param(it, marks=pytest.mark.slow) for it in ("push", "repack -ad", "bundle"))],
 )  # fmt: skip
+@pytest.mark.slow
 def test_copies_are_whole(large: GitRepo, tmp_path: Path, how: str) -> None:
     """Whatever stock git makes of the objects, deltas included, is read back and checked.
 

@@ -122,6 +122,7 @@ def test_a_fetch_leaves_out_what_nothing_can_read(stranger: GitRepo, tmp_path: P
     ]
 
 
+@pytest.mark.slow
 def test_100_000_tasks_of_a_step_are_shown(tmp_path: Path) -> None:
     """A directory of a run may have so many: one of them, and what can be said of all, takes little memory."""
     repo = make_repo(tmp_path / "many")

@@ -96,6 +96,7 @@ def test_the_page_of_the_program_lists_verbs_and_settings() -> None:
 
 
 @needs_man
+@pytest.mark.slow
 def test_man_shows_what_the_text_says(tmp_path: Path) -> None:
     """Formatted by `man`, without a warning, each page has the words of its text: nothing is taken for a command."""
     for name in page_names():

@@ -74,6 +74,7 @@ def test_small_objects_that_fill_a_buffer(repo: GitRepo) -> None:
     _check(repo, [noise(30_000, number) for number in range(80)])
 
 
+@pytest.mark.slow
 def test_large_packs_are_written_by_threads(repo: GitRepo) -> None:
     """Noise, text, tiny and large objects, mixed, far beyond one buffer."""
     sizes = random.Random(5)

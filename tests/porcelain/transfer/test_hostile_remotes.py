@@ -449,6 +449,7 @@ def test_trouble_of_ours_is_blamed_on_no_run(
     assert outcomes(get(bob)) == [Outcome.NEW]
 
 
+@pytest.mark.slow
 def test_very_many_refs_of_one_commit_cost_little(
     server: GitRepo, ada: GitRepo, bob: GitRepo
 ) -> None:
