@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.helpers import warm_popen, warm_python
 from tests.helpers.flows import family, latest, linear_flow, one_task, value_of
 from tests.helpers.repos import GitRepo
+from tests.helpers.warm_popen import WarmPopen
 from tests.helpers.warm_python import kept, run_warm, suits
 
 LOOK = """
@@ -134,3 +138,17 @@ def test_what_is_read_when_python_starts_is_not_changed_later(name: str) -> None
     """A program with another home, path, time zone, or with options of Python, is started."""
     assert suits({**kept(), "ANY": "thing"})
     assert not suits({**kept(), name: "other"})
+
+
+def test_a_program_that_has_ended_before_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its number and its exit code are read at once then."""
+
+    def slow(*args: Any, **named: Any) -> None:
+        warm_python.begin_warm(*args, **named)
+        time.sleep(0.5)
+
+    monkeypatch.setattr(warm_popen, "begin_warm", slow)
+    for code in (0, 3):
+        with WarmPopen([sys.executable, "-c", f"raise SystemExit({code})"], env=kept()) as program:
+            assert program.wait(timeout=10) == code
+            assert program.poll() == code

@@ -20,6 +20,8 @@ class WarmPopen(subprocess.Popen[Any]):
 
     _tells = -1
     """Where its end is told; below 0 where it is a process as others are."""
+    _ended = b""
+    """Its exit code, where that was told with its number."""
 
     def _execute_child(
         self, args: Any, executable: Any, preexec_fn: Any, close_fds: Any, pass_fds: Any, cwd: Any, env: Any, *rest: Any
@@ -45,7 +47,9 @@ class WarmPopen(subprocess.Popen[Any]):
         finally:
             os.close(told)
             self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
-        self.pid = int(os.read(self._tells, 20))
+        # A program that has ended by now has said both.
+        pid, _, self._ended = os.read(self._tells, 40).partition(b" ")
+        self.pid = int(pid)
         self._child_created = True
 
     def _internal_poll(self, *given: Any, **named: Any) -> int | None:
@@ -63,9 +67,10 @@ class WarmPopen(subprocess.Popen[Any]):
         if self.returncode is None:
             with selectors.DefaultSelector() as selector:
                 selector.register(self._tells, selectors.EVENT_READ)
-                if not selector.select(0 if flags & os.WNOHANG else None):
+                wait = 0 if flags & os.WNOHANG else None
+                if not self._ended and not selector.select(wait):
                     return 0, 0
-            self.returncode = int(os.read(self._tells, 20) or -signal.SIGKILL)
+            self.returncode = int(self._ended or os.read(self._tells, 20) or -signal.SIGKILL)
             os.close(self._tells)
         return self.pid, 0
 
