@@ -89,6 +89,35 @@ def test_a_program_ends_as_in_an_interpreter_of_its_own(repo: GitRepo, end: str)
     assert repo.flow("end.py") == repo.python("end.py")
 
 
+@pytest.mark.parametrize("again", ["rerun", "resume"])
+def test_a_program_that_is_started_again_finds_what_it_finds_there(
+    repo: GitRepo, tmp_path: Path, again: str
+) -> None:
+    """As a child that dies with the first program, with that one's streams, limits and signals."""
+    seen = (
+        "import resource\nfrom pathlib import Path\n"
+        "mask = os.umask(0)\nos.umask(mask)\n"
+        "facts = [sys.argv, sys.orig_argv[1:], sys.path, os.getcwd(), mask, __file__, __name__, type(__loader__),\n"
+        "    {it: signal.getsignal(it) for it in signal.valid_signals()},\n"
+        "    signal.pthread_sigmask(signal.SIG_BLOCK, []),\n"
+        "    [os.path.exists(f'/proc/self/fd/{it}') for it in range(20)], os.getpgrp() == os.getpgid(os.getppid()),\n"
+        "    resource.getrlimit(resource.RLIMIT_NOFILE), Path('/proc/self/cmdline').read_text().rstrip('\\0'),\n"
+        "    Path(f'/proc/{os.getppid()}/cmdline').read_text().rstrip('\\0'), sorted(os.environ.items())]\n"
+        "with open(os.environ['SEEN'], 'a') as file:\n    print(*facts, sep='\\n', file=file)\n"
+    )
+    repo.write("f.py", linear_flow(head=seen))
+    env = {"SEEN": str(tmp_path / "first"), "PYTEST_CURRENT_TEST": "x"}
+    assert repo.flow("f.py", "run", env=env).code == 0
+    words = ("-m", "gitflowrun.cli.git_runs.main", again, "1")
+    found = []
+    for run in (repo.flow, repo.python):
+        done = run(*words, env={**env, "SEEN": str(tmp_path / "seen")})
+        assert done.code == 0, done.err
+        found.append((tmp_path / "seen").read_text().split("\n"))
+        (tmp_path / "seen").unlink()
+    assert found[0] == found[1]
+
+
 def test_a_file_that_is_missing(repo: GitRepo) -> None:
     """It is told as Python tells it."""
     assert repo.flow("none.py") == repo.python("none.py")
@@ -132,7 +161,7 @@ def test_what_takes_too_long_is_killed(repo: GitRepo) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["HOME", "GIT_DIR", "PYTHONHASHSEED", "PYTHONPATH", "TZ", "XDG_CACHE_HOME"]
+    "name", ["HOME", "GIT_DIR", "PYTHONHASHSEED", "PYTHONPATH", "TZ", "XDG_CONFIG_HOME"]
 )
 def test_what_is_read_when_python_starts_is_not_changed_later(name: str) -> None:
     """A program with another home, path, time zone, or with options of Python, is started."""

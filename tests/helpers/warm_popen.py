@@ -33,7 +33,7 @@ class WarmPopen(subprocess.Popen[Any]):
                 args, executable, preexec_fn, close_fds, pass_fds, cwd, env, *rest
             )
             return
-        pipes, is_leader = rest[3:9], rest[13]
+        pipes, is_leader = rest[3:9], rest[14]
         read_in, _, _, write_out, _, write_err = pipes
         place = str(Path.cwd()) if cwd is None else os.fspath(cwd)
         streams = tuple(

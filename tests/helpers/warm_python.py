@@ -1,10 +1,11 @@
 """A Python that has imported what a flow's program imports, and forks for each program: a third of a start's time.
 
 What it runs begins as in an interpreter of its own: with its `__main__`, `sys.argv`, `sys.path`, streams, directory
-and environment. The scheduler, which a run starts as a program, is such a fork too; whatever else is started is
-started. Whoever looks from outside, as `ps e` does, sees their words, and `MARKER` in their environment; what else is
-seen from there is the first process's. This is not for tests of how programs start, of what they import, or of modules
-that shadow the standard library's: for those there is `GitRepo.python`.
+and environment. The scheduler, which a run starts as a program, is such a fork too, and so is the flow's program that
+an agent, `git runs rerun` or `git runs resume` starts first; whatever else is started is started. Whoever looks from
+outside, as `ps e` does, sees their words, and `MARKER` in their environment; what else is seen from there is the first
+process's. This is not for tests of how programs start, of what they import, or of modules that shadow the standard
+library's: for those there is `GitRepo.python`.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ _SCHEDULER = (
     "gitflowrun.runtime.executors.local", "gitflowrun.git.ref_update",
     "encodings.ascii", "getpass", "isal.isal_zlib",
 )  # fmt: skip
-_READ_AT_START = ("PYTHON", "LD_", "LC_", "XDG_", "GIT_")
+_READ_AT_START = ("PYTHON", "LD_", "LC_", "XDG_CONFIG_", "GIT_")
 _ALSO = {"HOME", "LANG", "TMPDIR", "TZ", "USER", "UV"}
 _MARKER = "MARKER"
 _ROOM = 1 << 10
@@ -59,10 +60,24 @@ _ROOM = 1 << 10
 _FIRST_FREE = 100
 """A descriptor above those that programs are given by number."""
 _RUNNING = {"resume", "run", "spin"}
+_AGENT = "gitflowrun.runtime.remote.agent_main"
+_STARTERS = {"gitflowrun.cli.git_runs.main", _AGENT}
+_STARTING = {"rerun", "resume"}
+_PARTS = {"GITFLOWRUN_CARDS_FD", "GITFLOWRUN_TASK_FD", "GITFLOWRUN_ZYGOTE_FDS"}
+"""What a flow's program finds in its environment that is to run nothing but tasks or cards."""
+_SCHEDULER_PROGRAM = "/scheduler_main.py"
+_SEED = "PYTHONHASHSEED"
 _MOST = 1 << 18
+_MOST_PASSED = 200
 
 _kept: dict[str, str] = {}
 """The environment of all tests, but for what one of them changes while it lasts."""
+
+_ignored: set[int] = set()
+"""Signals that are ignored where this program is started."""
+
+_only: list[str] = []
+"""Names of modules that no program imports but the scheduler's."""
 
 _placed: list[types.ModuleType] = []
 """The modules that know where they were imported."""
@@ -273,7 +288,8 @@ def _begin(words: list[str], cwd: str, env: dict[str, str]) -> types.ModuleType:
     os.chdir(cwd)
     _change_environment(env)
     _show([sys.executable, *words], env.get(_MARKER, ""))
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.SIGINT not in _ignored:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     for module in _placed:
         vars(module)["imported_in"] = cwd
     main = types.ModuleType("__main__")
@@ -388,35 +404,61 @@ def _end_soon(end: BaseException) -> None:
     os._exit((code or 0) & 0xFF)
 
 
-def _hold_scheduler() -> tuple[int, socket.socket]:
-    """Fork the process that becomes the scheduler, before the program has run; it ends if there is nothing to do."""
+def _holds(script: str, args: list[str], env: Mapping[str, str]) -> bool:
+    """Whether a program begins by starting another one: the scheduler, a flow's program, or what an agent executes."""
+    if _is_starter(script, args):
+        return args[0] == _AGENT or not _STARTING.isdisjoint(args)
+    return not _RUNNING.isdisjoint(args) and _PARTS.isdisjoint(env)
+
+
+def _is_starter(script: str, args: list[str]) -> bool:
+    return script == "-m" and args[0] in _STARTERS
+
+
+def _hold() -> tuple[int, socket.socket]:
+    """Fork the process that becomes another program, before this one has run; it ends if there is nothing to do."""
     calls, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     pid = os.fork()
     if pid:
         theirs.close()
-        return pid, calls
+        # Programs have the numbers that they have elsewhere.
+        with calls:
+            return pid, socket.socket(fileno=fcntl.fcntl(calls, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE))
     calls.close()
-    message, fds, _, _ = socket.recv_fds(theirs, _MOST, 8)
+    message, fds, _, _ = socket.recv_fds(theirs, _MOST, _MOST_PASSED)
     theirs.close()
     if message:
-        _be_scheduler(fds, *json.loads(message))
+        _be_started(fds, *json.loads(message))
     os._exit(0)
 
 
-def _be_scheduler(
-    fds: list[int], argv: list[str], env: dict[str, str], inherited: dict[str, Any]
+def _be_started(
+    fds: list[int], numbers: list[int], words: list[str], env: dict[str, str], how: dict[str, Any]
 ) -> NoReturn:
-    os.umask(inherited["umask"])
-    _begin(argv, inherited["cwd"], env)
-    for name, limit in inherited["limits"].items():
+    _place(fds, numbers)
+    if how["is_leader"]:
+        os.setsid()
+    for name, limit in how["limits"].items():
         resource.setrlimit(int(name), tuple(limit))
-    for number in inherited["ignored"]:
+    _ignored.update(how["ignored"])
+    for number in _ignored:
         signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_SETMASK, inherited["blocked"])
+    signal.pthread_sigmask(signal.SIG_SETMASK, how["blocked"])
+    for action, fd, *more in how["files"]:
+        _act_on(action, fd, *more)
+    if how["dies_with"]:
+        importlib.import_module("gitflowrun.runtime.ipc.process").ParentDeathSignal(
+            how["dies_with"]
+        ).set()
+    script, *args = words
+    if not script.endswith(_SCHEDULER_PROGRAM):
+        _be_program(script, args, how["cwd"], env, how["umask"])
+        os._exit(0)
+    os.umask(how["umask"])
+    _begin(words, how["cwd"], env)
     del sys.path[0]
-    names = [word.partition("=")[0] for word in argv[1:]]
-    sys.argv = [argv[0], *(f"{name}={fd}" for name, fd in zip(names, fds, strict=True))]
-    sys.orig_argv = [sys.executable, *sys.argv]
+    sys.argv = words
+    sys.orig_argv = [sys.executable, *words]
     scheduler_main = importlib.import_module("gitflowrun.cli.flow.scheduler_main")
     try:
         code = scheduler_main.main()
@@ -427,28 +469,157 @@ def _be_scheduler(
     os._exit(code)
 
 
-def _start_by_fork(held: int, calls: socket.socket) -> None:
-    """Have `os.posix_spawn` take the process that was forked where a scheduler is to be started."""
-    spawn = os.posix_spawn
+def _place(fds: list[int], numbers: list[int]) -> None:
+    """Have descriptors by these numbers, and no others."""
+    above = max(*fds, *numbers) + 1
+    moved = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, above) for fd in fds]
+    os.closerange(0, above)
+    for fd, number in zip(moved, numbers, strict=True):
+        os.dup2(fd, number)
+        os.close(fd)
 
-    def start(path: str, argv: list[str], env: Mapping[str, str], **how: Any) -> int:
-        if calls.fileno() < 0 or len(argv) < 2 or not argv[1].endswith("/scheduler_main.py"):
-            return spawn(path, argv, env, **how)
+
+def _act_on(action: int, fd: int, *more: Any) -> None:
+    """Do what `posix_spawn` does with a descriptor."""
+    if action == os.POSIX_SPAWN_OPEN:
+        opened = os.open(*more)
+        if opened != fd:
+            os.dup2(opened, fd)
+            os.close(opened)
+    elif action == os.POSIX_SPAWN_DUP2:
+        os.dup2(fd, more[0])
+    else:
+        os.close(fd)
+
+
+class _Held:
+    """What becomes the first program that this process starts, of those that it may become.
+
+    Args:
+        pid: Its process.
+        calls: The way to it.
+        is_scheduler: Whether it becomes nothing but a scheduler.
+    """
+
+    def __init__(self, pid: int, calls: socket.socket, *, is_scheduler: bool) -> None:
+        self._pid = pid
+        self._calls = calls
+        self._is_scheduler = is_scheduler
+        self._starter = os.getpid()
+        self._spawn = os.posix_spawn
+
+    def suits(self, words: list[Any], env: Mapping[str, str]) -> bool:
+        """Whether it may become that program: it is there for this process, not for forks of it."""
+        if self._calls.fileno() < 0 or self._starter != os.getpid() or len(words) < 2:
+            return False
+        if self._is_scheduler or words[1].endswith(_SCHEDULER_PROGRAM):
+            return bool(words[1].endswith(_SCHEDULER_PROGRAM))
+        # Sets have one order in all interpreters of a run, but another one here.
+        given = {it: text for it, text in env.items() if it != _SEED or it in _kept}
+        is_python = words[0] == sys.executable and (words[1] in {"-c", "-m"} or words[1][0] != "-")
+        return is_python and suits(given)
+
+    def become(
+        self, words: list[Any], env: Mapping[str, str], cwd: str | None = None, *, streams: list[int] | None = None,
+        passed: list[int] | None = None, dies_with: int = 0, **how: Any,
+    ) -> int:  # fmt: skip
+        """Have it begin; its process id.
+
+        Args:
+            words: The program's, with that of Python.
+            env: Its environment.
+            cwd: Where; here when None.
+            streams: Its input, output and errors; those of this process when None.
+            passed: Descriptors that it has by the same numbers; those that may be inherited when None.
+            dies_with: The process whose end is its own; 0 when there is none.
+            how: As for `os.posix_spawn`.
+        """
+        numbers = [0, 1, 2, *(_inheritable() if passed is None else passed)]
+        files = [*how.get("file_actions", ())]
+        sources = {fd for action, fd, *_ in files if action == os.POSIX_SPAWN_DUP2}
+        files += [(os.POSIX_SPAWN_CLOSE, fd) for fd in sources.difference(numbers)]
+        numbers += sources.difference(numbers)
         inherited = {
-            "cwd": str(Path.cwd()),
-            "umask": _umask(),
+            "cwd": cwd or str(Path.cwd()), "umask": _umask(),
+            "is_leader": how.get("setsid", False), "dies_with": dies_with,
             "limits": {it: resource.getrlimit(it) for it in _LIMITS},
             "ignored": [
-                it for it in signal.valid_signals() if signal.getsignal(it) is signal.SIG_IGN
+                it for it in signal.valid_signals()
+                if signal.getsignal(it) is signal.SIG_IGN and it not in how.get("setsigdef", ())
             ],
-            "blocked": [*how["setsigmask"]],
-        }
-        message = json.dumps([argv[1:], dict(env), inherited]).encode()
-        socket.send_fds(calls, [message], [int(it.partition("=")[2]) for it in argv[2:]])
-        calls.close()
-        return held
+            "blocked": [*how.get("setsigmask", signal.pthread_sigmask(signal.SIG_BLOCK, ()))],
+            "files": files,
+        }  # fmt: skip
+        message = json.dumps([numbers, words[1:], dict(env), inherited]).encode()
+        socket.send_fds(self._calls, [message], [*(streams or numbers[:3]), *numbers[3:]])
+        self._calls.close()
+        return self._pid
 
-    os.posix_spawn = start  # type: ignore[assignment]
+    def spawn(self, path: str, argv: Any, env: Mapping[str, str], **how: Any) -> int:
+        """`os.posix_spawn`."""
+        words, given = _without_env([*argv], env)
+        if not self.suits(words, given):
+            return self._spawn(path, argv, env, **how)
+        return self.become(words, given, **how)
+
+
+def _without_env(words: list[str], env: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
+    """What `/usr/bin/env A=1 PROGRAM` starts, and with which variables."""
+    given = dict(env)
+    if words[0] == "/usr/bin/env":
+        del words[0]
+        while "=" in words[0]:
+            name, _, given[name] = words.pop(0).partition("=")
+    return words, given
+
+
+def _inheritable() -> list[int]:
+    found = [int(it) for it in os.listdir("/proc/self/fd")]  # noqa: PTH208
+    own = []
+    for fd in found:
+        with contextlib.suppress(OSError):  # that of the listing
+            if fd > 2 and os.get_inheritable(fd):
+                own.append(fd)
+    return own
+
+
+class _HeldPopen(subprocess.Popen[Any]):
+    """A child of this process, which `held` becomes where it may."""
+
+    held: _Held
+
+    def _execute_child(
+        self, args: Any, executable: Any, preexec_fn: Any, close_fds: Any, pass_fds: Any, cwd: Any, env: Any, *rest: Any
+    ) -> None:  # fmt: skip
+        words = [args] if isinstance(args, str | bytes) else [*map(os.fspath, args)]
+        given = dict(os.environ if env is None else env)
+        parent = getattr(getattr(preexec_fn, "__self__", None), "_parent", 0)
+        if executable or (preexec_fn and not parent) or not self.held.suits(words, given):
+            super()._execute_child(  # type: ignore[misc]
+                args, executable, preexec_fn, close_fds, pass_fds, cwd, env, *rest
+            )
+            return
+        read_in, _, _, write_out, _, write_err = pipes = rest[3:9]
+        streams = [
+            fd if fd >= 0 else number for number, fd in enumerate((read_in, write_out, write_err))
+        ]
+        try:
+            self.pid = self.held.become(
+                words, given, cwd and os.fspath(cwd), streams=streams, passed=[*pass_fds], dies_with=parent,
+                setsid=rest[14],
+            )  # fmt: skip
+        finally:
+            self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
+        self._child_created = True
+
+
+def _start_by_fork(*, is_scheduler: bool) -> None:
+    """Have the first program that this process starts be a process that is forked now."""
+    pid, calls = _hold()
+    _HeldPopen.held = held = _Held(pid, calls, is_scheduler=is_scheduler)
+    os.posix_spawn = held.spawn  # type: ignore[assignment]
+    if not is_scheduler:
+        subprocess.Popen = _HeldPopen  # type: ignore[misc]
 
 
 _LIMITS = [getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")]
@@ -464,7 +635,17 @@ def _prepare(modules: list[types.ModuleType]) -> None:
                 item.__init__ = values._compiled_init(item)  # type: ignore[misc]
 
 
+def _be_program(script: str, args: list[str], cwd: str, env: dict[str, str], mask: int) -> None:
+    if _holds(script, args, env):
+        _start_by_fork(is_scheduler=not _is_starter(script, args))
+    for name in _only:
+        del sys.modules[name]
+    _run(script, args, cwd, env, mask)
+
+
 def _main() -> None:
+    _kept.update(os.environ)
+    del _kept[_MARKER]
     gc.disable()
     calls = socket.socket(fileno=int(sys.argv[1]))
     calls.set_inheritable(False)
@@ -474,17 +655,12 @@ def _main() -> None:
     launchers = set(sys.modules)
     for name in _SCHEDULER:
         importlib.import_module(name)
-    only = [name for name in sys.modules if name not in launchers]
+    _only.extend(name for name in sys.modules if name not in launchers)
     _prepare([it for name, it in sys.modules.items() if name.startswith("gitflowrun")])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # for a whole group of processes
     gc.freeze()
     gc.enable()
-    script, args, cwd, env, mask = _serve(calls)
-    if not _RUNNING.isdisjoint(args):
-        _start_by_fork(*_hold_scheduler())
-    for name in only:
-        del sys.modules[name]
-    _run(script, args, cwd, env, mask)
+    _be_program(*_serve(calls))
 
 
 if __name__ == "__main__":
