@@ -46,8 +46,9 @@ NAMES = frozenset({
     "snapshot.begun", "snapshot.made",
     # A task: its step has returned and its values are encoded, the large ones stored, its result is about to be sent.
     "payload.encoded", "payload.stored", "payload.sending",
-    # A process of many tasks: one has ended and nobody was told; it waits for the next; it has read of that.
-    "batch.ended", "batch.waits", "batch.taken",
+    # A process of many tasks: one has ended and nobody was told; it waits for the next; it has read of that. What it
+    # was given ahead was taken back, and nobody else has it.
+    "batch.ended", "batch.waits", "batch.taken", "batch.recalled",
     # Caches and what people look at meanwhile.
     "cache.opened", "dedup.written", "live.started",
     # A task of an earlier run serves, and is about to be published; the tasks of a run are in the index.

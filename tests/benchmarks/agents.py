@@ -28,7 +28,7 @@ def cost(place: Path, count: int, took: float, tasks: int) -> float:
     try:
         agents = StubAgents(Driver(open_repo(make_repo(place)), meeting, most=count), count)
         agents.executor._took = took
-        for _ in range(count + agents.executor.ahead):
+        for _ in range(count + agents.executor.ahead("work")):
             agents.launch()
         agents.turn()
         best = float("inf")

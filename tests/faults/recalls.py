@@ -1,24 +1,26 @@
-"""A flow whose run recalls a launch from one of two agents: its task is long, and all others have ended."""
+"""A flow whose run takes a launch back from one of two agents, or processes: its task is long, others have ended."""
 
 from __future__ import annotations
 
 from gitflowrun.failpoints import NAMES
 from tests.helpers.flows import foreach_flow
 
-__all__ = ["ITEMS", "POINTS", "RECALLING", "WORKERS"]
+__all__ = ["BATCH_POINT", "ITEMS", "LONG", "POINTS", "RECALLING", "WORKERS"]
 
 POINTS = ("agent.recalled", "remote.recalled", "remote.returned")
 """The failpoints that only such a run passes."""
-assert {*POINTS} <= NAMES
+BATCH_POINT = "batch.recalled"
+"""The same with processes of batch isolation."""
+assert {*POINTS, BATCH_POINT} <= NAMES
 WORKERS = "2"
 """How many tasks run at once, by `--max-workers`."""
 ITEMS = 25
-_LONG = 18
+LONG = 18
 """The item that takes long: those before it are so many that tasks count as short, those behind it enough to wait."""
 RECALLING = foreach_flow(
     "note(f'work{self.x}.{current.retry_count}')\n"
     "if self.x < 2: wait_for(0, 1)\n"  # so both agents are there before the others begin
-    f"if self.x == {_LONG}: wait_for(*range({ITEMS}))\n"
+    f"if self.x == {LONG}: wait_for(*range({ITEMS}))\n"
     "self.own = random.Random(self.x).randbytes(1000)",
     items=f"range({ITEMS})",
     head="import random\n"

@@ -30,7 +30,7 @@ from tests.faults.check import (
     told_well,
     told_why,
 )
-from tests.faults.recalls import ITEMS, POINTS, RECALLING, WORKERS
+from tests.faults.recalls import BATCH_POINT, ITEMS, POINTS, RECALLING, WORKERS
 from tests.helpers.clones import clone, ids, refs, send, tags
 from tests.helpers.flows import background, eventually, foreach_flow
 from tests.helpers.repos import GitRepo, Output, make_repo
@@ -217,6 +217,11 @@ def _recalling_repo(place: Path) -> GitRepo:
     repo = _remote_repo(place)
     repo.write("f.py", RECALLING)
     return repo
+
+
+def _recalling_batch(place: Path) -> GitRepo:
+    """The same with processes of batch isolation."""
+    return make_repo(place / "repo", files={"f.py": RECALLING})
 
 
 def _after_recall(trial: Trial) -> None:
@@ -484,6 +489,10 @@ SCENARIOS = (
     ),
     Scenario(("card.", "cards."), _carded_repo, ("f.py", "run"), _after_flow),
     Scenario(POINTS, _recalling_repo, ("f.py", "run", "--max-workers", WORKERS), _after_recall),
+    Scenario(
+        (BATCH_POINT,), _recalling_batch, ("f.py", "run", "--isolation", "batch", "--max-workers", WORKERS),
+        _after_recall,
+    ),
     Scenario(("agent.", "remote."), _remote_repo, ("f.py", "run"), _after_remote),
     Scenario(("step_cache.",), _cached_repo, ("f.py", "run", "--cache"), _after_flow),
     Scenario(

@@ -9,7 +9,6 @@ import resource
 import shutil
 import signal
 import time
-from pathlib import Path
 
 import pytest
 
@@ -29,6 +28,7 @@ from gitflowrun.runs.live import (
 from gitflowrun.runs.read import StoredRun
 from gitflowrun.runs.records import ForeachLevel
 from gitflowrun.runs.write import RunWriter
+from tests.helpers.descriptors import open_files
 from tests.helpers.flows import Background, background, eventually, latest, linear_flow
 from tests.helpers.repos import GitRepo, make_repo
 from tests.helpers.runs import finished_task, make_run, open_repo, start_run
@@ -207,11 +207,6 @@ def test_packed_refs_that_a_power_cut_has_emptied(repo: GitRepo) -> None:
 
 PARENT, FIRST, SECOND = TaskName("start", "1"), TaskName("train", "2"), TaskName("train", "3")
 LEVEL = ForeachLevel("start", "items", 2, 1, "y")
-
-
-def open_files() -> int:
-    """How many files this process has open."""
-    return len([*Path("/proc/self/fd").iterdir()])
 
 
 def _live(writer: RunWriter, repo: GitRepo) -> LiveState:

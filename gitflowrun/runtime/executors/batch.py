@@ -1,11 +1,15 @@
 """The executor of batch isolation: forks of the zygote that run one small task of a step after the other.
 
 1. A task of a foreach whose step is run so goes to a process that has run tasks of this step and waits: its message
-   goes by the process' own socket, its output comes by the pipes that the process has.
+   goes by the process' own socket, its output comes by pipes that the process has.
 2. Where none waits, the zygote forks one, and gives it the other end of such a socket with its first task.
-3. The process says what a task has given and that it has ended (TaskDone), and waits again; or it ends with the task,
+3. The process says what a task has given and that it has ended (TaskDone), and goes on; or it ends with the task,
    which the zygote sees, as that of any task.
-4. A process that ends before it has read of its next task has done nothing of that: LaunchLost.
+4. Where as many tasks run as may, each process is given another one ahead (`launch_ahead`), with which it begins when
+   it has said TaskDone, whoever is busy then. Started tells of it.
+5. Such a task is taken back, unless the process has read of it, and begins elsewhere, where something else could run
+   (`_spread`), its process ends, or the run does.
+6. A process that ends before it has read of a task has done nothing of that: LaunchLost.
 
 All else goes to a fork of its own: what is tried again, what is not in a foreach, the nodes of gangs, and steps whose
 decorators need a process for themselves.
@@ -13,17 +17,18 @@ decorators need a process for themselves.
 
 from __future__ import annotations
 
+from collections import defaultdict, deque
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from gitflowrun.runtime.executors.executor_limits import MOST_IDLE
+from gitflowrun.runtime.executors.batch_process import BatchProcess, WaitingTask
+from gitflowrun.runtime.executors.executor_limits import MOST_IDLE, SPREAD_AFTER
 from gitflowrun.runtime.executors.local import ForkExecutor
-from gitflowrun.runtime.ipc.channel import Channel, Connection, OnMessage, channel_pair
+from gitflowrun.runtime.ipc.channel import Channel, Connection, OnMessage
 from gitflowrun.runtime.ipc.messages import (
     Exited,
     Launch,
     LaunchFailed,
-    LaunchItem,
     LaunchLost,
     Message,
     Result,
@@ -31,7 +36,6 @@ from gitflowrun.runtime.ipc.messages import (
     TaskDone,
 )
 from gitflowrun.settings import Isolation
-from gitflowrun.values import mutable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -66,42 +70,6 @@ def _wanted(node: Mapping[str, Any], isolation: Isolation) -> Isolation:
     return isolation
 
 
-@mutable
-class _Child:
-    """A process that runs tasks one after the other.
-
-    Attributes:
-        serial: The number of the launch that it was forked for, by which the zygote knows it.
-        last: The last whole Launch it was given.
-        output: The pipes of its last task, which it keeps.
-        task: The number of the launch that it runs; None while it waits.
-        connection: To it.
-        pid: Its number; 0 before it is known.
-        cpu: CPU seconds of its tasks that have ended.
-        is_spent: Whether it is given nothing more.
-    """
-
-    serial: int
-    last: Launch
-    output: TaskPipes
-    task: int | None
-    connection: Connection | None = None
-    pid: int = 0
-    cpu: float = 0.0
-    is_spent: bool = False
-
-    @property
-    def step(self) -> str:
-        """The step whose tasks it runs."""
-        return self.last.task.step
-
-    def end(self) -> None:
-        """Let it end, once it has done what it does."""
-        if self.connection is not None:
-            self.connection.close()
-        self.output.release()
-
-
 class BatchExecutor(ForkExecutor):
     """The zygote, and processes of it that run many tasks.
 
@@ -112,6 +80,7 @@ class BatchExecutor(ForkExecutor):
         on_close: Called when the zygote is gone.
         run: What all tasks have in common.
         steps: The steps whose tasks may share processes.
+        workers: How many tasks run at the same time.
     """
 
     def __init__(
@@ -122,146 +91,280 @@ class BatchExecutor(ForkExecutor):
         on_close: Callable[[], None],
         run: RunContext,
         steps: frozenset[str],
+        workers: int = 1,
     ) -> None:
         self._loop = loop
         self._on_message = on_message
         self._steps = steps
-        self._children: dict[int, _Child] = {}
-        self._tasks: dict[int, _Child] = {}  # by the launch they run
-        self._idle: dict[int, _Child] = {}
+        self._processes: dict[int, BatchProcess] = {}
+        self._tasks: dict[int, BatchProcess] = {}  # by the launch they run
+        self._idle: dict[int, BatchProcess] = {}
+        self._free: defaultdict[str, dict[int, BatchProcess]] = defaultdict(dict)
+        self._waiting: dict[int, BatchProcess] = {}  # by launches that were given ahead
+        self._taken_back: deque[WaitingTask] = deque()
+        self._begun: set[int] = set()  # launches that have a process, or will have one
+        self._workers = workers
+        self._spreads = False
+        self._is_ending = False
         super().__init__(Connection(loop, zygote, self._from_zygote, on_close), run)
 
     def launch(self, launch: Launch, output: TaskPipes) -> None:
         """Start a task, and make the pipes of its output. Raises OSError: there are no more descriptors."""
         if launch.task.step not in self._steps or not _is_small(launch):
             super().launch(launch, output)
-            return
-        child = self._waiting(launch.task.step)  # 1
-        if child is None:
-            with output.make() as ends:
-                self._fork(launch, output, tuple(ends))  # 2
-            return
-        output.take_over(child.output)
-        child.task, child.output = launch.serial, output
-        self._tasks[launch.serial] = child
-        message = LaunchItem.of(launch, child.last)
-        if message is None:
-            child.last = launch
-        assert child.connection is not None
-        child.connection.send(message or launch)
-        self._on_message(Started(launch.serial, child.pid))
+        else:
+            self._start(WaitingTask(launch, output))
+        self._begun.add(launch.serial)
 
-    def _waiting(self, step: str) -> _Child | None:
+    def _start(self, task: WaitingTask) -> None:
+        process = self._resting(task.launch.task.step)  # 1
+        if process is None or not process.give(task):
+            self._fork(task)  # 2
+            return
+        self._tasks[task.launch.serial] = process
+        self._note(process)
+        self._on_message(Started(task.launch.serial, process.pid))
+
+    def _resting(self, step: str) -> BatchProcess | None:
         """Take a process that waits for a task of a step, the last one to have ended one: its memory is at hand."""
         for serial in reversed(self._idle):
-            child = self._idle[serial]
-            if child.step == step and child.output.is_drained:
+            process = self._idle[serial]
+            if process.step == step and process.is_free:
                 return self._idle.pop(serial)
         return None
 
-    def _fork(self, launch: Launch, output: TaskPipes, ends: tuple[int, ...]) -> None:
-        ours, theirs = channel_pair()
-        child = _Child(launch.serial, launch, output, launch.serial)
-        child.connection = Connection(
-            self._loop,
-            Channel(ours, blocking=False),
-            partial(self._from_child, child),
-            lambda: self._rest_no_more(child),
-        )
-        self._children[launch.serial] = self._tasks[launch.serial] = child
-        with theirs:
-            self._send(launch, (*ends, theirs.fileno()))
+    def _fork(self, task: WaitingTask) -> None:
+        process = BatchProcess(self._loop, task, self._from_process)
+        try:
+            with process.make_ends() as ends:
+                self._send(task.launch, tuple(ends))
+        except OSError:
+            process.end()
+            raise
+        self._processes[process.serial] = self._tasks[process.serial] = process
+
+    # ---- tasks that wait for the end of others ----
+
+    def ahead(self, step: str) -> int:
+        """How many tasks it takes beyond those that may run at the same time."""
+        waiting = len(self._waiting) + len(self._taken_back)
+        return waiting if self._taken_back else waiting + len(self._free[step])
+
+    def launch_ahead(self, launch: Launch, output: TaskPipes) -> None:
+        """Take a task that begins when another one has ended, as Started tells. Raises as `launch`."""
+        task = WaitingTask(launch, output)
+        free = self._free[launch.task.step]
+        while free and _is_small(launch):
+            process = free.pop(next(iter(free)))
+            if process.give(task):
+                self._waiting[launch.serial] = process  # 4
+                return
+        self.launch(launch, output)
+
+    def _note(self, process: BatchProcess) -> None:
+        """Note whether a process that runs a task can be given another one."""
+        if process.task is not None and process.is_free:
+            self._free[process.step][process.serial] = process
+        else:
+            self._free[process.step].pop(process.serial, None)
+
+    def _take_back(self, process: BatchProcess) -> WaitingTask | None:
+        task = process.take_back()
+        if task is not None:
+            del self._waiting[task.launch.serial]
+            self._note(process)
+        return task
+
+    def _begin_elsewhere(self, task: WaitingTask) -> None:
+        """Have a task that was taken back begin as soon as another one may."""
+        if self._is_ending:
+            self._say(LaunchLost(task.launch.serial))
+        else:
+            self._taken_back.append(task)
+
+    def _say(self, message: Message) -> None:
+        """Say something in a turn of the loop that comes."""
+        self._loop.after(0, partial(self._on_message, message))
+
+    def _spread(self) -> None:
+        """Begin with tasks that wait while fewer run than may."""
+        while len(self._begun) < self._workers and (task := self._next_waiting()) is not None:
+            serial = task.launch.serial
+            self._begun.add(serial)
+            try:
+                self._start(task)
+            except OSError as error:
+                self._begun.discard(serial)
+                self._say(LaunchFailed(serial, error.strerror or str(error)))
+
+    def _next_waiting(self) -> WaitingTask | None:
+        if self._taken_back:
+            return self._taken_back.popleft()
+        for process in list(self._waiting.values()):
+            task = self._take_back(process)
+            if task is not None:
+                return task
+        return None
+
+    def _spread_soon(self) -> None:
+        """Spread what waits, at once where nobody else will begin with it; else the scheduler may have more to do."""
+        if self._taken_back:
+            self._spread()
+        if self._waiting and len(self._begun) < self._workers and not self._spreads:
+            self._spreads = True
+            self._loop.after(SPREAD_AFTER, self._spread_now)
+
+    def _spread_now(self) -> None:
+        self._spreads = False
+        self._spread()
+        self._spread_soon()
+
+    # ---- the end of tasks ----
 
     def kill(self, serial: int, number: int) -> None:
-        """Send a signal to the process group of a launch."""
-        child = self._tasks.get(serial)
-        if child is not None:
-            child.is_spent = True  # the signal may come when the task has ended
-        super().kill(serial if child is None else child.serial, number)
+        """Send a signal to the process group of a launch; one that waits ends at once, or when it begins."""
+        process = self._tasks.get(serial)
+        if serial in self._waiting:
+            waits = self._waiting[serial]
+            if self._take_back(waits) is None:
+                waits.signal = number
+            else:
+                self._say(Exited(serial, number, 0.0, 0))
+        elif process is None:
+            super().kill(serial, number)
+        elif process.following is None or process.next_unread():
+            self._signal(process, number)
+        # Or else it has ended well, and it is the next one that would get the signal.
+
+    def _signal(self, process: BatchProcess, number: int) -> None:
+        process.spend()  # the signal may come when the task has ended
+        self._note(process)
+        task = self._take_back(process)
+        if task is not None:
+            self._begin_elsewhere(task)
+        super().kill(process.serial, number)
+
+    def withdraw(self) -> None:
+        """Begin with no task any more: those that wait, and can be taken back, are lost."""
+        self._is_ending = True
+        while self._taken_back:
+            self._say(LaunchLost(self._taken_back.popleft().launch.serial))
+        for process in list(self._waiting.values()):
+            task = self._take_back(process)
+            if task is not None:
+                self._say(LaunchLost(task.launch.serial))
+        if self._waiting:  # it has begun, or its process not even with the one before
+            self._loop.after(SPREAD_AFTER, self.withdraw)
 
     def lost(self) -> None:
         """Hear what tasks have said before the zygote was killed, and their processes with it."""
-        for child in list(self._children.values()):
-            if child.connection is not None:
-                child.connection.read()
-            child.end()
-        self._children.clear()
-        self._idle.clear()
+        self._is_ending = True
+        for process in list(self._processes.values()):
+            process.read()
+            process.end()
+        for known in (
+            self._processes, self._tasks, self._idle, self._free, self._waiting, self._taken_back
+        ):  # fmt: skip
+            known.clear()
 
     def close(self) -> None:
         """End the zygote, which kills its tasks."""
-        for child in self._children.values():
-            child.end()
+        for process in self._processes.values():
+            process.end()
         super().close()
 
     # ---- what processes say ----
 
-    def _from_child(self, child: _Child, message: Message) -> None:
+    def _from_process(self, process: BatchProcess, message: Message) -> None:
         if isinstance(message, Started):
-            self._begin(child, message.pid)
-        elif isinstance(message, Result) and message.serial == child.task:
-            self._on_message(message)
-        elif isinstance(message, TaskDone) and message.result.serial == child.task:  # 3
-            self._rest(child)
-            child.cpu += message.cpu
-            self._on_message(message.result)
-            self._on_message(Exited(message.result.serial, 0, message.cpu, message.max_rss))
+            self._begin(process, message.pid)
+        elif isinstance(message, Result) and message.serial == process.task:
+            self._ends_with(process, message)
+        elif isinstance(message, TaskDone) and message.result.serial == process.task:  # 3
+            self._go_on(process, message)
 
-    def _rest(self, child: _Child) -> None:
+    def _ends_with(self, process: BatchProcess, result: Result) -> None:
+        """It ends with its task."""
+        process.spend()
+        self._note(process)
+        task = self._take_back(process)
+        if task is not None:
+            self._begin_elsewhere(task)
+        self._on_message(result)
+
+    def _go_on(self, process: BatchProcess, done: TaskDone) -> None:
         """A task of it has ended, and it goes on."""
-        assert child.task is not None
-        del self._tasks[child.task]
-        child.task = None
-        if child.is_spent:
-            child.end()
-            return
-        child.output.keep()
-        self._idle[child.serial] = child
-        if len(self._idle) > MOST_IDLE:
-            self._idle.pop(next(iter(self._idle))).end()
-
-    def _rest_no_more(self, child: _Child) -> None:
-        """It has closed its end: it is given nothing more, and the zygote will see the end of it."""
-        self._idle.pop(child.serial, None)
+        serial = done.result.serial
+        del self._tasks[serial]
+        self._begun.discard(serial)
+        process.go_on()
+        process.cpu += done.cpu
+        if process.task is not None:
+            del self._waiting[process.task]
+            self._tasks[process.task] = process
+            self._begun.add(process.task)
+        elif process.is_spent:
+            process.end()
+        else:
+            self._idle[process.serial] = process
+            if len(self._idle) > MOST_IDLE:
+                self._idle.pop(next(iter(self._idle))).end()
+        self._on_message(done.result)
+        self._on_message(Exited(serial, 0, done.cpu, done.max_rss))
+        self._note(process)
+        if process.task is not None:
+            self._on_message(Started(process.task, process.pid, done.ended))
+            if process.signal:
+                self._signal(process, process.signal)
+        else:
+            self._spread_soon()
 
     def _from_zygote(self, message: Message) -> None:
-        child = self._children.get(getattr(message, "serial", 0))
-        if child is None:
+        process = self._processes.get(getattr(message, "serial", 0))
+        if process is None:
+            if isinstance(message, Exited | LaunchFailed):
+                self._begun.discard(message.serial)
             self._on_message(message)
         elif isinstance(message, Started):
-            self._begin(child, message.pid)
+            self._begin(process, message.pid)
         elif isinstance(message, LaunchFailed):
-            self._forget(child)
+            self._forget(process)
             self._on_message(message)
         elif isinstance(message, Exited):
-            self._ended(child, message)
+            self._ended(process, message)
+        self._spread_soon()
 
-    def _begin(self, child: _Child, pid: int) -> None:
+    def _begin(self, process: BatchProcess, pid: int) -> None:
         """It runs: it says so itself, lest a quick task ends before it has begun, and so does the zygote."""
-        if not child.pid:
-            child.pid = pid
-            self._on_message(Started(child.serial, pid))
+        if not process.pid:
+            process.pid = pid
+            self._note(process)
+            self._on_message(Started(process.serial, pid))
 
-    def _ended(self, child: _Child, exited: Exited) -> None:
-        assert child.connection is not None
-        child.connection.read()  # what it has said before its end counts
-        is_unheard = child.connection.is_unheard
-        task = child.task
-        self._forget(child)
+    def _ended(self, process: BatchProcess, exited: Exited) -> None:
+        process.read()  # what it has said before its end counts
+        unread = process.unread()
+        task, following = process.task, process.following
+        self._forget(process)
+        if following is not None:
+            del self._waiting[following.launch.serial]
+            self._begin_elsewhere(following)  # 5
         if task is None:
             return
-        if is_unheard:  # 4
+        if task in unread:  # 6
             self._on_message(LaunchLost(task))
         else:
-            cpu = max(exited.cpu - child.cpu, 0.0)
+            cpu = max(exited.cpu - process.cpu, 0.0)
             self._on_message(Exited(task, exited.status, cpu, exited.max_rss))
 
-    def _forget(self, child: _Child) -> None:
-        child.end()
-        del self._children[child.serial]
-        self._idle.pop(child.serial, None)
-        if child.task is not None:
-            del self._tasks[child.task]
+    def _forget(self, process: BatchProcess) -> None:
+        process.end()
+        self._note(process)
+        del self._processes[process.serial]
+        self._idle.pop(process.serial, None)
+        if process.task is not None:
+            del self._tasks[process.task]
+            self._begun.discard(process.task)
 
 
 def _is_small(launch: Launch) -> bool:

@@ -168,8 +168,7 @@ class EngineExecutor:
 
     # ---- what the scheduler asks ----
 
-    @property
-    def ahead(self) -> int:
+    def ahead(self, step: str) -> int:  # noqa: ARG002  (whichever it is)
         """How many tasks more than agents it takes: as many as wait at agents, or are being verified."""
         return self._unverified + self._there * self._depth
 
@@ -185,6 +184,8 @@ class EngineExecutor:
         """Start a task, as soon as an agent is free; what it writes comes as messages."""
         self._waiting.add(launch)
         self._assign_soon()
+
+    launch_ahead = launch
 
     def kill(self, serial: int, number: int) -> None:
         """Send a signal to the process group of a launch; one that waits for an agent ends at once."""

@@ -38,3 +38,5 @@ BUSY_LOOKED_AT = 16
 """Agents that are looked at for one that can be given a launch ahead, and two for each launch; of more, by turns."""
 RECALL_AFTER = 0.005
 """Seconds after which an agent that has nothing to do is given what waits at others: the scheduler may have more."""
+SPREAD_AFTER = 0.005
+"""Seconds after which a process of batch isolation that has nothing to do is given what waits at others."""

@@ -37,9 +37,11 @@ class Executor(Protocol):
     """Whether these are other machines' processes, of which nothing is known here but what messages say: what a task
     writes comes as TaskOutput, and there are no pipes."""
 
-    @property
-    def ahead(self) -> int:
-        """How many tasks it takes beyond those that may run at the same time: they wait where others run."""
+    def ahead(self, step: str) -> int:
+        """How many tasks it takes beyond those that may run at the same time, if a step's is next: they wait."""
+
+    def launch_ahead(self, launch: Launch, output: TaskPipes) -> None:
+        """Take such a task, which begins when another one has ended, as Started tells. Raises as `launch`."""
 
     def launch(self, launch: Launch, output: TaskPipes) -> None:
         """Start a task, and make the pipes of its output. Raises OSError: no descriptors are left."""
@@ -66,7 +68,6 @@ class ConnectedExecutor:
     """
 
     is_remote = False
-    ahead = 0
 
     def __init__(self, connection: Connection, run: RunContext) -> None:
         self._connection = connection
@@ -76,6 +77,14 @@ class ConnectedExecutor:
         """Start a task, and make the pipes of its output. Raises OSError: there are no more descriptors."""
         with output.make() as ends:
             self._connection.send(launch, tuple(ends))
+
+    def ahead(self, step: str) -> int:  # noqa: ARG002
+        """None: each task begins at once."""
+        return 0
+
+    def launch_ahead(self, launch: Launch, output: TaskPipes) -> None:
+        """Start a task all the same."""
+        self.launch(launch, output)
 
     def kill(self, serial: int, number: int) -> None:
         """Send a signal to the process group of a launch."""
@@ -134,7 +143,6 @@ class FreshExecutor:
     """
 
     is_remote = False
-    ahead = 0
 
     def __init__(
         self, loop: EventLoop, command: tuple[str, ...], on_message: OnMessage, run: RunContext
@@ -152,6 +160,14 @@ class FreshExecutor:
         """Start a task, and make the pipes of its output. Raises OSError: there are no more descriptors."""
         with output.make() as ends:
             self._launch(launch, *ends)
+
+    def ahead(self, step: str) -> int:  # noqa: ARG002
+        """None: each task begins at once."""
+        return 0
+
+    def launch_ahead(self, launch: Launch, output: TaskPipes) -> None:
+        """Start a task all the same."""
+        self.launch(launch, output)
 
     def _launch(self, launch: Launch, stdout: int, stderr: int) -> None:
         serial = launch.serial

@@ -76,8 +76,6 @@ class Channel:
         self._socket = sock
         self._waiting: deque[tuple[bytes, tuple[int, ...]]] = deque()
         self._buffer = memoryview(bytearray(limits.MESSAGE_BUFFER))
-        self.was_reset = False
-        """Whether the other end was closed before it had read all that was sent: the kernel says so."""
 
     @classmethod
     def from_fd(cls, fd: int) -> Channel:
@@ -152,18 +150,20 @@ class Channel:
         datagram, fds = self.take()
         return read_datagram(datagram, fds) if datagram else (None, ())
 
-    def take(self) -> tuple[bytes, tuple[int, ...]]:
+    def take(self, how: int = 0) -> tuple[bytes, tuple[int, ...]]:
         """The next message unread, for `read_datagram`; empty at the end of the channel.
+
+        Args:
+            how: Flags of recvmsg(2), as MSG_PEEK to leave it there.
 
         Raises:
             BlockingIOError: nothing has arrived, on a channel that does not block.
         """
         try:
             size, ancillary, _, _ = self._socket.recvmsg_into(
-                [self._buffer], _ANCILLARY, socket.MSG_CMSG_CLOEXEC
+                [self._buffer], _ANCILLARY, socket.MSG_CMSG_CLOEXEC | how
             )
         except ConnectionResetError:
-            self.was_reset = True
             return b"", ()
         return bytes(self._buffer[:size]), _descriptors(ancillary)
 
@@ -255,7 +255,7 @@ class Connection:
         self.is_open = True
         """Whether messages may still come."""
         self.is_unheard = False
-        """Whether the other end is gone and has not read all that was sent."""
+        """Whether something could not be sent."""
         self._watch()
 
     def send(self, message: Message, fds: tuple[int, ...] = ()) -> None:
@@ -294,7 +294,6 @@ class Connection:
             except CorruptRecord:
                 message = None  # a process that sends no messages is as good as gone
             if message is None:
-                self.is_unheard |= self._channel.was_reset
                 self.close()
                 self._on_close()
                 return

@@ -405,10 +405,17 @@ class Kill:
 
 @frozen
 class Started:
-    """A task's process runs; its process group has the same number."""
+    """A task's process runs; its process group has the same number.
+
+    Attributes:
+        serial: Number of the launch.
+        pid: Number of the process.
+        at: When it has begun, in seconds since 1970, where it had to wait for the end of another one; else 0.
+    """
 
     serial: int
     pid: int
+    at: float = 0.0
 
 
 @frozen
@@ -479,8 +486,16 @@ class Result:
 
 @frozen
 class TaskDone:
-    """A task has ended well in a process that goes on: the CPU seconds and peak resident bytes it took, its result."""
+    """A task has ended well in a process that goes on.
 
+    Attributes:
+        ended: When, in seconds since 1970.
+        cpu: CPU seconds that it took.
+        max_rss: Peak resident bytes of the process meanwhile.
+        result: What it has computed.
+    """
+
+    ended: float
     cpu: float
     max_rss: int
     result: Result
@@ -601,7 +616,7 @@ _SCHEMAS: dict[str, ArraySchema[Any]] = {
         (Launch, COUNT, TASK_NAME, COUNT, many(FOREACH_FRAME), _PARENTS, many(COUNT), TEXT),
         (LaunchItem, COUNT, COUNT, COUNT, TEXT),
         (Kill, COUNT, COUNT),
-        (Started, COUNT, COUNT),
+        (Started, COUNT, COUNT, REAL),
         (LaunchFailed, COUNT, TEXT),
         (LaunchLost, COUNT),
         (Exited, COUNT, INTEGER, REAL, COUNT),
@@ -612,7 +627,9 @@ _SCHEMAS: dict[str, ArraySchema[Any]] = {
         (Result, *_RESULT_KINDS),
     )
 }  # fmt: skip
-_SCHEMAS[TaskDone.__name__] = ArraySchema(TaskDone, "TaskDone", REAL, COUNT, _SCHEMAS["Result"])
+_SCHEMAS[TaskDone.__name__] = ArraySchema(
+    TaskDone, "TaskDone", REAL, REAL, COUNT, _SCHEMAS["Result"]
+)
 _LOOKED_AT = {"serial", "packs", "error", "cards", "read"}
 
 
@@ -627,7 +644,7 @@ def pass_results_on() -> None:
         for name, kind in zip(field_names(Result), kinds, strict=True)
     ]
     result = _SCHEMAS[Result.__name__] = ArraySchema(Result, "Result", *passed)
-    _SCHEMAS[TaskDone.__name__] = ArraySchema(TaskDone, "TaskDone", REAL, COUNT, result)
+    _SCHEMAS[TaskDone.__name__] = ArraySchema(TaskDone, "TaskDone", REAL, REAL, COUNT, result)
 
 
 def encode(message: Message) -> list[Any]:

@@ -218,6 +218,23 @@ def become_task(stdout: int, stderr: int) -> None:
     _signal.signal(_signal.SIGINT, _signal.default_int_handler)
 
 
+def keep_descriptor(fd: int) -> int:
+    """Move a descriptor to where programs that close the low ones leave it alone; where it is then."""
+    try:
+        high = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, limits.HIGH_DESCRIPTOR)
+    except OSError:  # so many are not allowed
+        return fd
+    os.close(fd)
+    return high
+
+
+def write_to(stdout: int, stderr: int) -> None:
+    """Give a task's process other pipes as output, which stay open. Raises OSError: they are not."""
+    os.dup2(stdout, 1)
+    os.dup2(stderr, 2)
+    _own_stderr[:] = [(stderr, os.fstat(stderr))]
+
+
 def prefer_as_oom_victim() -> None:
     """Let the kernel kill this process and its children before others when memory runs out."""
     with contextlib.suppress(OSError):

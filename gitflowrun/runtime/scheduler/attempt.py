@@ -80,6 +80,8 @@ class TaskAttempt:
         self.host = ""
         """The machine of these; empty for this one."""
         self.started = time.time()
+        self.waits = False
+        """Whether it has not begun: it was given to an executor ahead, or waits for a worker."""
         self.log = log
         self.result: Result | None = None
         self.other_code: Mapping[str, str] = {}

@@ -191,6 +191,11 @@ class Plan:
         return task
 
     @property
+    def next_step(self) -> str | None:
+        """The step of the next task to run; None while there is none."""
+        return self._queue[0].step if self._queue else None
+
+    @property
     def owes_node(self) -> bool:
         """Whether the next task is a node of a gang whose first one was taken: it must not wait for its turn."""
         first = self._queue[0] if self._queue else None

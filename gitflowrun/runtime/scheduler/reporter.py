@@ -55,6 +55,7 @@ class Reporter:
         self._begun = time.time()
         self._progress_time = 0.0
         self._unfinished: tuple[TaskAttempt, str] | None = None
+        self._code_told: set[str] = set()
 
     # ---- output ----
 
@@ -102,6 +103,15 @@ class Reporter:
             self._loop.after(limits.PROGRESS_INTERVAL, lambda: None)
         self._unfinished = attempt, stream
         self.is_changed = True
+
+    def code_differs(self, attempt: TaskAttempt) -> None:
+        """Tell where the code that ran differs from the snapshot: in the task's log, and once for all tasks."""
+        differing = attempt.other_code
+        text = f"The code that ran differs from the run's snapshot: {', '.join(differing)}."
+        self.log(attempt, text, time.time())
+        if not self._code_told.issuperset(differing):
+            self._code_told.update(differing)
+            self.notify(events.Notice(f"Task {attempt.job.name}: {text}", bad=True))
 
     # ---- progress ----
 

@@ -129,7 +129,6 @@ class Scheduler:
         self._max_log_size = max_log_size
         self._live = live
         self._code = code
-        self._code_told: set[str] = set()
         self._cards = cards
         self._tells_of_cards = False
         self._queue = CommitQueue(loop, writer, live, cards)
@@ -219,15 +218,16 @@ class Scheduler:
     def _fill(self) -> None:
         until = time.monotonic() + LOOKED_UP
         self._looks_up = False
-        while self._ending is None and (
-            len(self._running) < self._workers + self._executor.ahead or self._owes_node()
-        ):
+        while self._ending is None:
+            has_room = len(self._running) < self._workers or self._owes_node()
+            if not has_room and not self._takes_ahead():
+                return
             if self._again:
                 self._launch(self._again.popleft())
             elif (planned := self._plan.take()) is not None:
                 job = Job(planned, self._name(planned))
                 if self._cache is None or not self._take(job, self._cache):
-                    self._launch(job)
+                    self._launch(job, waits=not has_room)
             elif self._cache is not None and self._plan.held:
                 self._plan.release()  # what is not found in the cache waits for the commit there
             else:
@@ -236,6 +236,15 @@ class Scheduler:
                 self._looks_up = self._plan.queued + self._plan.held > 0
                 self._loop.after(0, lambda: None)  # go on, once those that run were heard
                 return
+
+    def _takes_ahead(self) -> bool:
+        """Whether the executor takes the next task though as many run as may."""
+        if self._again and not self._executor.is_remote:
+            return False
+        step = self._again[0].name.step if self._again else self._plan.next_step
+        return step is not None and (
+            len(self._running) < self._workers + self._executor.ahead(step)
+        )
 
     def _take(self, job: Job, cache: StepCache) -> bool:
         """Take a task from an earlier run that has done it; whether there is one."""
@@ -262,7 +271,7 @@ class Scheduler:
         self._control = str(next(self._ids))
         return TaskName(planned.step, self._control)
 
-    def _launch(self, job: Job) -> None:
+    def _launch(self, job: Job, *, waits: bool = False) -> None:
         self._serial += 1
         log = TaskLog(self._max_log_size, self._mask)
         attempt = TaskAttempt(self._loop, job, self._serial, log, self._reporter.output)
@@ -272,20 +281,25 @@ class Scheduler:
             self._serial, job.name, attempt.number, frames, parents, job.planned.iterations, failure
         )
         self._running[self._serial] = attempt
-        if self._executor.is_remote:
-            self._executor.launch(launch, attempt.output)  # it has begun when it is placed
-            return
-        self._show(attempt)
+        give = self._executor.launch_ahead if waits else self._executor.launch
+        begins = not (waits or self._executor.is_remote)
+        attempt.waits = not begins
+        if begins:
+            self._show(attempt)
         try:
-            self._executor.launch(launch, attempt.output)
+            give(launch, attempt.output)
         except OSError as error:  # no descriptor or no process is left
             self._retire(attempt)
             self._postpone(job, error.strerror or str(error))
-        else:
-            self._reporter.is_changed = True
-            attempt.timer = self._loop.after(
-                limits.FOLLOWED_AFTER, lambda: self._follow_output(attempt)
-            )
+            return
+        if begins:
+            self._follow_soon(attempt)
+
+    def _follow_soon(self, attempt: TaskAttempt) -> None:
+        self._reporter.is_changed = True
+        attempt.timer = self._loop.after(
+            limits.FOLLOWED_AFTER, lambda: self._follow_output(attempt)
+        )
 
     def _follow_output(self, attempt: TaskAttempt) -> None:
         attempt.follow()
@@ -311,6 +325,7 @@ class Scheduler:
     def _placed(self, attempt: TaskAttempt, message: TaskPlaced) -> None:
         """A task that has waited for a worker begins."""
         attempt.host, attempt.where, attempt.started = message.host, message.where, time.time()
+        attempt.waits = False
         self._show(attempt)
         self._go_live_soon(attempt)
 
@@ -322,13 +337,7 @@ class Scheduler:
         if attempt is None:
             return
         if isinstance(message, Started):
-            attempt.begin(message.pid)
-            self._notify(
-                events.TaskStarted(
-                    attempt.job.name, message.pid, attempt.number,
-                    fallback=attempt.number > self._retries_of(attempt.job).own,
-                )
-            )  # fmt: skip
+            self._begin(attempt, message)
         elif isinstance(message, Result):
             attempt.result = message
         elif isinstance(message, Exited):
@@ -343,6 +352,18 @@ class Scheduler:
             self._reporter.say(attempt, message.text)
         elif isinstance(message, TaskLost):
             self._task_lost(attempt, message.reason)
+
+    def _begin(self, attempt: TaskAttempt, message: Started) -> None:
+        """A process runs a task, which may have been given ahead."""
+        if attempt.waits:
+            attempt.waits, attempt.started = False, message.at or time.time()
+            self._show(attempt)
+            self._follow_soon(attempt)
+        attempt.begin(message.pid)
+        is_fallback = attempt.number > self._retries_of(attempt.job).own
+        self._notify(
+            events.TaskStarted(attempt.job.name, message.pid, attempt.number, fallback=is_fallback)
+        )
 
     def _not_begun(self, attempt: TaskAttempt, message: LaunchFailed | LaunchLost) -> None:
         """Launch a task again of which nothing has run."""
@@ -382,8 +403,9 @@ class Scheduler:
         lost = list(self._running.values())
         for attempt in lost:
             self._retire(attempt)
-            _kill_group(attempt.group)
-            attempt.job.lost_to.append(_LOST_WITH_ZYGOTE)
+            process.signal_group(attempt.group, signal.SIGKILL)
+            if not attempt.waits:
+                attempt.job.lost_to.append(_LOST_WITH_ZYGOTE)
         self._notify(
             events.Notice("The zygote was killed; tasks get fresh interpreters now.", bad=True)
         )
@@ -418,7 +440,8 @@ class Scheduler:
                 f"must run at the same time: {reason}",
             )
         elif self._running:
-            self._workers = max(1, min(self._workers, len(self._running)))
+            begun = sum(not it.waits for it in self._running.values())
+            self._workers = max(1, min(self._workers, begun))
             self._again.append(job)
         else:
             self._postponed += 1
@@ -459,24 +482,12 @@ class Scheduler:
             self._reporter.say(attempt, words)
         self._end(attempt, exited)
 
-    def _check_code(self, attempt: TaskAttempt) -> None:
-        """Note where the code that ran differs from the snapshot: in the task's log, and once for all tasks."""
-        if attempt.result is None or not attempt.result.code:
-            return
-        attempt.other_code = self._code.differing(attempt.result.code)
-        if not attempt.other_code:
-            return
-        text = (
-            f"The code that ran differs from the run's snapshot: {', '.join(attempt.other_code)}."
-        )
-        self._reporter.log(attempt, text, time.time())
-        if not self._code_told.issuperset(attempt.other_code):
-            self._code_told.update(attempt.other_code)
-            self._notify(events.Notice(f"Task {attempt.job.name}: {text}", bad=True))
-
     def _end(self, attempt: TaskAttempt, exited: Exited) -> None:
         job = attempt.job
-        self._check_code(attempt)
+        if attempt.result is not None and attempt.result.code:
+            attempt.other_code = self._code.differing(attempt.result.code)
+            if attempt.other_code:
+                self._reporter.code_differs(attempt)
         gang = self._gangs.of(job)
         if not attempt.succeeded(exited) or (gang is not None and gang.begins_anew):
             self._fail(attempt, exited, gang)
@@ -669,8 +680,11 @@ class Scheduler:
     def _abandon(self) -> None:
         self._cards.stop()
         for attempt in list(self._running.values()):
-            _kill_group(attempt.group)
-            self.deliver(Exited(attempt.serial, signal.SIGKILL, 0.0, 0))
+            process.signal_group(attempt.group, signal.SIGKILL)
+            if attempt.waits:
+                self.deliver(LaunchLost(attempt.serial))
+            else:
+                self.deliver(Exited(attempt.serial, signal.SIGKILL, 0.0, 0))
 
     # ---- progress ----
 
@@ -680,15 +694,7 @@ class Scheduler:
 
     def _progress(self, *, last: bool = False) -> None:
         if last or self._reporter.is_due():
-            running = [
-                it for it in self._running.values() if it.where or not self._executor.is_remote
-            ]
+            running = [it for it in self._running.values() if not it.waits]
             waiting = len(self._running) - len(running) + len(self._again)
             queued = self._plan.queued + self._plan.held + waiting
             self._reporter.progress(self._queue.finished, queued, running)
-
-
-def _kill_group(pid: int) -> None:
-    """Kill what the task of a killed executor has left behind, if it had started."""
-    if pid > 1:
-        process.signal_group(pid, signal.SIGKILL)

@@ -188,7 +188,7 @@ class RunExecution:
             if self._batched:
                 lost, run = self._on_zygote_lost, self._run
                 self._batch = BatchExecutor(
-                    self._loop, zygote, self._on_task_message, lost, run, self._batched
+                    self._loop, zygote, self._on_task_message, lost, run, self._batched, workers
                 )
                 return self._batch
             connection = Connection(self._loop, zygote, self._on_task_message, self._on_zygote_lost)

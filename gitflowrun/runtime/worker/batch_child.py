@@ -7,7 +7,8 @@ scheduler.
 2. Run the task.
 3. Put back what the task has changed in the process, as far as that can be told (`batch_state`).
 4. Where all is as it was, the step has returned and the process has not done enough: say TaskDone, which has the Result
-   and what the task took, and wait for a Launch or a LaunchItem. The pipes serve the next task, too. Go on at 2.
+   and what the task took, and take the other ones of two sets of pipes, as the scheduler does: what is in these was
+   read before the next task was given. Take a Launch or a LaunchItem, which may have come before. Go on at 2.
 5. Or else send the Result and end as the process of a task does: what the step has begun is ended (`program_end`), and
    the end of the process, which the zygote sees, is that of its last task.
 
@@ -37,6 +38,8 @@ from gitflowrun.runtime.worker.batch_state import ProcessState
 from gitflowrun.runtime.worker.task_process import INTERRUPTED, failure_of, send_result
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gitflowrun.runtime.worker.program_end import ProgramEnd
     from gitflowrun.runtime.worker.task import TaskRunner
 
@@ -46,7 +49,7 @@ _RESET_PEAK = b"5"
 
 
 def run_tasks(
-    runner: TaskRunner, launch: Launch, program: ProgramEnd, stdout: int, stderr: int, sock: int
+    runner: TaskRunner, launch: Launch, program: ProgramEnd, fds: Sequence[int]
 ) -> NoReturn:
     """Run a task, and others that come by the socket, in this process, and end it.
 
@@ -54,13 +57,14 @@ def run_tasks(
         runner: Runs the tasks of this run.
         launch: The first task.
         program: Ends what steps have begun.
-        stdout: The pipe for its standard output.
-        stderr: The pipe for its standard error.
-        sock: The socket to the scheduler.
+        fds: The pipes for its standard output and error, the socket to the scheduler, and other such pipes.
     """
     code, is_sent = 1, False
     try:
+        stdout, stderr, sock, *others = fds
+        ends = [os.dup(stdout), os.dup(stderr), *others]
         process.become_task(stdout, stderr)  # 1
+        first_out, first_err, out, err = map(process.keep_descriptor, ends)
         channel = Channel.from_fd(sock)
         channel.move_away()
         channel.put(STARTED.pack(b"S", launch.serial, os.getpid()))
@@ -68,7 +72,7 @@ def run_tasks(
         peak = _open_peak()
         _let_others_go_on()
         program.begin()
-        child = _Child(runner, channel, peak)
+        child = _Child(runner, channel, peak, [(first_out, first_err), (out, err)])
         while True:
             result = child.run(launch)  # 2
             process.flush_output()
@@ -99,7 +103,9 @@ def run_tasks(
 class _Child:
     """The process between its tasks."""
 
-    def __init__(self, runner: TaskRunner, channel: Channel, peak: int) -> None:
+    def __init__(
+        self, runner: TaskRunner, channel: Channel, peak: int, outputs: list[tuple[int, int]]
+    ) -> None:
         self._runner = runner
         self._channel = channel
         self._last: Launch | None = None
@@ -107,8 +113,10 @@ class _Child:
         self._until = time.monotonic() + SECONDS_A_CHILD
         self._cpu = 0.0
         self._peak = peak
+        self._outputs = outputs
+        self._turn = 0
         runner.keep_values()
-        self._state = ProcessState(runner.flow_cls)
+        self._state = ProcessState(runner.flow_cls, outputs)
 
     def run(self, launch: Launch) -> Result:
         """Run a task with what is its own: random numbers, context variables, warning filters."""
@@ -120,7 +128,9 @@ class _Child:
     def may_go_on(self) -> bool:
         """Whether the process may run another task, in place of which it would be another one's."""
         return (
-            self._tasks < TASKS_A_CHILD and time.monotonic() < self._until and self._state.restore()
+            self._tasks < TASKS_A_CHILD
+            and time.monotonic() < self._until
+            and self._state.restore(self._turn)
         )
 
     def says_done(self, result: Result) -> bool:
@@ -128,7 +138,7 @@ class _Child:
         cpu, peak = process.usage(resource.getrusage(resource.RUSAGE_SELF))
         try:
             reached("batch.ended")
-            self._channel.send(TaskDone(cpu - self._cpu, peak, result))
+            self._channel.send(TaskDone(time.time(), cpu - self._cpu, peak, result))
         except OSError:
             return False
         self._cpu = cpu
@@ -142,6 +152,8 @@ class _Child:
             return None
 
     def _next(self, done: Launch) -> Launch | None:
+        self._turn ^= 1
+        process.write_to(*self._outputs[self._turn])
         reached("batch.waits")
         waiting = time.monotonic()
         message, _ = self._channel.receive()

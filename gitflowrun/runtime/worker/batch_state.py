@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING, Any
 from gitflowrun.runtime.worker.program_end import ExitHandlers, free_descriptor, users_modules
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 _LIMITS = tuple(
     sorted({getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")})
@@ -61,9 +61,10 @@ class ProcessState:
 
     Args:
         flow_cls: The flow, whose class is a global of the user's like any other.
+        outputs: The descriptors of its standard output and error, of tasks by turns.
     """
 
-    def __init__(self, flow_cls: type) -> None:
+    def __init__(self, flow_cls: type, outputs: Sequence[tuple[int, int]]) -> None:
         self._directory = _directory()
         self._environ, self._environb = os.environ, os.environb
         self._variables = dict(os.environ._data)  # type: ignore[attr-defined]
@@ -87,11 +88,12 @@ class ProcessState:
         self._sizes = list(map(len, self._sized))
         self._modules = len(sys.modules)
         self._facts = self._look()
+        self._files = [tuple(map(_file_of, (0, *output))) for output in outputs]
 
-    def restore(self) -> bool:
-        """Put back what can be; whether the process is as it was."""
+    def restore(self, turn: int) -> bool:
+        """Put back what can be; whether the process is as it was, with outputs whose turn it is."""
         try:
-            return self._restore()
+            return self._restore() and tuple(map(_file_of, _STREAMS)) == self._files[turn]
         except Exception:  # noqa: BLE001  (a step may change anything; its own result stands)
             return False
 
@@ -122,7 +124,6 @@ class ProcessState:
             sys.gettrace(),
             sys.getprofile(),
             time.tzname,
-            list(map(_file_of, _STREAMS)),
             [getattr(it, "encoding", None) for it in (sys.stdout, sys.stderr)],
             sys.dont_write_bytecode,
             sys.getswitchinterval(),

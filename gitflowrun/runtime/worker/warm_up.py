@@ -89,7 +89,7 @@ def warm_up(rounds: int, *, has_decorators: bool = False) -> None:
         assert isinstance(found, Launch)
         runner.preload(_ref("items", "start/1"), [1, 2])
         runner.preload(_ref("factor", f"{PARAMETERS_STEP}/0"), 2)
-        _sent(TaskDone(0.0, 1, runner.run(found, process.tell)))
+        _sent(TaskDone(0.0, 0.0, 1, runner.run(found, process.tell)))
     # Whatever each task uses was used in each round; the functions of a foreach's many tasks are compiled once.
     prepare_for_forks(rounds if rounds > 1 else USES)
 

@@ -156,7 +156,7 @@ class _Zygote:
 
         Args:
             serial: The number of the launch.
-            fds: The pipes of its output; with a third, the socket by which the child gets more tasks.
+            fds: The pipes of its output; with a third, the socket by which the child gets more tasks, and more pipes.
             item: A LaunchItem, unread, when it is for another item of the same foreach: the child reads it.
         """
         if len(fds) > _OUTPUT:
@@ -193,7 +193,7 @@ class _Zygote:
                 from gitflowrun.runtime.worker.batch_child import run_tasks  # loaded before
 
                 self._channel.close()
-                run_tasks(self._runner, launch, self._program, *fds)
+                run_tasks(self._runner, launch, self._program, fds)
             run_task(self._runner, launch, self._channel, self._program, *fds)
         finally:
             os._exit(1)

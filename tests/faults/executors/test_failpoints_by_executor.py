@@ -18,7 +18,7 @@ from gitflowrun.runs.runs import Status
 from tests.faults.check import acknowledged, executions, nobody_is_left, nothing_is_lost
 from tests.faults.executors.conftest import Workplaces
 from tests.faults.executors.workplaces import ENGINES, Workplace
-from tests.faults.recalls import POINTS, RECALLING, WORKERS
+from tests.faults.recalls import BATCH_POINT, POINTS, RECALLING, WORKERS
 from tests.helpers.flows import foreach_flow
 from tests.helpers.repos import GitRepo, Output, copy_repo, make_repo
 from tests.helpers.runs import store_of
@@ -76,7 +76,7 @@ NOT_PASSED = {"file.written", "file.replaced"}
 
 
 def _kind(name: str) -> str:
-    if name in POINTS:
+    if name in {*POINTS, BATCH_POINT}:
         return "recall"
     kind = name.partition(".")[0]
     return kind if kind in {"card", "cards", "step_cache", "sign"} else ""

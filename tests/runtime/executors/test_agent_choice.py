@@ -146,9 +146,9 @@ def placed(driver: Driver) -> list[int]:
 
 def test_a_quick_agent_gets_launches_ahead(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each counts as begun when the one before it has ended; the scheduler is asked for so many more."""
-    assert driver.executor.ahead == 0
+    assert driver.executor.ahead("work") == 0
     agent = quick_agent(driver, monkeypatch)
-    assert driver.executor.ahead == 2
+    assert driver.executor.ahead("work") == 2
     assert placed(driver) == [1, 2]
     agent.says(result_of(2), Exited(2, 0, 0.0, 0))
     driver.hears(Exited, 2)
@@ -245,7 +245,7 @@ def test_a_slow_agent_gets_nothing_ahead(driver: Driver, monkeypatch: pytest.Mon
     driver.launch(3)
     agent.hears(Launch, 2)
     driver.meeting.turn_for(0.1)
-    assert driver.executor.ahead == 0
+    assert driver.executor.ahead("work") == 0
     assert len(agent.all_of(Launch)) == 2
 
 

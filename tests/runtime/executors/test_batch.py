@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import time
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ from gitflowrun.runs.read import StoredRun
 from gitflowrun.runs.runs import Status
 from gitflowrun.runtime.worker.batch_limits import TASKS_A_CHILD
 from tests.faults.check import nobody_is_left
+from tests.faults.recalls import ITEMS, LONG, RECALLING, WORKERS
 from tests.helpers.flows import background, foreach_flow, latest, value_of
 from tests.helpers.repos import GitRepo, Output
 
@@ -401,6 +405,66 @@ def test_the_death_of_what_is_above(repo: GitRepo, tmp_path: Path, part: str) ->
     run = latest(repo)
     assert run.status is Status.DONE
     assert len(run.tasks("work")) == 9
+
+
+NOTED = (
+    "def note(it):\n    with open('noted', 'a') as log: log.write(f'{it} ')\n"
+    "def noted():\n    with open('noted') as log: return log.read().split()\n"
+)
+
+
+def test_a_long_task_keeps_none_waiting(repo: GitRepo) -> None:
+    """What its process was given ahead begins where another one has nothing to do, before it has ended."""
+    ran(repo, RECALLING, "--max-workers", WORKERS, MARKER=str(repo.path / "noted"))
+    run = latest(repo)
+    assert len(run.tasks("work")) == ITEMS
+    noted = (repo.path / "noted").read_text().split()
+    assert sorted(noted) == sorted(f"work{it}.0" for it in range(ITEMS))
+    attempts = {}
+    for task in run.tasks("work"):
+        record = run.task(TaskName("work", task)).record
+        (attempts[record.frames[-1].index],) = record.attempts
+    assert all(it.started <= attempts[LONG].finished for it in attempts.values())
+
+
+def test_what_waits_for_a_process_that_ends_slowly(repo: GitRepo) -> None:
+    """It begins in the other one: that of the first task has exit handlers that take long."""
+    body = (
+        "note(self.input)\n"
+        "if not self.input: atexit.register(lambda: [time.sleep(0.02) for _ in range(500) if len(noted()) < 9])\n"
+        "if self.input == 1: time.sleep(0.2)"
+    )
+    started = time.monotonic()
+    ran(repo, foreach_flow(body, head=HEAD + NOTED), "--n", "9", "--max-workers", "2")
+    assert time.monotonic() - started < 9, "it has waited for the handlers"
+    assert sorted((repo.path / "noted").read_text().split()) == [str(it) for it in range(9)]
+
+
+def test_nothing_that_waits_begins_when_a_run_ends(repo: GitRepo) -> None:
+    """A task has failed: the others end, and what their processes were given ahead is not executed."""
+    body = (
+        "note(self.input)\n"
+        "if not self.input:\n"
+        "    while len(noted()) < 2: time.sleep(0.01)\n"
+        "    raise ValueError\n"
+        "time.sleep(1)"
+    )
+    ran(repo, foreach_flow(body, head=NOTED), "--n", "9", "--max-workers", "2", code=1)
+    assert sorted((repo.path / "noted").read_text().split()) == ["0", "1"]
+    run = latest(repo)
+    assert [run.task(TaskName("work", it)).record.ok for it in run.tasks("work")] == [False, True]
+
+
+def test_a_task_begins_when_the_one_before_has_ended(repo: GitRepo) -> None:
+    """And not when it was given to its process; people see what runs, and not what waits."""
+    done = ran(repo, foreach_flow("time.sleep(0.1)"), "--n", "5")
+    run = latest(repo)
+    attempts = [run.task(TaskName("work", it)).record.attempts[0] for it in run.tasks("work")]
+    for attempt, following in pairwise(attempts):
+        assert attempt.finished - attempt.started >= 0.1
+        assert attempt.started + 0.1 <= following.started < attempt.finished + 0.1
+    told = re.findall(r"work/(\d+) \(pid \d+\)\] Task is starting", done.out + done.err)
+    assert told == list(run.tasks("work"))
 
 
 def test_an_interrupt(repo: GitRepo) -> None:

@@ -71,7 +71,7 @@ def test_a_task_costs_the_same_however_many_agents_there_are(
     for count in (4 * BUSY_LOOKED_AT, 40 * BUSY_LOOKED_AT):
         agents = made(count)
         agents.executor._took = took
-        for _ in range(count + agents.executor.ahead + waiting):
+        for _ in range(count + agents.executor.ahead("work") + waiting):
             agents.launch()
         agents.turn()
         agents.work(count)  # so that each has met all that is met once
@@ -88,7 +88,7 @@ def test_launches_that_wait_at_agents_are_limited_in_all(
     executor._took = 0.0001
     for count, ahead in ((2, 2 * AHEAD_MOST), (100, AHEAD_IN_ALL), (3000, 3000)):
         executor._there = count
-        assert executor.ahead == ahead
+        assert executor.ahead("work") == ahead
 
 
 def test_all_agents_have_their_turn(made: Callable[[int], StubAgents]) -> None:

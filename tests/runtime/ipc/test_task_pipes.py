@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from gitflowrun import limits
 from gitflowrun.runtime.ipc.event_loop import EventLoop
 from gitflowrun.runtime.ipc.task_pipes import TaskPipes
+from tests.helpers.descriptors import open_files
 
 
 @pytest.fixture
@@ -33,11 +33,6 @@ def turn(loop: EventLoop) -> None:
     """Turn the loop once, and wait for nothing."""
     loop.after(0, lambda: None)
     loop.turn()
-
-
-def open_files() -> int:
-    """How many files this process has open."""
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def test_streams_are_read_to_their_end(loop: EventLoop) -> None:

@@ -67,7 +67,10 @@ class Bench:
     """
 
     is_remote = False
-    ahead = 0
+
+    def ahead(self, _: str) -> int:
+        """None: each task begins at once."""
+        return 0
 
     def __init__(self, answer: Answer, shape: Shape = ALONE, **options: Any) -> None:
         self.loop = EventLoop()
@@ -453,7 +456,7 @@ def test_an_executor_that_is_lost_is_replaced_once(sent: list[tuple[int, int]]) 
     bench = Bench(lambda it: [*starts(it), bench.scheduler.executor_lost])
     spare: Any = SimpleNamespace(
         is_remote=False,
-        ahead=0,
+        ahead=lambda _: 0,
         launch=bench.launch,
         withdraw=lambda: None,
         close=lambda: bench.closed.append("spare"),

@@ -118,7 +118,7 @@ def test_output_of_tasks_that_take_long_can_be_seen(monkeypatch: pytest.MonkeyPa
         bench.later(steps.get(data, lambda: None))
 
     bench.scheduler._executor = cast(
-        "Any", SimpleNamespace(**_methods(bench), is_remote=False, ahead=0, launch=launch)
+        "Any", SimpleNamespace(**_methods(bench), is_remote=False, ahead=lambda _: 0, launch=launch)
     )
     bench.live.write = write
     bench.later(end, 20)
@@ -164,7 +164,7 @@ def test_output_of_tasks_that_were_placed_twice_is_not_copied_later(
             bench.later(partial(bench.scheduler.deliver, message), 0.3 * (it.task.step == "end"))
 
     bench.scheduler._executor = cast(
-        "Any", SimpleNamespace(**_methods(bench), is_remote=True, ahead=0, launch=launch)
+        "Any", SimpleNamespace(**_methods(bench), is_remote=True, ahead=lambda _: 0, launch=launch)
     )
     assert bench.run() == (Status.DONE, None)
     assert bench.begun[1].host == "h2"

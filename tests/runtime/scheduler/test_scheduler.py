@@ -48,13 +48,20 @@ class FakeExecutor:
     """An executor that answers each launch with messages made by the test."""
 
     is_remote = False
-    ahead = 0
+
+    def ahead(self, _: str) -> int:
+        """None: each task begins at once."""
+        return 0
 
     def __init__(self, loop: EventLoop, answer: Callable[[Launch], list[Message]]) -> None:
         self.loop = loop
         self.answer = answer
         self.launched: list[Launch] = []
         self.deliver: Callable[[Message], None] = lambda _: None
+
+    def launch_ahead(self, _: Launch, __: TaskPipes) -> None:
+        """Never called."""
+        raise AssertionError
 
     def launch(self, launch: Launch, output: TaskPipes) -> None:
         """Make its pipes, and begin."""

@@ -1,0 +1,174 @@
+"""Tasks that an executor takes though as many run as may: they wait, and nobody takes them for running."""
+
+from __future__ import annotations
+
+from collections import deque
+from functools import partial
+from typing import TYPE_CHECKING
+
+from gitflowrun import limits
+from gitflowrun.runs.commit_message import Status
+from gitflowrun.runtime.ipc import events
+from gitflowrun.runtime.ipc.messages import Launch, LaunchFailed, LaunchLost, Started
+from tests.runtime.scheduler.test_course import FOREACH, Bench, ends, good, sent, starts
+
+if TYPE_CHECKING:
+    import pytest
+
+    from gitflowrun.runtime.ipc.task_pipes import TaskPipes
+
+__all__ = ["sent"]
+
+
+class AheadBench(Bench):
+    """One whose executor takes tasks of `work` ahead, each of which begins when the one before it ends."""
+
+    def __init__(self, ahead: int = 1, **options: object) -> None:
+        self.most = ahead
+        self.waiting: deque[Launch] = deque()
+        self.took: list[str] = []
+        super().__init__(good, FOREACH, max_workers=1, **options)
+
+    def ahead(self, step: str) -> int:
+        """As many as it is told."""
+        return self.most if step == "work" else 0
+
+    def launch_ahead(self, launch: Launch, output: TaskPipes) -> None:  # noqa: ARG002
+        """As an executor: have it wait."""
+        self.took.append(str(launch.task))
+        self.waiting.append(launch)
+        assert len(self.waiting) <= self.most
+
+    def begin(self, launch: Launch, stdout: int, stderr: int) -> None:
+        """As there; when it has ended, the next one begins."""
+        super().begin(launch, stdout, stderr)
+        self.later(self.go_on)
+
+    def go_on(self) -> None:
+        """Begin with what waits, if nothing runs."""
+        if self.waiting and all(it.waits for it in self.scheduler._running.values()):
+            launch = self.waiting.popleft()
+            self.launched.append(launch)
+            self.scheduler.deliver(Started(launch.serial, 7, 1000.0 + launch.serial))
+            for it in ends(launch):
+                self.later(partial(self.scheduler.deliver, it))
+            self.later(self.go_on)
+
+
+def test_it_has_begun_when_its_executor_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others see it from then on, with the time that it began; what is told of the run counts it among those queued."""
+    monkeypatch.setattr(limits, "COMMIT_INTERVAL", 0)
+    monkeypatch.setattr(limits, "PROGRESS_INTERVAL", 0)
+    bench = AheadBench()
+    assert bench.run() == (Status.DONE, None)
+    assert [str(it.task) for it in bench.launched] == [
+        "start/1", *(f"work/{it}" for it in range(2, 7)), "join/7", "end/8",
+    ]  # fmt: skip
+    assert bench.took
+    started = {str(it.name): it.started for it in bench.begun}
+    assert len(started) == len(bench.begun) == 8
+    for launch in bench.launched:
+        if str(launch.task) in bench.took:
+            assert started[str(launch.task)] == 1000.0 + launch.serial
+    told = [str(it.task) for it in bench.of(events.TaskStarted)]
+    assert told == [str(it.task) for it in bench.launched]
+    progress = bench.of(events.Progress)
+    assert all(sum(count for _, count in it.running) <= 1 for it in progress)
+    # Five are queued, or run: none is counted twice, none is forgotten.
+    assert all(
+        it.done + it.queued + sum(count for _, count in it.running) <= 6
+        for it in progress
+        if it.done < 6
+    )
+
+
+def test_what_has_not_begun_has_not_failed() -> None:
+    """A run that ends at once has no attempt of it, whoever gives it back."""
+    bench = AheadBench(3)
+
+    def fail(launch: Launch) -> list[object]:
+        if launch.task.step == "start":
+            return [*good(launch)]
+        return [*starts(launch), bench.scheduler.executor_lost]
+
+    bench.answer = fail  # type: ignore[assignment]
+    status, error = bench.run()
+    assert (status, error) == (
+        Status.FAILED,
+        "the processes that run tasks were killed from outside",
+    )
+    assert bench.took == ["work/3", "work/4", "work/5"]
+    assert [name for tasks, _ in bench.commits for name in tasks] == ["start/1", "work/2"]
+
+
+def test_a_lost_executor_has_not_lost_it() -> None:
+    """The other one executes it, and its log says nothing of that."""
+    bench = AheadBench(1)
+    lost: list[object] = []
+
+    def answer(launch: Launch) -> list[object]:
+        if launch.task.step == "work" and not lost:
+            lost.append(launch)
+            return [*starts(launch), bench.scheduler.executor_lost]
+        return [*good(launch)]
+
+    bench.answer = answer  # type: ignore[assignment]
+    bench.most = 1
+
+    def substitute() -> object:
+        bench.most = 0
+        bench.waiting.clear()
+        return bench
+
+    bench.scheduler._substitute = substitute  # type: ignore[assignment]
+    assert bench.run() == (Status.DONE, None)
+    lines = [it.text for it in bench.of(events.TaskLine)]
+    attempts = {str(it.task): it for it in bench.of(events.TaskEnded)}
+    assert len(attempts) == 8
+    assert lines == []
+    assert bench.took == ["work/3"]
+
+
+def test_what_is_tried_again_waits_for_no_process() -> None:
+    """It gets one of its own, as soon as fewer run than may."""
+    bench = AheadBench(2)
+    tried: list[str] = []
+
+    def answer(launch: Launch) -> list[object]:
+        if launch.task.step == "work" and not tried:
+            tried.append(str(launch.task))
+            return [LaunchLost(launch.serial)]
+        return [*good(launch)]
+
+    bench.answer = answer  # type: ignore[assignment]
+    assert bench.run() == (Status.DONE, None)
+    assert tried == ["work/2"]
+    assert [str(it.task) for it in bench.launched].count("work/2") == 2
+    assert "work/2" not in bench.took
+
+
+def test_fewer_processes_than_tasks_that_wait() -> None:
+    """Where none can be made, as many are tried from then on as have begun: what waits counts for nothing."""
+    bench = AheadBench(3)
+    scheduler = bench.scheduler
+    scheduler._workers = 2
+    seen: list[Launch] = []
+    workers: list[int] = []
+
+    def rest() -> None:
+        workers.append(scheduler._workers)
+        for it in ends(seen[0]):
+            scheduler.deliver(it)
+
+    def answer(launch: Launch) -> list[object]:
+        if launch.task.step != "work" or len(seen) == 2:
+            return [*good(launch)]
+        seen.append(launch)
+        if len(seen) == 1:
+            return [*starts(launch)]
+        return [LaunchFailed(launch.serial, "no"), rest]
+
+    bench.answer = answer  # type: ignore[assignment]
+    assert bench.run() == (Status.DONE, None)
+    assert workers == [1]
+    assert len(bench.took) >= 3
