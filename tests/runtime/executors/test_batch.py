@@ -370,6 +370,13 @@ def test_a_task_that_dies_takes_no_other_with_it(repo: GitRepo, crime: str, erro
     assert len(set(processes(run))) < 7
 
 
+def test_what_closes_the_low_descriptors(repo: GitRepo) -> None:
+    """As programs do that make daemons of themselves: its result arrives, and the process ends with it."""
+    ran(repo, foreach_flow(f"{PID}if self.input == 1: os.closerange(3, 100)"), "--n", "3")
+    first, second, third = processes(latest(repo))
+    assert first == second != third
+
+
 @pytest.mark.parametrize("place", ["batch.ended", "batch.waits", "batch.taken"])
 @pytest.mark.sample(2)
 def test_a_process_that_is_killed_between_tasks(repo: GitRepo, place: str) -> None:

@@ -312,6 +312,19 @@ def test_what_is_given_back_late(bench: Bench, monkeypatch: pytest.MonkeyPatch) 
     bench.wait_for(lambda: 5 in bench.of(LaunchLost))
 
 
+def test_a_process_that_ends_when_the_run_does(bench: Bench) -> None:
+    """Nothing of what it has not read of begins elsewhere."""
+    child = bench.children[1]
+    child.end_task(1)
+    bench.turn()
+    bench.give(5, ahead=True)
+    bench.executor.withdraw()
+    bench.exit(child, 9)
+    bench.turn()
+    assert bench.asked() == []
+    assert sorted(bench.of(LaunchLost)) == [3, 4, 5]
+
+
 def test_no_descriptor_is_left() -> None:
     """Of processes that have ended in any way."""
     before = open_files()

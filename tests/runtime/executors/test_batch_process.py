@@ -182,6 +182,15 @@ def test_one_that_can_not_be_told(bench: Bench, monkeypatch: pytest.MonkeyPatch)
     assert bench.heard == [Started(1, 77)]
 
 
+def test_one_that_says_what_is_no_message(bench: Bench) -> None:
+    """It is given nothing more, and has read nothing."""
+    bench.channel.put(b"I\xc1")
+    bench.process.read()
+    assert not bench.process.is_free
+    assert bench.process.unread() == set()
+    assert not bench.process.give(bench.task(2))
+
+
 def refuse(*_: object) -> None:
     """As a system that is at its end."""
     raise OSError
