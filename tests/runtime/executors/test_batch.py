@@ -394,6 +394,17 @@ def test_a_process_that_is_killed_between_tasks(repo: GitRepo, place: str) -> No
     assert value_of(run.task(TaskName("join", run.tasks("join")[0])), "total") == 36
 
 
+def test_a_failure_of_ours(repo: GitRepo) -> None:
+    """The task has failed, and its log says where."""
+    done = ran(repo, foreach_flow(PID), code=1, GITFLOWRUN_FAILPOINTS="batch.taken=EIO")
+    assert "gitflowrun failed: OSError" in done.out + done.err
+    run = latest(repo)
+    (failed,) = [it for it in run.tasks("work") if not run.task(TaskName("work", it)).record.ok]
+    text = run.task(TaskName("work", failed)).output("stderr").decode()
+    assert "Traceback" in text
+    assert "batch_child.py" in text
+
+
 @pytest.mark.parametrize("part", ["zygote", "scheduler"])
 def test_the_death_of_what_is_above(repo: GitRepo, tmp_path: Path, part: str) -> None:
     """Without the zygote tasks get fresh interpreters; without the scheduler a resumed run goes on."""

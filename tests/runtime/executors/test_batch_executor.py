@@ -281,6 +281,18 @@ def test_a_signal_for_one_that_runs(bench: Bench) -> None:
     assert bench.fork().serial == 3
 
 
+def test_a_signal_that_comes_too_late(bench: Bench) -> None:
+    """The task has ended well meanwhile: its process gets no other one, for it may still be hit."""
+    child = bench.children[1]
+    bench.executor.kill(1, signal.SIGTERM)
+    child.end_task(1)
+    bench.turn()
+    assert bench.of(Exited) == [1]
+    assert child.channel.receive() == (None, ())
+    bench.exit(child, signal.SIGTERM)
+    assert bench.of(Exited) == [1]
+
+
 @pytest.mark.parametrize("is_read", [False, True])
 def test_a_run_that_ends(bench: Bench, is_read: bool) -> None:
     """What has not begun is given back; what has begun unheard is not."""
