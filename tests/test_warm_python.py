@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -12,10 +13,10 @@ from typing import Any
 import pytest
 
 from tests.helpers import warm_popen, warm_python
-from tests.helpers.flows import family, latest, linear_flow, one_task, value_of
-from tests.helpers.repos import GitRepo
+from tests.helpers.flows import family, latest, linear_flow, one_task, started, value_of
+from tests.helpers.repos import GitRepo, run_program
 from tests.helpers.warm_popen import WarmPopen
-from tests.helpers.warm_python import kept, run_warm, suits
+from tests.helpers.warm_python import kept, run_warm, suits, write_program
 
 LOOK = """
 import os, resource, signal, sys
@@ -87,6 +88,38 @@ def test_a_program_ends_as_in_an_interpreter_of_its_own(repo: GitRepo, end: str)
     """By code, signal or error, and with what it does then."""
     repo.write("end.py", f"import atexit, os, sys, threading\nprint('begun')\n{end}\n")
     assert repo.flow("end.py") == repo.python("end.py")
+
+
+@pytest.mark.parametrize("env", [{}, {"TZ": "Asia/Tokyo"}], ids=["by fork", "by itself"])
+def test_a_program_on_path_is_what_python_is(
+    repo: GitRepo, tmp_path: Path, env: dict[str, str]
+) -> None:
+    """Whoever starts it finds its words, streams and end; where it may not begin by fork, too."""
+    repo.write("below/look.py", LOOK)
+    repo.write("end.py", "import os, sys\nprint(os.environ['TZ'])\nexec(sys.argv[1])\n")
+    program = write_program(tmp_path / "a place" / "python")
+    given = {**env, "PYTEST_CURRENT_TEST": "x", "PWD": str(repo.path)}  # as shells have it
+    for words in (
+        ["below/look.py", "a b", "--n=\udce4"], ["-c", LOOK.replace("__file__", "1"), ""], ["-B", "end.py", "pass"],
+        ["end.py", "sys.exit(3)"], ["end.py", "os.kill(os.getpid(), 9)"], ["end.py", "1 / 0"], [],
+    ):  # fmt: skip
+        done = run_program([str(program), *words], repo.path, given)
+        assert done == repo.python(*words, env=given)
+
+
+def test_signals_reach_a_program_on_path(repo: GitRepo, tmp_path: Path) -> None:
+    """Whoever ends what was started ends the program."""
+    repo.write("wait.py", "import time\nprint('ready', flush=True)\ntime.sleep(60)\n")
+    program = write_program(tmp_path / "python")
+    waiting = started(repo, [str(program), "wait.py"])
+    waiting.wait_for("ready")
+    waiting.process.send_signal(signal.SIGTERM)
+    assert waiting.wait() == -signal.SIGTERM
+    waiting = started(repo, [str(program), "wait.py"])
+    waiting.wait_for("ready")
+    waiting.ctrl_c()
+    waiting.wait()
+    assert "KeyboardInterrupt" in waiting.text()
 
 
 @pytest.mark.parametrize("again", ["rerun", "resume"])
@@ -161,7 +194,7 @@ def test_what_takes_too_long_is_killed(repo: GitRepo) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["HOME", "GIT_DIR", "PYTHONHASHSEED", "PYTHONPATH", "TZ", "XDG_CONFIG_HOME"]
+    "name", ["HOME", "LC_ALL", "PYTHONHASHSEED", "PYTHONPATH", "TZ", "XDG_CONFIG_HOME"]
 )
 def test_what_is_read_when_python_starts_is_not_changed_later(name: str) -> None:
     """A program with another home, path, time zone, or with options of Python, is started."""

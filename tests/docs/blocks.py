@@ -44,7 +44,7 @@ from gitflowrun.cli.git_runs.main import main
 from tests.helpers.repos import ROOT, GitRepo, make_repo, program_environment
 from tests.helpers.tour import make_tour_repo
 from tests.helpers.warm_popen import WarmPopen
-from tests.helpers.warm_python import run_warm, suits
+from tests.helpers.warm_python import run_warm, suits, write_program
 
 FENCE = re.compile(r"^```(\w+)(?: title=\"([^\"]+)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 MANUAL = ROOT / "docs" / "manual"
@@ -129,8 +129,8 @@ class Sandbox:
             self._make()
         bin_ = directory / "bin"
         bin_.mkdir()
-        self._program(bin_ / "git-runs", "-m gitflowrun.cli.git_runs.main")
-        self._program(bin_ / "python", "")
+        write_program(bin_ / "git-runs", "-m", "gitflowrun.cli.git_runs.main")
+        write_program(bin_ / "python")
         path = f"{bin_}{os.pathsep}{os.environ['PATH']}"
         self.env = program_environment({"PATH": path, "COLUMNS": "100"})
 
@@ -139,11 +139,6 @@ class Sandbox:
         for example in (ROOT / "docs" / "examples").glob("*.py"):
             self.repo.write(f"docs/examples/{example.name}", example.read_bytes())
         self.repo.commit("the examples")
-
-    @staticmethod
-    def _program(path: Path, args: str) -> None:
-        path.write_text(f'#!/bin/sh\nexec "{sys.executable}" {args} "$@"\n')
-        path.chmod(0o755)
 
     def shell(self, command: str) -> str:
         """Run one command line; what it printed to both streams."""

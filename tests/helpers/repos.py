@@ -20,7 +20,9 @@ from gitflowrun.cli.git_runs.main import main
 from tests.helpers.index_refresh import refreshed
 from tests.helpers.warm_python import ROOT, run_warm, suits
 
-__all__ = ["ROOT", "GitRepo", "Output", "copy_repo", "make_repo", "program_environment"]
+__all__ = [
+    "ROOT", "GitRepo", "Output", "copy_repo", "make_repo", "program_environment", "run_program",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ import json
 import os
 import resource
 import selectors
+import shlex
 import signal
 import socket
 import subprocess
@@ -34,9 +35,10 @@ from pathlib import Path
 from subprocess import Popen
 from typing import Any, NoReturn
 
-__all__ = ["begin_warm", "keep_environment", "kept", "run_warm", "suits"]
+__all__ = ["begin_warm", "keep_environment", "kept", "run_warm", "suits", "write_program"]
 
 ROOT = Path(__file__).resolve().parents[2]
+CLIENT = Path(__file__).with_name("warm_client.py")
 _LAUNCHER = (
     "gitflowrun", "gitflowrun.cli.flow.start", "gitflowrun.runtime.launch.launcher",
     "gitflowrun.runtime.worker.zygote", "gitflowrun.cli.flow.main",
@@ -52,7 +54,7 @@ _SCHEDULER = (
     "gitflowrun.runtime.executors.local", "gitflowrun.git.ref_update",
     "encodings.ascii", "getpass", "isal.isal_zlib",
 )  # fmt: skip
-_READ_AT_START = ("PYTHON", "LD_", "LC_", "XDG_CONFIG_", "GIT_")
+_READ_AT_START = ("PYTHON", "LD_", "LC_", "XDG_CONFIG_")
 _ALSO = {"HOME", "LANG", "TMPDIR", "TZ", "USER", "UV"}
 _MARKER = "MARKER"
 _ROOM = 1 << 10
@@ -65,6 +67,7 @@ _STARTERS = {"gitflowrun.cli.git_runs.main", _AGENT}
 _STARTING = {"rerun", "resume"}
 _PARTS = {"GITFLOWRUN_CARDS_FD", "GITFLOWRUN_TASK_FD", "GITFLOWRUN_ZYGOTE_FDS"}
 """What a flow's program finds in its environment that is to run nothing but tasks or cards."""
+_TEXTS = {"-c", "-m"}
 _SCHEDULER_PROGRAM = "/scheduler_main.py"
 _SEED = "PYTHONHASHSEED"
 _MOST = 1 << 18
@@ -90,12 +93,16 @@ class _WarmPython:
         self.env = dict(env)
         self._calls, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._calls.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _MOST)
-        self.process = Popen(
-            [sys.executable, __file__, str(theirs.fileno()), " " * _ROOM],
-            env={**self.env, _MARKER: " " * _ROOM}, cwd=ROOT, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,  # streams for which those of programs are put
-        )  # fmt: skip
-        theirs.close()
+        self.name = f"gitflowrun-{os.getpid()}-{id(self)}"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening, theirs:
+            listening.bind("\0" + self.name)
+            listening.listen()
+            given = [theirs.fileno(), listening.fileno()]
+            self.process = Popen(
+                [sys.executable, __file__, *map(str, given), " " * _ROOM],
+                env={**self.env, _MARKER: " " * _ROOM}, cwd=ROOT, pass_fds=given, stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE,  # streams for which those of programs are put
+            )  # fmt: skip
         atexit.register(self._end, os.getpid())
 
     def _end(self, maker: int) -> None:
@@ -187,6 +194,23 @@ def begin_warm(
     _started().begin(call, [*streams[1:], tell, streams[0], *given])
 
 
+def write_program(path: Path, *words: str, is_fresh: bool = False) -> Path:
+    """Write a program that is `python WORDS` for whoever starts it: a hook, git, or a shell.
+
+    Args:
+        path: Its file.
+        words: The first ones of its arguments.
+        is_fresh: Whether it has an interpreter of its own, as one has to that looks at its parents.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    called = [sys.executable, *words]
+    if not is_fresh:
+        called[1:1] = ["-IS", str(CLIENT), _started().name]
+    path.write_text(f'#!/bin/sh\nexec {shlex.join(called)} "$@"\n')
+    path.chmod(0o755)
+    return path
+
+
 @functools.cache
 def _of(_maker: int) -> _WarmPython:
     return _WarmPython(_kept)
@@ -226,20 +250,27 @@ def _read_all(fds: list[int], timeout: float) -> list[bytes]:
     return [b"".join(parts[fd]) for fd in fds]
 
 
-def _serve(calls: socket.socket) -> list[Any]:
+def _serve(calls: socket.socket, listening: socket.socket) -> list[Any]:
     """Fork for each call, in the parent until there are no more; return what the child is called for."""
     running: dict[int, tuple[int, int]] = {}
     with selectors.DefaultSelector() as selector:
         selector.register(calls, selectors.EVENT_READ)
+        selector.register(listening, selectors.EVENT_READ)
         while True:
             for key, _ in selector.select():
-                if key.fd != calls.fileno():
+                if key.fd in running:
                     selector.unregister(key.fd)
                     _tell_end(key.fd, *running.pop(key.fd))
                     continue
-                message, fds, _, _ = socket.recv_fds(calls, _MOST, 16)
-                if not message:
-                    os._exit(0)
+                if key.fd == calls.fileno():
+                    message, fds, _, _ = socket.recv_fds(calls, _MOST, 16)
+                    if not message:
+                        os._exit(0)
+                    called: list[Any] = json.loads(message)
+                elif found := _heard(listening):
+                    called, fds = found
+                else:
+                    continue
                 if pid := os.fork():
                     os.write(fds[2], b"%d" % pid)
                     for fd in (*fds[:2], *fds[3:]):
@@ -251,10 +282,26 @@ def _serve(calls: socket.socket) -> list[Any]:
                 for open_fd in (*running, *(tell for _, tell in running.values())):
                     os.close(open_fd)
                 calls.close()
+                listening.close()
                 selector.close()
-                called: list[Any] = json.loads(message)
                 _take(fds, called.pop())
                 return called
+
+
+def _heard(listening: socket.socket) -> tuple[list[Any], list[int]] | None:
+    """What `warm_client` calls for, as `begin_warm` does; None where that does not suit."""
+    caller, _ = listening.accept()
+    with caller:
+        message, fds, _, _ = socket.recv_fds(caller, _MOST, 3)
+        mask, cwd, count, *rest = map(os.fsdecode, message.split(b"\0"))
+        words, env = rest[: int(count)], dict(it.split("=", 1) for it in rest[int(count) :])
+        if not words or (words[0][:1] == "-" and words[0] not in _TEXTS) or not suits(env):
+            for fd in fds:
+                os.close(fd)
+            return None
+        return [words[0], words[1:], cwd, env, int(mask), [False]], [
+            *fds[1:], os.dup(caller.fileno()), fds[0],
+        ]  # fmt: skip
 
 
 def _take(fds: list[int], more: list[int] | None) -> None:
@@ -294,7 +341,7 @@ def _begin(words: list[str], cwd: str, env: dict[str, str]) -> types.ModuleType:
         vars(module)["imported_in"] = cwd
     main = types.ModuleType("__main__")
     vars(main).update(__annotations__={}, __builtins__=__builtins__)
-    if script in {"-c", "-m"}:
+    if script in _TEXTS:
         sys.path[0] = cwd if script == "-m" else ""
         main.__loader__ = BuiltinImporter
     else:
@@ -516,7 +563,7 @@ class _Held:
             return bool(words[1].endswith(_SCHEDULER_PROGRAM))
         # Sets have one order in all interpreters of a run, but another one here.
         given = {it: text for it, text in env.items() if it != _SEED or it in _kept}
-        is_python = words[0] == sys.executable and (words[1] in {"-c", "-m"} or words[1][0] != "-")
+        is_python = words[0] == sys.executable and (words[1] in _TEXTS or words[1][0] != "-")
         return is_python and suits(given)
 
     def become(
@@ -649,6 +696,8 @@ def _main() -> None:
     gc.disable()
     calls = socket.socket(fileno=int(sys.argv[1]))
     calls.set_inheritable(False)
+    listening = socket.socket(fileno=int(sys.argv[2]))
+    listening.set_inheritable(False)
     sys.path[0] = str(ROOT)
     for name in _LAUNCHER:
         importlib.import_module(name)
@@ -660,7 +709,7 @@ def _main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # for a whole group of processes
     gc.freeze()
     gc.enable()
-    _be_program(*_serve(calls))
+    _be_program(*_serve(calls, listening))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ import re
 import select
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.query import fields
 from tests.helpers.repos import ROOT, GitRepo, make_repo
 from tests.helpers.runs import make_run
+from tests.helpers.warm_python import write_program
 
 GIT_COMPLETION = Path("/usr/share/bash-completion/completions/git")
 VERBS = {*(verb for verb, entry in COMMANDS.items() if entry.help), "help", "version"}
@@ -126,10 +126,7 @@ def plant_odd_names(repo: GitRepo) -> None:
 @pytest.fixture
 def programs(tmp_path: Path) -> Path:
     """A directory for PATH that has `git-runs`."""
-    program = tmp_path / "bin" / "git-runs"
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m gitflowrun.cli.git_runs.main "$@"\n')
-    program.chmod(0o755)
+    program = write_program(tmp_path / "bin" / "git-runs", "-m", "gitflowrun.cli.git_runs.main")
     return program.parent
 
 

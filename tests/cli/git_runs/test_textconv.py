@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from pathlib import Path
 
 import msgpack
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 from gitflowrun.porcelain.textconv import lines_of
 from tests.helpers.repos import ROOT, GitRepo
 from tests.helpers.runs import make_run
+from tests.helpers.warm_python import write_program
 
 
 def text_of(repo: GitRepo, content: bytes, name: str = "INFO") -> str:
@@ -27,10 +27,7 @@ def text_of(repo: GitRepo, content: bytes, name: str = "INFO") -> str:
 @pytest.fixture
 def with_program(repo: GitRepo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GitRepo:
     """A repository with two runs where git finds `git-runs`."""
-    program = tmp_path / "bin" / "git-runs"
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m gitflowrun.cli.git_runs.main "$@"\n')
-    program.chmod(0o755)
+    program = write_program(tmp_path / "bin" / "git-runs", "-m", "gitflowrun.cli.git_runs.main")
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     make_run(repo, tags=["one"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,15 +13,15 @@ from gitflowrun.porcelain.hooks import (
 )
 from tests.helpers.repos import ROOT, GitRepo
 from tests.helpers.runs import open_repo
+from tests.helpers.warm_python import write_program
 
 
 @pytest.fixture(autouse=True)
 def _git_runs_is_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Puts a `git-runs` of this source tree on PATH."""
-    program = tmp_path / "programs" / "git-runs"
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m gitflowrun.cli.git_runs.main "$@"\n')
-    program.chmod(0o755)
+    program = write_program(
+        tmp_path / "programs" / "git-runs", "-m", "gitflowrun.cli.git_runs.main"
+    )
     monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
 

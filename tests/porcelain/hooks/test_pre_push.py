@@ -19,6 +19,7 @@ from gitflowrun.porcelain.hooks import (
 from gitflowrun.porcelain.transfer.push import push
 from tests.helpers.repos import GitRepo
 from tests.helpers.runs import make_run, open_repo
+from tests.helpers.warm_python import write_program
 from tests.porcelain.hooks.scripts import dirty_run, hook, own_hook, run_git, runs_in
 
 
@@ -85,8 +86,13 @@ def test_pushing_commits_takes_their_runs_along(repo: GitRepo, shared: GitRepo) 
     ids=" ".join,
 )  # fmt: skip
 @pytest.mark.sample(1)
-def test_a_dry_run_sends_nothing(repo: GitRepo, shared: GitRepo, words: list[str]) -> None:
+def test_a_dry_run_sends_nothing(
+    repo: GitRepo, shared: GitRepo, tmp_path: Path, words: list[str]
+) -> None:
     """However it is asked for, also by an alias: a push that only tries takes no run along; the next one does."""
+    write_program(
+        tmp_path / "programs" / "git-runs", "-m", "gitflowrun.cli.git_runs.main", is_fresh=True
+    )
     repo.git("config", "runs.autoPush", "true")
     repo.git("config", "alias.try", "push --dry-run")
     repo.commit("more")
