@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ import pytest
 from tests.faults.check import git_is_well
 from tests.helpers.flows import linear_flow
 from tests.helpers.repos import GitRepo, Output, make_repo, run_program
+from tests.helpers.warm_python import write_program
 from tests.security import forge
 
 FLOW = linear_flow(
@@ -203,7 +203,7 @@ def hook(place: Path) -> State:
     repo = project(place / "repo")
     script = repo.write(
         ".git/hooks/pre-commit",
-        f'#!/bin/sh\n[ "$VERB" ] || exit 0\n"{sys.executable}" f.py $VERB >../out 2>../err\n'
+        f'#!/bin/sh\n[ "$VERB" ] || exit 0\n"{write_program(place / "python")}" f.py $VERB >../out 2>../err\n'
         "echo $? >../code\n",
     )
     script.chmod(0o755)

@@ -225,7 +225,7 @@ if __name__ == "__main__":
 def test_a_traceback_has_the_frames_of_the_file(repo: GitRepo, code: str) -> None:
     """As `python FILE` prints it."""
     repo.write("f.py", code)
-    ours, plain = repo.python("-m", "gitflowrun", "f.py"), repo.python("f.py")
+    ours, plain = repo.flow("-m", "gitflowrun", "f.py"), repo.flow("f.py")
     assert (ours.code, ours.err) == (plain.code, plain.err)
 
 
@@ -274,7 +274,7 @@ def test_metaflow_that_was_imported_before(repo: GitRepo, tmp_path: Path) -> Non
 )
 def test_a_command_that_names_no_file(repo: GitRepo, words: list[str], said: str) -> None:
     """It says how it is used, with git's exit code for that."""
-    done = repo.python("-m", "gitflowrun", *words)
+    done = repo.flow("-m", "gitflowrun", *words)
     assert (done.code, said in done.err, "Traceback" in done.err) == (2, True, False)
 
 
@@ -286,12 +286,12 @@ def test_programs_start_such_flows_too(repo: GitRepo) -> None:
         "from metaflow import Runner\nwith Runner('f.py').run(n=3) as running:\n    print(running.run.pathspec)\n",
     )
     repo.commit()
-    done = repo.python("-m", "gitflowrun", "p.py")
+    done = repo.flow("-m", "gitflowrun", "p.py")
     assert (done.code, done.out.endswith("\nF/1\n")) == (0, True), done.err
-    assert repo.python("-m", "gitflowrun", "f.py", "resume", "join").code == 0
+    assert repo.flow("-m", "gitflowrun", "f.py", "resume", "join").code == 0
     assert repo.runs("rerun", "1").code == 0
     assert value_of(one_task(latest(repo), "end"), "where") == "gitflowrun.flow.flowspec"
-    said = repo.python("-m", "gitflowrun", "f.py", "run", "--n", "x")
+    said = repo.flow("-m", "gitflowrun", "f.py", "run", "--n", "x")
     assert said.code == 2
     assert sys.executable not in said.out
 
@@ -481,7 +481,7 @@ def test_extension_packages_that_only_a_finder_knows(repo: GitRepo, tmp_path: Pa
 def test_what_is_not_here_and_not_caught(repo: GitRepo) -> None:
     """It ends the program with its words and the line, and no traceback."""
     repo.write("f.py", "from metaflow import S3\n\nS3()\n")
-    done = repo.python("-m", "gitflowrun", "f.py")
+    done = repo.flow("-m", "gitflowrun", "f.py")
     assert done.code == 1
     assert done.err.startswith(
         f"Not available: {repo.path}/f.py:3: S3 needs the services of a cloud"

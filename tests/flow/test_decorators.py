@@ -71,7 +71,7 @@ def test_catch_lets_the_flow_go_on(repo: GitRepo, kind: str) -> None:
         "print(r.successful, [(t.successful, t.finished, t.exception) for t in (r['start'].task, r['end'].task)])\n"
         "print(r['start'].task['_catch_exception'].data.type)"
     )
-    said = repo.python("-c", code).out
+    said = repo.flow("-c", code).out
     assert said == "True [(False, True, None), (True, True, None)]\nbuiltins.ValueError\n"
 
 
@@ -407,7 +407,7 @@ def test_trigger_says_what_has_started_a_run(repo: GitRepo) -> None:
     expected = ("metaflow.F.end", "F/1/end/2", "F/1", 1, ["metaflow.F.end"])
     assert value_of(one_task(latest(repo), "end"), "said") == expected
     code = "from gitflowrun import Flow; t = Flow('F')['2'].trigger; print(t.run, t['F'], Flow('F')['1'].trigger)"
-    done = repo.python("-c", code)
+    done = repo.flow("-c", code)
     assert done.out == "Run('F/1') Run('F/1') None\n"
     done = ran(repo, text, "--trigger", "F/9", "run", code=1)
     assert "--trigger F/9: flow F has no run 9" in done.err
@@ -608,7 +608,7 @@ def test_flows_share_steps_and_not_their_decorators(repo: GitRepo) -> None:
         "print([it.name for it in attached(G).of_step('start')], [it.name for it in attached(F).of_step('start')],\n"
         "      attached(G).of_step('start')[0] is attached(F).of_step('start')[0])"
     )
-    assert repo.python("-c", code).out == "['retry', 'catch'] ['retry'] False\n"
+    assert repo.flow("-c", code).out == "['retry', 'catch'] ['retry'] False\n"
 
 
 def test_show_lists_decorators(repo: GitRepo) -> None:
@@ -624,7 +624,7 @@ def test_names_of_the_graph(repo: GitRepo) -> None:
         "from gitflowrun import Flow; import json\n"
         "print(json.dumps(Flow('F').latest_run['start'].task['_graph_info'].data['steps']['start']['decorators']))"
     )
-    (row,) = json.loads(repo.python("-c", code).out)
+    (row,) = json.loads(repo.flow("-c", code).out)
     assert row == {
         "name": "retry",
         "attributes": {"times": 1, "minutes_between_retries": 2},

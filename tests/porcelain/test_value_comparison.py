@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from copy import copy
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from tests.helpers.clones import clone, get
 from tests.helpers.flows import linear_flow
 from tests.helpers.repos import GitRepo
 from tests.helpers.runs import open_repo
+from tests.helpers.warm_popen import WarmPopen
+from tests.helpers.warm_python import kept
 
 _HEAD = """
 import helper
@@ -69,6 +72,13 @@ class Slow(Loading):
 """
 
 
+@pytest.fixture
+def _begun_by_fork(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has the processes that compare begin as forks: where they import from is seen by tests without it."""
+    monkeypatch.setattr(subprocess, "Popen", WarmPopen)
+    monkeypatch.setenv("PYTHONPATH", kept()["PYTHONPATH"])
+
+
 def _compared(repo: GitRepo, values: str, *, head: str = "") -> RunDifference:
     """What differs between two runs, the second with another VERSION."""
     repo.write("flows/helper.py", "class Helper:\n    pass\n")
@@ -84,6 +94,7 @@ def _difference(repo: GitRepo) -> RunDifference:
     return compare(opened, *(RunStore(opened).find(run) for run in ("1", "2")))
 
 
+@pytest.mark.usefixtures("_begun_by_fork")
 def test_equal_values_are_no_difference(repo: GitRepo) -> None:
     """Equal values in other bytes are said to be equal, everywhere, and count as no difference."""
     found = _compared(repo, "self.x = [Noted(1), helper.Helper]", head="CONSTANT = Noted(2)")
@@ -95,12 +106,13 @@ def test_equal_values_are_no_difference(repo: GitRepo) -> None:
     assert (shown.code, shown.out.count("equal (pickled differently)")) == (0, 2)
     assert set(json.loads(repo.call("diff", "--json", "1", "2").out)["equal"]) == set(found.equal)
     command = ("-m", "gitflowrun.cmd.diff", "--exit-code", "1", "2")
-    plain = repo.python(*command)
+    plain = repo.flow(*command)
     assert plain.code == 0
     assert plain.out.endswith("\n CONSTANT: equal (pickled differently)\n")
-    assert json.loads(repo.python(*command, "--json").out)["equal"] == ["CONSTANT"]
+    assert json.loads(repo.flow(*command, "--json").out)["equal"] == ["CONSTANT"]
 
 
+@pytest.mark.usefixtures("_begun_by_fork")
 def test_a_class_that_calls_two_values_equal_is_not_believed(repo: GitRepo) -> None:
     """Many compare a name or an id: what else they have is compared."""
     found = _compared(repo, "self.x = Named(float(os.environ['V']))", head="pass")
@@ -109,6 +121,7 @@ def test_a_class_that_calls_two_values_equal_is_not_believed(repo: GitRepo) -> N
     assert repo.call("diff", "--exit-code", "1", "2").code == 1
 
 
+@pytest.mark.usefixtures("_begun_by_fork")
 def test_equal_values_that_are_pickled_otherwise_each_time(repo: GitRepo) -> None:
     """Nobody can tell: they count as different, and it is said why."""
     found = _compared(repo, "self.x = Changing(2)", head="pass")
@@ -126,6 +139,7 @@ def test_no_file_beside_the_flow_is_taken_for_a_library(repo: GitRepo) -> None:
     assert not (repo.path / "CANARY").exists()
 
 
+@pytest.mark.usefixtures("_begun_by_fork")
 def test_what_the_code_of_values_does_stays_with_it(repo: GitRepo) -> None:
     """What is within values shown alike is compared; code that prints, crashes or takes all memory harms nobody."""
     found = _compared(
@@ -146,6 +160,7 @@ def test_what_the_code_of_values_does_stays_with_it(repo: GitRepo) -> None:
     assert "LOUD" not in shown.out + shown.err
 
 
+@pytest.mark.usefixtures("_begun_by_fork")
 def test_a_limit_of_time(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
     """What takes too long is ended and said to; what comes after it is compared."""
     monkeypatch.setattr(value_comparison, "COMPARE_SECONDS", 3.0)
@@ -156,6 +171,7 @@ def test_a_limit_of_time(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None
     }
 
 
+@pytest.mark.usefixtures("_begun_by_fork")
 def test_a_damaged_value_keeps_no_other_from_being_compared(
     repo: GitRepo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -176,6 +192,7 @@ def test_a_damaged_value_keeps_no_other_from_being_compared(
     }
 
 
+@pytest.mark.usefixtures("_begun_by_fork")
 def test_code_of_strangers_is_not_run(repo: GitRepo) -> None:
     """Values of somebody else's runs are not loaded, and it is said what would allow it."""
     _compared(repo, "self.x = Shown(VERSION)")

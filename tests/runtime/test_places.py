@@ -14,6 +14,7 @@ from gitflowrun.runs.runs import Status
 from tests.helpers.clones import refs
 from tests.helpers.flows import latest
 from tests.helpers.repos import ROOT, GitRepo, make_repo, run_program
+from tests.helpers.warm_python import write_program
 
 FLOW = """
 import os, sys
@@ -85,11 +86,10 @@ def test_a_hook_of_a_linked_worktree_goes_elsewhere(repo: GitRepo, tmp_path: Pat
     other = make_repo(tmp_path / "other")
     other.write("sub/flow.py", FLOW.format(head=""))
     hook = repo.path / ".git/hooks/post-commit"
+    python = str(write_program(tmp_path / "python"))
     for place in (linked / "sub", other.path, other.path / "sub"):
         script = "flow.py" if place.name == "sub" else "sub/flow.py"
-        hook.write_text(
-            f"#!/bin/sh\ncd '{place}' && '{sys.executable}' {script} run >&2 || exit 1\n"
-        )
+        hook.write_text(f"#!/bin/sh\ncd '{place}' && '{python}' {script} run >&2 || exit 1\n")
         hook.chmod(0o755)
         words = ["git", "-C", str(linked), "commit", "--allow-empty", "-qm", "x"]
         done = run_program(words, tmp_path, env={"PYTHONPATH": str(ROOT)})
@@ -98,7 +98,7 @@ def test_a_hook_of_a_linked_worktree_goes_elsewhere(repo: GitRepo, tmp_path: Pat
     code = repo.git("rev-parse", "refs/runs/Away/1:code", f"{linked.name}^{{tree}}").split()
     assert code[0] == code[1]
     assert len(other.git("for-each-ref", "refs/runs").splitlines()) == 2
-    words = [sys.executable, "flow.py", "run"]  # as from a hook of a bare repository
+    words = [python, "flow.py", "run"]  # as from a hook of a bare repository
     done = run_program(words, other.path / "sub", env={"GIT_DIR": ".", "PYTHONPATH": str(ROOT)})
     assert done.code == 0, done.err
     assert len(other.git("for-each-ref", "refs/runs").splitlines()) == 3
@@ -168,7 +168,7 @@ def test_help_and_usage_errors_name_the_command(repo: GitRepo) -> None:
     """`python -m pkg.flow` is what is said, not the path of the module."""
     repo.write("pkg/__init__.py", "")
     repo.write("pkg/flow.py", FLOW.format(head=""))
-    wrong = repo.python("-m", "pkg.flow", "run", "--nope")
+    wrong = repo.flow("-m", "pkg.flow", "run", "--nope")
     assert wrong.code == 2
     command = wrong.err.partition("See `")[2].partition("`")[0]
     helped = run_program(["sh", "-c", command], repo.path)

@@ -22,6 +22,7 @@ from tests.helpers.flows import (
     value_of,
 )
 from tests.helpers.repos import ROOT, GitRepo, run_program
+from tests.helpers.warm_python import write_program
 
 KINDS = ("fork", "batch", "fresh", "inline")
 
@@ -264,10 +265,11 @@ def test_an_artifact_that_was_only_read_is_not_stored_again(repo: GitRepo) -> No
     assert end.artifacts["big"].producer.step == "start"
 
 
-def test_the_run_goes_on_when_nobody_reads_its_log(repo: GitRepo) -> None:
+def test_the_run_goes_on_when_nobody_reads_its_log(repo: GitRepo, tmp_path: Path) -> None:
     """`python flow.py run | head -1` does not break the run."""
     repo.write("f.py", foreach_flow("print('x' * 1000)"))
-    command = f"{sys.executable} f.py run | head -1"
+    python = write_program(tmp_path / "python")
+    command = f"{python} f.py run | head -1"
     done = run_program(["bash", "-o", "pipefail", "-c", command], repo.path)
     assert done.out == "Run ID: 1\n"
     assert latest(repo).status is Status.DONE
@@ -276,7 +278,7 @@ def test_the_run_goes_on_when_nobody_reads_its_log(repo: GitRepo) -> None:
 def test_outside_of_a_repository_the_hint_is_git_init(tmp_path: Path) -> None:
     """Nothing runs where nothing can be recorded."""
     (tmp_path / "f.py").write_text(linear_flow("print('ran')"))
-    done = run_program([sys.executable, "f.py", "run"], tmp_path)
+    done = GitRepo(tmp_path).flow("f.py", "run")
     assert done.code == 2
     assert "git init" in done.err
     assert "ran" not in done.out
@@ -342,10 +344,14 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_tasks_of_a_flow_that_a_hook_starts_are_outside_of_it(repo: GitRepo, kind: str) -> None:
+def test_tasks_of_a_flow_that_a_hook_starts_are_outside_of_it(
+    repo: GitRepo, tmp_path: Path, kind: str
+) -> None:
     """Their own git commands do not write into the commit that the user is just making."""
     repo.write("f.py", _IN_A_HOOK)
-    hook = repo.write(".git/hooks/pre-commit", f"#!/bin/sh\n{sys.executable} f.py run >&2\n")
+    hook = repo.write(
+        ".git/hooks/pre-commit", f"#!/bin/sh\n{write_program(tmp_path / 'python')} f.py run >&2\n"
+    )
     hook.chmod(0o755)
     repo.git("add", "f.py")
     variables = {
@@ -447,12 +453,12 @@ def test_a_run_ends_alike_whatever_was_done_to_its_signals(
     repo.write("f.py", linear_flow(end=work, head=setup if by == "module" else ""))
     before = setup if by == "parent" else "pass"
     start = f"import os, signal, sys; {before}; os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
-    done = repo.python("-c", start, "f.py", "run", env=isolated(kind))
+    done = repo.flow("-c", start, "f.py", "run", env=isolated(kind))
     assert done.code == 0, done.err
     assert latest(repo).status is Status.DONE
     if kind != "inline":
         repo.write("bad", "")
-        done = repo.python("-c", start, "f.py", "run", env=isolated(kind))
+        done = repo.flow("-c", start, "f.py", "run", env=isolated(kind))
         assert done.code == 1, done.err
         assert "ended with exit status 3" in done.err
         assert "No child processes" not in done.err

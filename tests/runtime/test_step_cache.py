@@ -139,7 +139,7 @@ def test_what_an_earlier_run_has_done_is_taken_from_there(repo: GitRepo) -> None
         "from gitflowrun import Task; t = Task('F/2/join/6'); print(t.metadata_dict['origin-run-id'],"
         " t.metadata_dict['origin-task-id'], t.data.xs, [it.id for it in t.parent_tasks])"
     )
-    assert repo.python("-c", code).out == "1 6 [100, 120, 140] ['3', '4', '5']\n"
+    assert repo.flow("-c", code).out == "1 6 [100, 120, 140] ['3', '4', '5']\n"
 
 
 def test_it_serves_when_its_origin_is_gone(repo: GitRepo) -> None:

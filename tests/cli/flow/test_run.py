@@ -19,6 +19,8 @@ import pytest
 from tests.helpers.flows import latest, linear_flow
 from tests.helpers.packs import blob, pack_store
 from tests.helpers.repos import ROOT, GitRepo, run_program
+from tests.helpers.warm_popen import WarmPopen
+from tests.helpers.warm_python import write_program
 
 FLOW = '''
 """A flow."""
@@ -134,9 +136,10 @@ def test_a_file_for_programs_that_cannot_be_written_ends_the_run(flow: GitRepo) 
     assert "the name of a file is empty" in done.err
 
 
-def test_a_run_log_that_cannot_be_written_is_said_once(flow: GitRepo) -> None:
+def test_a_run_log_that_cannot_be_written_is_said_once(flow: GitRepo, tmp_path: Path) -> None:
     """The run goes on to its end, which the exit code tells; stderr says that the log is lost and where it is."""
-    shell = f"{shlex.quote(sys.executable)} small.py --quiet run >/dev/full"
+    python = write_program(tmp_path / "python")
+    shell = f"{shlex.quote(str(python))} small.py --quiet run >/dev/full"
     done = run_program(["sh", "-c", shell], flow.path)
     assert done.code == 0
     assert done.err.count("the run log can't be written: No space left on device") == 1
@@ -295,7 +298,7 @@ def test_who_asks_without_a_terminal_is_told_where_there_is_one(repo: GitRepo, c
 
 def test_a_reader_that_leaves_does_not_end_the_run(flow: GitRepo) -> None:
     """`python flow.py run | head -1` shows the run's id, and the run goes on to its end."""
-    process = subprocess.Popen(
+    process = WarmPopen(
         [sys.executable, "small.py", "--quiet", "run"],
         cwd=flow.path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         env={**os.environ, "PYTHONPATH": str(ROOT)},

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.helpers.flows import background, eventually, linear_flow
 from tests.helpers.repos import GitRepo
+from tests.helpers.warm_python import write_program
 
 SAYS = 'echo "$GITFLOWRUN_FLOW $GITFLOWRUN_RUN $GITFLOWRUN_STATUS $PWD" > {0}.new; mv {0}.new {0}'
 
@@ -98,10 +98,10 @@ def test_a_repository_can_not_name_one(repo: GitRepo, tmp_path: Path) -> None:
     assert not canary.exists()
 
 
-def test_it_does_not_start_itself(repo: GitRepo, said: Path) -> None:
+def test_it_does_not_start_itself(repo: GitRepo, tmp_path: Path, said: Path) -> None:
     """A run that the command starts is the last one."""
     repo.write("f.py", linear_flow())
-    command = f"'{sys.executable}' f.py run; {SAYS.format(said)}"
+    command = f"'{write_program(tmp_path / 'python')}' f.py run; {SAYS.format(said)}"
     assert repo.flow("f.py", "run", env={"GITFLOWRUN_ONFINISH": command}).code == 0
     assert eventually(said.exists)
     assert len(repo.git("for-each-ref", "refs/runs/F").split("\n")) == 2
