@@ -148,7 +148,7 @@ class BatchProcess:
 
     def next_unread(self) -> int:
         """The number of the launch that it would read next; 0 where there is none."""
-        return self._take(socket.MSG_PEEK)
+        return self._take(int(socket.MSG_PEEK))
 
     def unread(self) -> set[int]:
         """Take what it has not read, once it has ended: numbers of launches."""
@@ -157,7 +157,7 @@ class BatchProcess:
     def _take(self, how: int = 0) -> int:
         # Blocking or not is the same for both who hold this end.
         try:
-            datagram, fds = self._theirs.take(how | socket.MSG_DONTWAIT)
+            datagram, fds = self._theirs.take(how | int(socket.MSG_DONTWAIT))
         except OSError:  # there is nothing, or it is closed
             return 0
         return getattr(read_datagram(datagram, fds)[0], "serial", 0) if datagram else 0

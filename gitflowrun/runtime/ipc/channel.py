@@ -56,6 +56,7 @@ _SHORT: dict[bytes, tuple[Callable[..., Message], Struct]] = {
     b"E": (Exited, EXITED),
 }
 _INT = array("i").itemsize
+_CLOSED_BY_EXEC = int(socket.MSG_CMSG_CLOEXEC)  # as an enumeration it would cost more than the call
 _ANCILLARY = socket.CMSG_SPACE(limits.MESSAGE_FILES * _INT)
 
 
@@ -161,7 +162,7 @@ class Channel:
         """
         try:
             size, ancillary, _, _ = self._socket.recvmsg_into(
-                [self._buffer], _ANCILLARY, socket.MSG_CMSG_CLOEXEC | how
+                [self._buffer], _ANCILLARY, _CLOSED_BY_EXEC | how
             )
         except ConnectionResetError:
             return b"", ()
