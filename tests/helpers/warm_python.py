@@ -49,10 +49,14 @@ _LAUNCHER = (
     "gitflowrun.flow.merge", "gitflowrun.flow.transition", "gitflowrun.artifacts.codecs.plain_decode",
     "gitflowrun.artifacts.codecs.bytes", "gitflowrun.artifacts.codecs.torch",
 )  # fmt: skip
+_RUNS = (
+    "gitflowrun.cli.git_runs.main", "gitflowrun.cli.output.tables", "gitflowrun.runs.lookup.resolve",
+    "gitflowrun.cli.git_runs.run_words", "gitflowrun.runs.lookup.ranges", "gitflowrun.porcelain.notes",
+)  # fmt: skip
 _SCHEDULER = (
     "gitflowrun.cli.flow.scheduler_main", "gitflowrun.cli.flow.run_log", "gitflowrun.runtime.scheduler.main",
     "gitflowrun.runtime.executors.local", "gitflowrun.git.ref_update",
-    "encodings.ascii", "getpass", "isal.isal_zlib",
+    "encodings.ascii", "getpass", "isal.isal_zlib", "sqlite3",
 )  # fmt: skip
 _READ_AT_START = ("PYTHON", "LD_", "LC_", "XDG_CONFIG_")
 _ALSO = {"HOME", "LANG", "TMPDIR", "TZ", "USER", "UV"}
@@ -63,7 +67,7 @@ _FIRST_FREE = 100
 """A descriptor above those that programs are given by number."""
 _RUNNING = {"resume", "run", "spin"}
 _AGENT = "gitflowrun.runtime.remote.agent_main"
-_STARTERS = {"gitflowrun.cli.git_runs.main", _AGENT}
+_STARTERS = {_RUNS[0], _AGENT}
 _STARTING = {"rerun", "resume"}
 _PARTS = {"GITFLOWRUN_CARDS_FD", "GITFLOWRUN_TASK_FD", "GITFLOWRUN_ZYGOTE_FDS"}
 """What a flow's program finds in its environment that is to run nothing but tasks or cards."""
@@ -79,8 +83,11 @@ _kept: dict[str, str] = {}
 _ignored: set[int] = set()
 """Signals that are ignored where this program is started."""
 
-_only: list[str] = []
-"""Names of modules that no program imports but the scheduler's."""
+_only: dict[tuple[str, ...], list[str]] = {}
+"""Names of modules that are imported with `_RUNS`, and with `_SCHEDULER`, and that flows' programs do not import."""
+
+_stay: list[types.ModuleType] = []
+"""All that were imported: one that a program does not know need not be taken apart there."""
 
 _placed: list[types.ModuleType] = []
 """The modules that know where they were imported."""
@@ -674,6 +681,8 @@ _LIMITS = [getattr(resource, name) for name in dir(resource) if name.startswith(
 
 def _prepare(modules: list[types.ModuleType]) -> None:
     """Do once what each program would do anew: find modules, and compile what makes the values of their classes."""
+    _shown_at()
+    _stay.extend(sys.modules.values())
     _placed.extend(it for it in modules if "imported_in" in vars(it))
     values: Any = importlib.import_module("gitflowrun.values")
     for module in modules:
@@ -685,7 +694,8 @@ def _prepare(modules: list[types.ModuleType]) -> None:
 def _be_program(script: str, args: list[str], cwd: str, env: dict[str, str], mask: int) -> None:
     if _holds(script, args, env):
         _start_by_fork(is_scheduler=not _is_starter(script, args))
-    for name in _only:
+    is_runs = (script, *args[:1]) == ("-m", _RUNS[0])
+    for name in (*_only[_SCHEDULER], *_only[_RUNS] * (not is_runs)):
         del sys.modules[name]
     _run(script, args, cwd, env, mask)
 
@@ -701,10 +711,11 @@ def _main() -> None:
     sys.path[0] = str(ROOT)
     for name in _LAUNCHER:
         importlib.import_module(name)
-    launchers = set(sys.modules)
-    for name in _SCHEDULER:
-        importlib.import_module(name)
-    _only.extend(name for name in sys.modules if name not in launchers)
+    for names in (_RUNS, _SCHEDULER):
+        before = set(sys.modules)
+        for name in names:
+            importlib.import_module(name)
+        _only[names] = [name for name in sys.modules if name not in before]
     _prepare([it for name, it in sys.modules.items() if name.startswith("gitflowrun")])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # for a whole group of processes
     gc.freeze()
