@@ -75,7 +75,7 @@ def test_a_text_is_the_beginning_of_pythons(value: Any, size: int) -> None:
     ],
     ids=["list", "tuple", "dict", "deque", "ordered", "namespace", "objects", "object"],
 )
-@pytest.mark.sample(4)
+@pytest.mark.sample(2)
 def test_values_that_double_end(make: Any) -> None:
     """Sixty objects whose text has 10^18 characters are shown as far as the limit goes."""
     value = doubled(0, make)

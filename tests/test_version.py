@@ -118,6 +118,7 @@ NO_VERSIONS = (
 
 @pytest.mark.parametrize("tag", NO_VERSIONS)
 @pytest.mark.parametrize("annotated", [False, True], ids=["light", "annotated"])
+@pytest.mark.sample(8)
 def test_tags_that_are_no_versions_hide_none(here: GitRepo, tag: str, *, annotated: bool) -> None:
     """The nearest tag that is a version counts, beside another tag of its commit and behind later ones."""
     how = ("-a", "-m", "x") if annotated else ()

@@ -221,6 +221,7 @@ def test_an_archive_has_what_the_tree_has(repo: GitRepo, objects: ObjectStore) -
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("trusted", [True, False])
+@pytest.mark.sample(13)
 def test_names_no_snapshot_has_are_refused(
     objects: ObjectStore, plant: Callable[..., Oid], tmp_path: Path, name: bytes, trusted: bool
 ) -> None:

@@ -138,6 +138,7 @@ def test_a_payload_that_a_run_has_is_not_taken(repo: GitRepo) -> None:
 
 @pytest.mark.parametrize("place", ["p", "runs-x", "zz"])
 @pytest.mark.parametrize("is_restored", [False, True], ids=["rm", "restore"])
+@pytest.mark.sample(3)
 def test_a_run_that_moves_while_refs_are_listed(
     repo: GitRepo, place: str, is_restored: bool
 ) -> None:

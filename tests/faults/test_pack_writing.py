@@ -59,7 +59,7 @@ def _nth(number: int, code: int, real: Callable[..., object]) -> Callable[..., o
     [("write", 0), ("write", 1), ("write", 2), ("fsync", 0), ("fsync", 1),
      ("ftruncate", 0), ("open", 0), ("open", 1)],
 )  # fmt: skip
-@pytest.mark.sample(9)
+@pytest.mark.sample(5)
 def test_an_error_at_any_call_leaves_nothing(
     repo: GitRepo,
     monkeypatch: pytest.MonkeyPatch,

@@ -57,6 +57,7 @@ ODD = {
 
 
 @pytest.mark.parametrize("kind", ODD)
+@pytest.mark.sample(8)
 def test_refs_below_a_prefix_are_those_that_git_lists(
     repo: GitRepo, repository: Repository, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

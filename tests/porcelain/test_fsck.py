@@ -261,6 +261,7 @@ def test_a_pack_that_is_cut_short_or_missing(repo: GitRepo, damage: str) -> None
         ("Model/3^^^", "missing object", "Model/3/commit "),
     ],
 )
+@pytest.mark.sample(5)
 def test_what_is_lost_is_named(repo: GitRepo, spec: str, kind: str, where: str) -> None:
     """By run, step, task and path; what several runs share is named for each of them."""
     _loosen(repo)

@@ -30,6 +30,7 @@ SAFE = ("str/1", "bytes/1", "plain/1", "npy/1", "file/1")
 
 
 @pytest.mark.parametrize("block", range(8))
+@pytest.mark.sample(4)
 def test_random_values_come_back(block: int) -> None:
     """Trees of all kinds of values are equal to the bit, writable or not, trusted or not."""
     for seed in range(block * 50, block * 50 + 50):

@@ -76,6 +76,7 @@ def test_a_number_is_not_used_again(repo: GitRepo) -> None:
 )
 @pytest.mark.parametrize("packed", [False, True], ids=["loose", "packed"])
 @pytest.mark.parametrize("lost", [False, True], ids=["mark", "no-mark"])
+@pytest.mark.sample(16)
 def test_refs_that_came_by_other_ways(
     repo: GitRepo, ref: str, counts: str, *, packed: bool, lost: bool
 ) -> None:

@@ -172,7 +172,7 @@ def test_items_under_a_null_of_fixed_size_have_one_form() -> None:
     ],
     ids=str,
 )  # fmt: skip
-@pytest.mark.sample(8)
+@pytest.mark.sample(4)
 def test_what_lies_under_nulls_is_not_stored(kind: Any, length: int) -> None:
     """Neither of arrays, nor of tables and frames that hold them."""
     values = [None] * length

@@ -99,7 +99,7 @@ def _frames() -> dict[str, Any]:
 
 @pytest.mark.parametrize("writable", [True, False])
 @pytest.mark.parametrize("name", list(_frames()))
-@pytest.mark.sample(20)
+@pytest.mark.sample(10)
 def test_frames_come_back(name: str, writable: bool) -> None:
     """Values, dtypes, labels, index and attributes; and the same bytes again."""
     frame = _frames()[name]

@@ -57,6 +57,7 @@ def test_an_unknown_command_suggests_the_nearest(capsys: pytest.CaptureFixture[s
         (["log", "-n1"], ["run MyFlow/2"]),
     ],
 )
+@pytest.mark.sample(4)
 def test_words_that_are_no_verb_show_runs(
     repo: GitRepo, words: list[str], shown: list[str]
 ) -> None:

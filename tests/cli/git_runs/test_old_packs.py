@@ -26,6 +26,7 @@ def packed(repo: GitRepo) -> GitRepo:
     [("list", "MyFlow/2"), ("show 1", "done"), ("logs 1", ""), ("diff 1 2", "code.txt"), ("diff -p 1 2", "+two"),
      ("cat 1/result", "one"), ("fsck", "nothing is damaged"), ("doctor", "Nothing is wrong")],
 )  # fmt: skip
+@pytest.mark.sample(4)
 def test_all_of_a_run_is_read_by_git(packed: GitRepo, words: str, shown: str) -> None:
     """Nothing is called damaged that is not."""
     done = packed.call(*words.split())

@@ -57,6 +57,7 @@ def _of_task(task: StoredTask) -> dict[str, Oid]:
 
 @pytest.mark.parametrize("part", ["tree", "record", "payloads", "value"])
 @pytest.mark.parametrize("how", ["lost", "changed", "cut"])
+@pytest.mark.sample(6)
 def test_one_damaged_object_among_those_of_many_tasks_is_found(
     made: GitRepo, objects: dict[Oid, tuple[ObjectType, bytes]], part: str, how: str
 ) -> None:

@@ -154,6 +154,7 @@ def test_nothing_of_the_code_is_started(repo: GitRepo, runs: Runs, tmp_path: Pat
         ("120000", "sub\\link", "a"),
     ],
 )
+@pytest.mark.sample(7)
 def test_code_that_would_leave_its_directory_is_refused(
     repo: GitRepo,
     runs: Runs,

@@ -57,6 +57,7 @@ def _names(out: str) -> list[str]:
         (["--", "nowhere"], []),
     ],
 )
+@pytest.mark.sample(7)
 def test_which_runs(history: GitRepo, words: list[str], found: list[str]) -> None:
     """Of a flow, from a run back, of a range, or those whose code changed somewhere."""
     done = history.call("log", *words)
