@@ -32,6 +32,7 @@ from gitflowrun.errors import CorruptRecord, UsageError
 from gitflowrun.failpoints import reached
 from gitflowrun.git.objects import ObjectType, hash_object
 from gitflowrun.limits import INLINE_LIMIT, WHOLE
+from gitflowrun.msgpack import pack_message
 from gitflowrun.values import field, frozen
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from gitflowrun.artifacts.dedup import DedupIndex
     from gitflowrun.artifacts.payloads import Blobs
     from gitflowrun.artifacts.picture import Drawing
+    from gitflowrun.artifacts.scalar import Scalar
     from gitflowrun.git.pack.publish import PackStore
     from gitflowrun.git.pack.writer import PackObject
     from gitflowrun.names import Digest, TaskName
@@ -207,6 +209,24 @@ class _Payload:
         if not self._may_change:
             return None
         return lambda view: stable_copy(view, expected, self.artifact)
+
+
+def listed_value(ref: ArtifactRef) -> tuple[Scalar, ...]:
+    """The value of an artifact that is a scalar, alone in a tuple, as its reference lists it; nothing is read.
+
+    Empty where that is not what is stored, by its BLAKE3: a reference is whatever somebody has written, and of some
+    kinds of scalars it lists what is nearest to them.
+    """
+    if not ref.scalar:
+        return ()
+    (value,) = ref.scalar
+    if ref.codec == codecs.PLAIN:
+        payload = pack_message(value)
+    elif ref.codec == codecs.TEXT and type(value) is str:
+        payload = value.encode()
+    else:
+        return ()
+    return ref.scalar if digest(payload) == ref.digest else ()
 
 
 class ArtifactReader:

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gitflowrun.artifacts.codecs import encode
-from gitflowrun.artifacts.reference import ARTIFACT_REF
+from gitflowrun.artifacts.artifacts import listed_value
+from gitflowrun.artifacts.codecs import decode, encode
+from gitflowrun.artifacts.reference import ARTIFACT_REF, ArtifactRef
 from gitflowrun.artifacts.scalar import is_number, is_scalar, scalar_of
 from gitflowrun.names import TaskName
 from gitflowrun.values import replace
@@ -32,6 +33,37 @@ def test_a_scalar_goes_through_a_manifest(value: Any) -> None:
     (back,) = ARTIFACT_REF.load(ARTIFACT_REF.dump(ref)).scalar
     assert type(back) is type(value)
     assert repr(back) == repr(value)
+
+
+def _ref_of(value: Any) -> ArtifactRef:
+    """The reference to a value as it is stored."""
+    encoded = encode(value)
+    stored = artifact(b"".join(map(bytes, encoded.parts)), TaskName("end", "1"))
+    return replace(stored, codec=encoded.codec, type=encoded.type, scalar=encoded.scalar)
+
+
+@given(SCALARS)
+def test_a_reference_lists_the_value_that_is_stored(value: Any) -> None:
+    """It is what the payload decodes to, which need not be read."""
+    (listed,) = listed_value(_ref_of(value))
+    payload = memoryview(b"".join(map(bytes, encode(value).parts)))
+    stored = decode(encode(value).codec, payload, trusted=False, writable=True)
+    assert type(listed) is type(stored)
+    assert repr(listed) == repr(stored) == repr(value)
+
+
+@given(SCALARS, SCALARS)
+def test_a_reference_that_lists_another_value_is_not_believed(value: Any, other: Any) -> None:
+    """Neither one that is equal and of another type: it must be read."""
+    forged = replace(_ref_of(value), scalar=(other,))
+    same = type(value) is type(other) and encode(value).parts == encode(other).parts
+    assert bool(listed_value(forged)) == same
+
+
+@pytest.mark.parametrize("value", [np.float64(0.5), np.int8(-3), np.True_, [1], b"x", 2**63])
+def test_what_is_only_similar_to_its_scalar_is_read(value: Any) -> None:
+    """Numpy's scalars are no numbers of Python's."""
+    assert listed_value(_ref_of(value)) == ()
 
 
 @pytest.mark.parametrize(

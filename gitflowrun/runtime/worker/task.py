@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun import limits, msgpack
-from gitflowrun.artifacts.artifacts import ArtifactReader, ArtifactWriter
+from gitflowrun.artifacts.artifacts import ArtifactReader, ArtifactWriter, listed_value
 from gitflowrun.artifacts.codecs import FILE, Encoded, encode, is_file, type_name
 from gitflowrun.artifacts.dedup import DedupIndex
 from gitflowrun.artifacts.digest import digest_parts
@@ -448,6 +448,8 @@ class TaskRunner:
             value = self._preloaded[identity]
             if type(value) in IMMUTABLE:  # another one could be changed by the step
                 return value
+        if listed := listed_value(ref):  # a join asks for those of thousands of inputs
+            return listed[0]
         try:
             if self._absent is not None:
                 self._bring(listed_by, name, ref, self._absent)
