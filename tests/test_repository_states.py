@@ -19,7 +19,7 @@ import pytest
 from tests.faults.check import git_is_well
 from tests.helpers.flows import linear_flow
 from tests.helpers.repos import GitRepo, Output, make_repo, run_program
-from tests.helpers.warm_python import write_program
+from tests.helpers.warm_programs import write_program
 from tests.security import forge
 
 FLOW = linear_flow(

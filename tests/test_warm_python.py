@@ -16,7 +16,8 @@ from tests.helpers import warm_popen, warm_python
 from tests.helpers.flows import family, latest, linear_flow, one_task, started, value_of
 from tests.helpers.repos import GitRepo, run_program
 from tests.helpers.warm_popen import WarmPopen
-from tests.helpers.warm_python import kept, run_warm, suits, write_program
+from tests.helpers.warm_programs import write_program
+from tests.helpers.warm_python import kept, run_warm, suits
 
 LOOK = """
 import os, resource, signal, sys

@@ -44,7 +44,8 @@ from gitflowrun.cli.git_runs.main import main
 from tests.helpers.repos import ROOT, GitRepo, make_repo, program_environment
 from tests.helpers.tour import make_tour_repo
 from tests.helpers.warm_popen import WarmPopen
-from tests.helpers.warm_python import run_warm, suits, write_program
+from tests.helpers.warm_programs import write_program
+from tests.helpers.warm_python import run_warm, suits
 
 FENCE = re.compile(r"^```(\w+)(?: title=\"([^\"]+)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 MANUAL = ROOT / "docs" / "manual"

@@ -21,13 +21,11 @@ import json
 import os
 import resource
 import selectors
-import shlex
 import signal
 import socket
 import subprocess
 import sys
 import threading
-import time
 import types
 from collections.abc import Mapping
 from importlib.machinery import BuiltinImporter, SourceFileLoader
@@ -35,10 +33,9 @@ from pathlib import Path
 from subprocess import Popen
 from typing import Any, NoReturn
 
-__all__ = ["begin_warm", "keep_environment", "kept", "run_warm", "suits", "write_program"]
+__all__ = ["begin_warm", "keep_environment", "kept", "run_warm", "started", "suits"]
 
 ROOT = Path(__file__).resolve().parents[2]
-CLIENT = Path(__file__).with_name("warm_client.py")
 _LAUNCHER = (
     "gitflowrun", "gitflowrun.cli.flow.start", "gitflowrun.runtime.launch.launcher",
     "gitflowrun.runtime.worker.zygote", "gitflowrun.cli.flow.main",
@@ -134,7 +131,9 @@ class _WarmPython:
         finally:
             for _, write in pipes:
                 os.close(write)
-        out, err, told = _read_all([read for read, _ in pipes], timeout)
+        from tests.helpers.descriptors import read_all  # this file is a program, too
+
+        out, err, told = read_all([read for read, _ in pipes], timeout)
         if not told.strip():
             self.process.kill()
             raise AssertionError(self.process.communicate()[1].decode())
@@ -179,7 +178,7 @@ def run_warm(
         The exit code as `subprocess` has it, and what was written to both streams.
     """
     call = [script, args, str(cwd), dict(env), _umask(), None]
-    return _started().run(call, timeout, is_one_stream=is_one_stream)
+    return started().run(call, timeout, is_one_stream=is_one_stream)
 
 
 def begin_warm(
@@ -198,24 +197,7 @@ def begin_warm(
         is_leader: Whether it leads a session of its own.
     """
     call = [words[0], words[1:], cwd, dict(env), _umask(), [is_leader, *given]]
-    _started().begin(call, [*streams[1:], tell, streams[0], *given])
-
-
-def write_program(path: Path, *words: str, is_fresh: bool = False) -> Path:
-    """Write a program that is `python WORDS` for whoever starts it: a hook, git, or a shell.
-
-    Args:
-        path: Its file.
-        words: The first ones of its arguments.
-        is_fresh: Whether it has an interpreter of its own, as one has to that looks at its parents.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    called = [sys.executable, *words]
-    if not is_fresh:
-        called[1:1] = ["-IS", str(CLIENT), _started().name]
-    path.write_text(f'#!/bin/sh\nexec {shlex.join(called)} "$@"\n')
-    path.chmod(0o755)
-    return path
+    started().begin(call, [*streams[1:], tell, streams[0], *given])
 
 
 @functools.cache
@@ -223,38 +205,14 @@ def _of(_maker: int) -> _WarmPython:
     return _WarmPython(_kept)
 
 
-def _started() -> _WarmPython:
+def started() -> _WarmPython:
+    """The warm Python of this process."""
     return _of(os.getpid())  # a child of a test has no way to its parent's
 
 
 def _umask() -> int:
     os.umask(mask := os.umask(0))
     return mask
-
-
-def _read_all(fds: list[int], timeout: float) -> list[bytes]:
-    """What comes from some pipes until all of them are closed; the last one begins with a process id."""
-    parts: dict[int, list[bytes]] = {fd: [] for fd in fds}
-    deadline = time.monotonic() + timeout
-    with selectors.DefaultSelector() as selector:
-        for fd in fds:
-            selector.register(fd, selectors.EVENT_READ)
-        while selector.get_map():
-            ready = selector.select(max(0, deadline - time.monotonic()))
-            if not ready:
-                pid = b"".join(parts[fds[-1]]).split()
-                for key in selector.get_map().values():
-                    os.close(key.fd)
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(int(pid[0]), signal.SIGKILL)
-                raise subprocess.TimeoutExpired("a warm program", timeout)
-            for key, _ in ready:
-                if data := os.read(key.fd, 1 << 16):
-                    parts[key.fd].append(data)
-                else:
-                    selector.unregister(key.fd)
-                    os.close(key.fd)
-    return [b"".join(parts[fd]) for fd in fds]
 
 
 def _serve(calls: socket.socket, listening: socket.socket) -> list[Any]:

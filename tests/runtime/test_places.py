@@ -14,7 +14,7 @@ from gitflowrun.runs.runs import Status
 from tests.helpers.clones import refs
 from tests.helpers.flows import latest
 from tests.helpers.repos import ROOT, GitRepo, make_repo, run_program
-from tests.helpers.warm_python import write_program
+from tests.helpers.warm_programs import write_program
 
 FLOW = """
 import os, sys

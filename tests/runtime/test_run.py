@@ -22,7 +22,7 @@ from tests.helpers.flows import (
     value_of,
 )
 from tests.helpers.repos import ROOT, GitRepo, run_program
-from tests.helpers.warm_python import write_program
+from tests.helpers.warm_programs import write_program
 
 KINDS = ("fork", "batch", "fresh", "inline")
 

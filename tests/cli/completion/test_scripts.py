@@ -22,7 +22,7 @@ from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.query import fields
 from tests.helpers.repos import ROOT, GitRepo, make_repo
 from tests.helpers.runs import make_run
-from tests.helpers.warm_python import write_program
+from tests.helpers.warm_programs import write_program
 
 GIT_COMPLETION = Path("/usr/share/bash-completion/completions/git")
 VERBS = {*(verb for verb, entry in COMMANDS.items() if entry.help), "help", "version"}

@@ -20,7 +20,7 @@ from tests.helpers.flows import latest, linear_flow
 from tests.helpers.packs import blob, pack_store
 from tests.helpers.repos import ROOT, GitRepo, run_program
 from tests.helpers.warm_popen import WarmPopen
-from tests.helpers.warm_python import write_program
+from tests.helpers.warm_programs import write_program
 
 FLOW = '''
 """A flow."""

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from gitflowrun.porcelain.textconv import lines_of
 from tests.helpers.repos import ROOT, GitRepo
 from tests.helpers.runs import make_run
-from tests.helpers.warm_python import write_program
+from tests.helpers.warm_programs import write_program
 
 
 def text_of(repo: GitRepo, content: bytes, name: str = "INFO") -> str:

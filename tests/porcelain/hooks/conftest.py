@@ -13,7 +13,7 @@ from gitflowrun.porcelain.hooks import (
 )
 from tests.helpers.repos import ROOT, GitRepo
 from tests.helpers.runs import open_repo
-from tests.helpers.warm_python import write_program
+from tests.helpers.warm_programs import write_program
 
 
 @pytest.fixture(autouse=True)

@@ -19,7 +19,7 @@ from gitflowrun.porcelain.hooks import (
 from gitflowrun.porcelain.transfer.push import push
 from tests.helpers.repos import GitRepo
 from tests.helpers.runs import make_run, open_repo
-from tests.helpers.warm_python import write_program
+from tests.helpers.warm_programs import write_program
 from tests.porcelain.hooks.scripts import dirty_run, hook, own_hook, run_git, runs_in
 
 

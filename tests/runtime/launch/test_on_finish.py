@@ -9,7 +9,7 @@ import pytest
 
 from tests.helpers.flows import background, eventually, linear_flow
 from tests.helpers.repos import GitRepo
-from tests.helpers.warm_python import write_program
+from tests.helpers.warm_programs import write_program
 
 SAYS = 'echo "$GITFLOWRUN_FLOW $GITFLOWRUN_RUN $GITFLOWRUN_STATUS $PWD" > {0}.new; mv {0}.new {0}'
 
