@@ -80,6 +80,8 @@ class TaskAttempt:
         self.host = ""
         """The machine of these; empty for this one."""
         self.started = time.time()
+        self.finished = 0.0
+        """When its end was noted; 0 before."""
         self.waits = False
         """Whether it has not begun: it was given to an executor ahead, or waits for a worker."""
         self.log = log
@@ -120,8 +122,9 @@ class TaskAttempt:
         if data or lines:
             self._on_output(self, stream, data, lines)
 
-    def drain(self) -> None:
-        """Read what the task has written before its end, and close the pipes."""
+    def end(self) -> None:
+        """Note that it has ended: read what it has written before that, and close the pipes."""
+        self.finished = time.time()
         self.output.drain(self.take)
         for stream in STREAMS if self.where else ():
             self.take(stream, b"")
@@ -151,7 +154,7 @@ class TaskAttempt:
         return Attempt(
             number=self.number,
             started=self.started,
-            finished=time.time(),
+            finished=self.finished,
             ok=error is None,
             exit_code=os.waitstatus_to_exitcode(exited.status),
             cpu=round(exited.cpu, 6),

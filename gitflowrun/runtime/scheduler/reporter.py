@@ -10,6 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from gitflowrun import limits
+from gitflowrun.cards.card_limits import CARDS_TOLD
 from gitflowrun.runtime.ipc import events
 from gitflowrun.runtime.scheduler.logs import STDERR, STDOUT
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from gitflowrun.runs.live import LiveState
     from gitflowrun.runtime.ipc.event_loop import EventLoop
     from gitflowrun.runtime.scheduler.attempt import TaskAttempt
+    from gitflowrun.runtime.scheduler.card_queue import CardQueue
 
 
 class Reporter:
@@ -56,6 +58,7 @@ class Reporter:
         self._progress_time = 0.0
         self._unfinished: tuple[TaskAttempt, str] | None = None
         self._code_told: set[str] = set()
+        self._awaits_cards = False
 
     # ---- output ----
 
@@ -112,6 +115,16 @@ class Reporter:
         if not self._code_told.issuperset(differing):
             self._code_told.update(differing)
             self.notify(events.Notice(f"Task {attempt.job.name}: {text}", bad=True))
+
+    def await_cards(self, cards: CardQueue) -> None:
+        """Tell, once and not at once, that all else is done and cards are still being rendered."""
+        if not self._awaits_cards:
+            self._awaits_cards = True
+            self._loop.after(CARDS_TOLD, lambda: self._tell_of(cards))
+
+    def _tell_of(self, cards: CardQueue) -> None:
+        if cards.is_rendering:
+            self.notify(events.Notice("All tasks have ended; their cards are being rendered."))
 
     # ---- progress ----
 

@@ -4,7 +4,7 @@ It has one thread, never forks, never imports the flow, and waits for nothing bu
 commits.
 
 1. The plan yields a task; it gets an id and is launched, and its output is captured.
-2. Its process ends, and its record is made.
+2. Its process ends; what can follow at once is launched, lest processes wait, and then its record is made.
 3. The record is committed, with all others that are ready, when that lets something follow, or else at most
    every max(0.2 s, 20 x what a commit costs): so commits never take more than 5 % of a run.
 4. Only when the commit is published is the task finished, announced, and may be followed.
@@ -24,7 +24,6 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from gitflowrun import limits
-from gitflowrun.cards.card_limits import CARDS_TOLD
 from gitflowrun.errors import FlowError
 from gitflowrun.failpoints import reached
 from gitflowrun.names import NODE, TaskName
@@ -130,7 +129,6 @@ class Scheduler:
         self._live = live
         self._code = code
         self._cards = cards
-        self._tells_of_cards = False
         self._queue = CommitQueue(loop, writer, live, cards)
         self._ids = count(first_id)
         self._mask = mask
@@ -145,6 +143,7 @@ class Scheduler:
         self._again: deque[Job] = deque()
         self._postponed = 0
         self._running: dict[int, TaskAttempt] = {}
+        self._ended: deque[tuple[TaskAttempt, Exited]] = deque()  # well, and not recorded yet
         self._ending: Status | None = None
         self._error: str | None = None
         self._is_killing = False
@@ -178,9 +177,11 @@ class Scheduler:
         return status, self._error
 
     def _is_over(self) -> bool:
-        """Launch and commit what can be; whether nothing is left to do."""
+        """Launch, record and commit what can be; whether nothing is left to do."""
         if self._ending is None:
             self._fill()
+        while self._ended:
+            self._end(*self._ended.popleft())
         if not self._running and (self._ending or self._plan.finished):
             return self._has_all_cards()
         if self._is_urgent():
@@ -201,14 +202,9 @@ class Scheduler:
         """Whether no card is to be waited for, once the tasks whose cards they are have been published."""
         if self._queue.lacks_cards or (self._queue.is_due and self._cards.is_rendering):
             self._commit()
-        if self._cards.is_rendering and not self._tells_of_cards:
-            self._tells_of_cards = True
-            self._loop.after(CARDS_TOLD, self._tell_of_cards)
-        return not self._cards.is_rendering
-
-    def _tell_of_cards(self) -> None:
         if self._cards.is_rendering:
-            self._notify(events.Notice("All tasks have ended; their cards are being rendered."))
+            self._reporter.await_cards(self._cards)
+        return not self._cards.is_rendering
 
     def take_cards(self, message: Message) -> None:
         """Take a message from the process that renders cards."""
@@ -427,9 +423,8 @@ class Scheduler:
             elif gang is not None and not gang.falls_back:
                 jobs += [held.job for held, _ in gang.release()]
             jobs.append(attempt.job)
-        return sorted(
-            jobs, key=lambda job: -(job.planned.index or 0)
-        )  # those of gangs are put before others
+        jobs.sort(key=lambda job: -(job.planned.index or 0))  # those of gangs are put before others
+        return jobs
 
     def _postpone(self, job: Job, reason: str) -> None:
         """Launch a task again, for which no process could be made: with fewer at a time, later if need be."""
@@ -463,7 +458,7 @@ class Scheduler:
     # ---- the end of a task ----
 
     def _retire(self, attempt: TaskAttempt) -> None:
-        attempt.drain()
+        attempt.end()
         del self._running[attempt.serial]
         if attempt.timer is not None:
             attempt.timer.cancel()
@@ -480,7 +475,10 @@ class Scheduler:
         self._retire(attempt)
         if words is not None:
             self._reporter.say(attempt, words)
-        self._end(attempt, exited)
+        if attempt.job.planned.gang is None and attempt.succeeded(exited):
+            self._ended.append((attempt, exited))
+        else:
+            self._end(attempt, exited)
 
     def _end(self, attempt: TaskAttempt, exited: Exited) -> None:
         job = attempt.job

@@ -1,21 +1,27 @@
-"""Tasks that an executor takes though as many run as may: they wait, and nobody takes them for running."""
+"""When tasks are launched: some before others have ended, which wait, and all before those are recorded."""
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gitflowrun import limits
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.runtime.ipc import events
 from gitflowrun.runtime.ipc.messages import Launch, LaunchFailed, LaunchLost, Started
-from tests.runtime.scheduler.test_course import FOREACH, Bench, ends, good, sent, starts
+from gitflowrun.runtime.scheduler.commit_queue import CommitQueue
+from tests.runtime.scheduler.test_course import FOREACH, Bench, ends, failing, good, sent, starts
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pytest
 
+    from gitflowrun.runtime.ipc.messages import Message
     from gitflowrun.runtime.ipc.task_pipes import TaskPipes
+    from gitflowrun.runtime.scheduler.attempt import TaskAttempt
 
 __all__ = ["sent"]
 
@@ -172,3 +178,44 @@ def test_fewer_processes_than_tasks_that_wait() -> None:
     assert bench.run() == (Status.DONE, None)
     assert workers == [1]
     assert len(bench.took) >= 3
+
+
+def test_what_can_run_is_launched_before_what_has_ended_is_recorded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A process does not wait for a record that it does not need; the time in that is when the end was heard."""
+    monkeypatch.setattr(limits, "COMMIT_INTERVAL", 30)
+    at: list[float] = []
+    recorded: list[tuple[str, int, float]] = []
+
+    def launched(launch: Launch) -> Sequence[Message]:
+        at.append(time.time())
+        time.sleep(0.001)
+        return good(launch)
+
+    bench = Bench(launched, FOREACH, max_workers=1)
+    add = CommitQueue.add
+
+    def noted(queue: CommitQueue, attempt: TaskAttempt, **options: Any) -> object:
+        record, done = add(queue, attempt, **options)
+        recorded.append((str(record.name), len(at), record.attempts[-1].finished))
+        return record, done
+
+    monkeypatch.setattr(CommitQueue, "add", noted)
+    assert bench.run() == (Status.DONE, None)
+    # The next item has been launched; what only a commit lets run has not.
+    assert [(name, count) for name, count, _ in recorded] == [
+        ("start/1", 1), ("work/2", 3), ("work/3", 4), ("work/4", 5), ("work/5", 6), ("work/6", 6),
+        ("join/7", 7), ("end/8", 8),
+    ]  # fmt: skip
+    for number, (_, count, finished) in enumerate(recorded):
+        assert at[number] <= finished
+        if count > number + 1:
+            assert finished <= at[number + 1]
+
+
+def test_nothing_is_launched_in_the_place_of_what_has_failed() -> None:
+    """An item that fails ends the run before another one can take its place."""
+    bench = Bench(lambda it: failing(it) if it.frames else good(it), FOREACH, max_workers=1)
+    assert bench.run()[0] is Status.FAILED
+    assert [str(it.task) for it in bench.launched] == ["start/1", "work/2"]

@@ -270,7 +270,7 @@ def test_a_pipe_that_cannot_be_made_leaves_no_file_open(monkeypatch: pytest.Monk
     monkeypatch.setattr(os, "pipe", pipe)
     with pytest.raises(OSError, match="Too many"), attempt.output.make():
         pass
-    attempt.drain()
+    attempt.end()
     assert sorted(Path("/proc/self/fd").iterdir()) == before
     loop.close()
 
