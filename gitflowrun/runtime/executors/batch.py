@@ -310,7 +310,7 @@ class BatchExecutor(ForkExecutor):
             if len(self._idle) > MOST_IDLE:
                 self._idle.pop(next(iter(self._idle))).end()
         self._on_message(done.result)
-        self._on_message(Exited(serial, 0, done.cpu, done.max_rss))
+        self._on_message(Exited(serial, 0, done.cpu, done.max_rss, done.ended))
         self._note(process)
         if process.task is not None:
             self._on_message(Started(process.task, process.pid, done.ended))

@@ -435,12 +435,22 @@ class LaunchLost:
 
 @frozen
 class Exited:
-    """A task's process has ended: its wait status, CPU seconds and peak resident bytes."""
+    """A task's process has ended.
+
+    Attributes:
+        serial: Number of the launch.
+        status: Its wait status.
+        cpu: CPU seconds that it took.
+        max_rss: Its peak resident bytes.
+        at: When the task has ended, in seconds since 1970 of the machine that it ran on, where its process goes on
+            and has said so; else 0.
+    """
 
     serial: int
     status: int
     cpu: float
     max_rss: int
+    at: float = 0.0
 
 
 @frozen
@@ -619,7 +629,7 @@ _SCHEMAS: dict[str, ArraySchema[Any]] = {
         (Started, COUNT, COUNT, REAL),
         (LaunchFailed, COUNT, TEXT),
         (LaunchLost, COUNT),
-        (Exited, COUNT, INTEGER, REAL, COUNT),
+        (Exited, COUNT, INTEGER, REAL, COUNT, REAL),
         (FlowImported, TEXT),
         (OpenRepository, MAP, TEXT_MAP),
         (RenderCards, COUNT, TASK_NAME, COUNT, TEXT),

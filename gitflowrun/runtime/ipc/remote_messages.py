@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from gitflowrun.git.objects import Oid
     from gitflowrun.runtime.ipc.messages import Message, RunContext
 
-PROTOCOL = 3
+PROTOCOL = 4
 """Agents and drivers of other numbers refuse each other."""
 
 

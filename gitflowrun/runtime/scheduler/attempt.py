@@ -81,7 +81,7 @@ class TaskAttempt:
         """The machine of these; empty for this one."""
         self.started = time.time()
         self.finished = 0.0
-        """When its end was noted; 0 before."""
+        """When it has ended, or its end was noted; 0 before."""
         self.waits = False
         """Whether it has not begun: it was given to an executor ahead, or waits for a worker."""
         self.log = log
@@ -117,14 +117,18 @@ class TaskAttempt:
 
     def take(self, stream: str, data: bytes) -> None:
         """Take what it has written to a stream; nothing at its end."""
-        now = time.time()
+        now = self.finished or time.time()
         lines = self.log.feed(stream, data, now) if data else self.log.end(stream, now)
         if data or lines:
             self._on_output(self, stream, data, lines)
 
-    def end(self) -> None:
-        """Note that it has ended: read what it has written before that, and close the pipes."""
-        self.finished = time.time()
+    def end(self, at: float = 0.0) -> None:
+        """Note that it has ended: read what it has written before that, and close the pipes.
+
+        Args:
+            at: When, as its process has said, which may have begun with another task since.
+        """
+        self.finished = time.time() if self.where or not at else max(at, self.started)
         self.output.drain(self.take)
         for stream in STREAMS if self.where else ():
             self.take(stream, b"")

@@ -457,8 +457,8 @@ class Scheduler:
 
     # ---- the end of a task ----
 
-    def _retire(self, attempt: TaskAttempt) -> None:
-        attempt.end()
+    def _retire(self, attempt: TaskAttempt, at: float = 0.0) -> None:
+        attempt.end(at)
         del self._running[attempt.serial]
         if attempt.timer is not None:
             attempt.timer.cancel()
@@ -472,7 +472,7 @@ class Scheduler:
         if wait:
             self._loop.after(limits.LEFT_BEHIND_PAUSE, lambda: self._exited(attempt, exited))
             return
-        self._retire(attempt)
+        self._retire(attempt, exited.at)
         if words is not None:
             self._reporter.say(attempt, words)
         if attempt.job.planned.gang is None and attempt.succeeded(exited):

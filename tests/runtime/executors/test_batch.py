@@ -474,13 +474,17 @@ def test_nothing_that_waits_begins_when_a_run_ends(repo: GitRepo) -> None:
 
 
 def test_a_task_begins_when_the_one_before_has_ended(repo: GitRepo) -> None:
-    """And not when it was given to its process; people see what runs, and not what waits."""
-    done = ran(repo, foreach_flow("time.sleep(0.1)"), "--n", "5")
+    """And not when it was given to its process; people see what runs, and not what waits.
+
+    By the clock of the process: the scheduler, which may be busy, hears of it later.
+    """
+    done = ran(repo, foreach_flow("print(self.input)\ntime.sleep(0.1)"), "--n", "5")
     run = latest(repo)
     attempts = [run.task(TaskName("work", it)).record.attempts[0] for it in run.tasks("work")]
     for attempt, following in pairwise(attempts):
         assert attempt.finished - attempt.started >= 0.1
-        assert attempt.started + 0.1 <= following.started < attempt.finished + 0.1
+        assert attempt.started + 0.1 <= attempt.finished <= following.started
+        assert following.started < attempt.finished + 0.1
     told = re.findall(r"work/(\d+) \(pid \d+\)\] Task is starting", done.out + done.err)
     assert told == list(run.tasks("work"))
 

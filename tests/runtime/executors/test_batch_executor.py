@@ -175,7 +175,7 @@ def test_a_process_goes_on_by_itself(bench: Bench) -> None:
     child.end_task(1, 123.5)
     bench.turn()
     assert [it for it in bench.heard if not isinstance(it, Result)][-2:] == [
-        Exited(1, 0, 0.25, 1), Started(3, child.pid, 123.5)
+        Exited(1, 0, 0.25, 1, 123.5), Started(3, child.pid, 123.5)
     ]  # fmt: skip
     assert bench.executor.ahead("work") == 2
     bench.give(5, ahead=True)

@@ -11,6 +11,7 @@ import pytest
 
 from gitflowrun import limits
 from gitflowrun.names import TaskName
+from gitflowrun.runs.line_times import decode_times
 from gitflowrun.runs.records import Attempt
 from gitflowrun.runtime.ipc import process
 from gitflowrun.runtime.ipc.event_loop import EventLoop
@@ -191,6 +192,22 @@ def test_the_record_of_an_attempt(loop: EventLoop) -> None:
     assert good.started <= good.finished <= ended  # whenever it is recorded
     bad = attempt.record(Exited(1, signal.SIGTERM, 0.5, 1), "why")
     assert (bad.ok, bad.exit_code, bad.error) == (False, -signal.SIGTERM, "why")
+
+
+@pytest.mark.parametrize("where", ["", "agent 1 on another machine"])
+def test_the_end_that_its_process_has_told(loop: EventLoop, where: str) -> None:
+    """It counts, for late lines, too, unless another machine's clock says it; it is not before the start."""
+    attempt = attempt_of(loop)
+    attempt.where, attempt.started = where, 1000.0
+    with attempt.output.make() as ends:
+        os.write(ends[0], b"a\n")
+    attempt.end(1001.5)
+    times, _ = decode_times(attempt.log.times())
+    finished = attempt.record(Exited(1, 0, 0.0, 0), None).finished
+    assert times == [pytest.approx(finished)]
+    assert (finished == 1001.5) is not bool(where)
+    attempt.end(999.0)
+    assert attempt.finished >= 1000.0
 
 
 def test_what_a_task_has_left_behind_has_a_while_to_end(
