@@ -187,12 +187,9 @@ class Scheduler:
         if self._is_urgent():
             self._commit()
             return self._is_over()
-        if not (
-            self._running or self._again or self._postponed or self._plan.queued or self._looks_up
-        ):
-            raise FlowError(
-                "the run has come to a halt: no task is left, and the end was not reached"
-            )
+        left = self._running or self._again or self._postponed or self._plan.queued
+        if not (left or self._looks_up):
+            raise FlowError("the run has come to a halt: no task is left, and no end reached")
         if self._queue.is_due:
             self._commit()
         self._progress()
@@ -435,12 +432,14 @@ class Scheduler:
                 f"must run at the same time: {reason}",
             )
         elif self._running:
-            begun = sum(not it.waits for it in self._running.values())
-            self._workers = max(1, min(self._workers, begun))
+            self._workers = max(1, min(self._workers, self._begun()))
             self._again.append(job)
         else:
             self._postponed += 1
             self._loop.after(limits.RELAUNCH_DELAY * 2**job.lost, lambda: self._resume(job, reason))
+
+    def _begun(self) -> int:
+        return sum(not it.waits for it in self._running.values())
 
     def _resume(self, job: Job, reason: str) -> None:
         self._postponed -= 1
@@ -522,10 +521,13 @@ class Scheduler:
         if again and gang is not None:
             self._try_gang_again(gang, attempt)
             return
-        if again:
+        if again and (self._executor.is_remote or self._begun() >= self._workers):
             self._again.append(job)
-            return
-        self.stop(Status.FAILED, f"step {job.name.step!r} (task {job.name.task}) failed: {error}")
+        elif again:  # in its place, before what was given ahead
+            self._launch(job)
+        else:
+            why = f"step {job.name.step!r} (task {job.name.task}) failed: {error}"
+            self.stop(Status.FAILED, why)
 
     def _try_gang_again(self, gang: Gang, failed: TaskAttempt) -> None:
         """Try nodes of a gang again, once all have ended: all, or in a fallback those that have failed."""

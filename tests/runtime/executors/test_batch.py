@@ -458,6 +458,20 @@ def test_what_waits_for_a_process_that_ends_slowly(repo: GitRepo) -> None:
     assert sorted((repo.path / "noted").read_text().split()) == [str(it) for it in range(9)]
 
 
+def test_what_has_failed_is_tried_again_before_what_waits(repo: GitRepo) -> None:
+    """Nothing that was given ahead gets its place, however long the others take."""
+    body = (
+        "note(f'{self.input}.{current.retry_count}')\n"
+        "if self.input == 1 and not current.retry_count: raise ValueError"
+    )
+    text = foreach_flow(body, head=NOTED + RETRIED).replace(
+        "    @step\n    def work", "    @retry(times=1)\n    @step\n    def work"
+    )
+    ran(repo, text, "--n", "6", "--max-workers", "1")
+    noted = (repo.path / "noted").read_text().split()
+    assert noted == ["0.0", "1.0", "1.1", "2.0", "3.0", "4.0", "5.0"]
+
+
 def test_nothing_that_waits_begins_when_a_run_ends(repo: GitRepo) -> None:
     """A task has failed: the others end, and what their processes were given ahead is not executed."""
     body = (

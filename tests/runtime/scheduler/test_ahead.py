@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from gitflowrun import limits
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.runtime.ipc import events
-from gitflowrun.runtime.ipc.messages import Launch, LaunchFailed, LaunchLost, Started
+from gitflowrun.runtime.ipc.messages import Launch, LaunchFailed, LaunchLost, Retries, Started
 from gitflowrun.runtime.scheduler.commit_queue import CommitQueue
 from tests.runtime.scheduler.test_course import FOREACH, Bench, ends, failing, good, sent, starts
 
@@ -151,6 +151,17 @@ def test_what_is_tried_again_waits_for_no_process() -> None:
     assert tried == ["work/2"]
     assert [str(it.task) for it in bench.launched].count("work/2") == 2
     assert "work/2" not in bench.took
+
+
+def test_what_has_failed_is_tried_again_before_what_waits() -> None:
+    """It has the place that it had."""
+    bench = AheadBench(2, retries={"work": Retries(1)})
+    bench.answer = lambda it: failing(it) if it.frames and not it.attempt else good(it)
+    assert bench.run() == (Status.DONE, None)
+    assert [(str(it.task), it.attempt) for it in bench.launched[1:-2]] == [
+        ("work/2", 0), ("work/2", 1), *((f"work/{it}", 0) for it in range(3, 7)),
+    ]  # fmt: skip
+    assert len(bench.took) == 4
 
 
 def test_fewer_processes_than_tasks_that_wait() -> None:
