@@ -7,7 +7,9 @@
 
 It lies in the common git directory, so other processes and linked worktrees see it, and nobody else. The scheduler
 writes it, without waiting for the disk; each record is in place before its task is launched, so that a task finds
-itself. A task is unfinished as long as no commit of its run has it as the attempt that was started last has left it.
+itself. The record of one that was given to its process ahead is when the scheduler hears that it has begun: who asks
+from there waits for that (`own_task`). A task is unfinished as long as no commit of its run has it as the attempt that
+was started last has left it.
 When the run has ended, git has all and the directory is removed; of a scheduler that was killed it stays for a week,
 with all that was written until then.
 
@@ -38,6 +40,7 @@ from gitflowrun.runs import layout
 from gitflowrun.runs.read import StoredRun, StoredTask, in_task_order
 from gitflowrun.runs.records import FOREACH_FRAME, ForeachLevel, TaskRecord
 from gitflowrun.schema import COUNT, TASK_NAME, TEXT, TIME, ArraySchema, many
+from gitflowrun.utilities import own_task
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
@@ -163,7 +166,25 @@ class ObservedRun(StoredRun):
                 name = TaskName(step, task)
                 if name in found and not self._is_further(found[name]):
                     del found[name]
+        own = own_task.own_task_of(self.identity.uid)
+        if isinstance(own, TaskName) and own not in found and not self._is_stored(own):
+            found.update(self._await(own))
         return found
+
+    def _is_stored(self, name: TaskName) -> bool:
+        try:
+            return name.step in super()._step_names() and name.task in super()._step(name.step)
+        except CorruptRecord:
+            return True
+
+    def _await(self, name: TaskName) -> dict[TaskName, StartedTask]:
+        """Wait until the scheduler has heard that the task that asks has begun; what has begun since."""
+        until = time.monotonic() + own_task.HEARD
+        while True:
+            found = _read_started(self.top / _TASKS, self._size)
+            if name in found or time.monotonic() > until:
+                return found
+            time.sleep(own_task.LOOK_AGAIN)
 
     def _is_further(self, started: StartedTask) -> bool:
         """Whether an attempt was started after the one that is stored."""
@@ -189,8 +210,8 @@ class ObservedRun(StoredRun):
         """A task. Raises NotFound."""
         started = self._unfinished.get(name)
         if started is not None:
-            is_stored = name.step in super()._step_names() and name.task in super()._step(name.step)
-            return UnfinishedTask(self, started, super().task(name) if is_stored else None)
+            stored = super().task(name) if self._is_stored(name) else None
+            return UnfinishedTask(self, started, stored)
         if name.step in self._step_names() - {*super()._step_names()}:
             raise self._no_task(name)
         return super().task(name)
@@ -329,9 +350,15 @@ class UnfinishedTask(StoredTask):
 
 @lru_cache(maxsize=4)
 def _started_tasks(path: Path, size: int) -> dict[TaskName, StartedTask]:
-    """The tasks that a list of them names; what was torn off at its end is passed over."""
+    """The tasks that a list of them names."""
+    return _read_started(path, 0, size)
+
+
+def _read_started(path: Path, start: int, size: int = -1) -> dict[TaskName, StartedTask]:
+    """The tasks that a part of such a list names; what was torn off at its end is passed over."""
     try:
         with open_file(path, "the list of started tasks") as file:
+            file.seek(start)
             data = file.read(size)
     except (OSError, RepositoryError):
         return {}

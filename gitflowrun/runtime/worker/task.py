@@ -53,6 +53,7 @@ from gitflowrun.runtime.worker import random_seeds
 from gitflowrun.runtime.worker.loaded_code import LoadedCode
 from gitflowrun.runtime.worker.task_secrets import Secrets
 from gitflowrun.settings import Durability
+from gitflowrun.utilities import own_task
 from gitflowrun.values import replace
 
 if TYPE_CHECKING:
@@ -215,6 +216,7 @@ class TaskRunner:
             self._read.begin()
         self._secrets.deliver(self.flow_cls, launch.task.step)
         self._inputs = launch.parents
+        own_task.begin(context.run.uid, launch.task)
         given, of_inputs = self._given(launch)
         cards = self._cards(launch)
         outcome = execute_step(

@@ -19,7 +19,7 @@ from gitflowrun.runs.runs import Status
 from gitflowrun.runtime.worker.batch_limits import TASKS_A_CHILD
 from tests.faults.check import nobody_is_left
 from tests.faults.recalls import ITEMS, LONG, RECALLING, WORKERS
-from tests.helpers.flows import background, foreach_flow, latest, value_of
+from tests.helpers.flows import background, eventually, foreach_flow, latest, value_of
 from tests.helpers.repos import GitRepo, Output
 
 BATCH = ("run", "--isolation", "batch")
@@ -501,6 +501,26 @@ def test_a_task_begins_when_the_one_before_has_ended(repo: GitRepo) -> None:
         assert following.started < attempt.finished + 0.1
     told = re.findall(r"work/(\d+) \(pid \d+\)\] Task is starting", done.out + done.err)
     assert told == list(run.tasks("work"))
+
+
+def test_a_task_finds_itself_before_its_scheduler_has_heard_of_it(repo: GitRepo) -> None:
+    """It was given ahead, and the scheduler is busy when it begins: it waits for its record, whichever way it asks."""
+    body = (
+        "if not self.input:\n    time.sleep(0.3); os.remove('go')\n"
+        "if self.input == 1:\n    open('asks', 'w').close()\n"
+        "self.own = current.task_id in [it.id for it in current.run['work']]\n"
+        "assert Task(current.pathspec, _namespace_check=False).pathspec == current.pathspec"
+    )
+    repo.write("f.py", foreach_flow(body, head="from gitflowrun import Task\n"))
+    repo.write("go", "")
+    env = {"GITFLOWRUN_FAILPOINTS": f"live.started=pause:{repo.path / 'go'}"}
+    flow = background(repo, "f.py", *BATCH, "--n", "3", "--max-workers", "1", env=env)
+    assert eventually((repo.path / "asks").exists)
+    time.sleep(0.2)
+    repo.write("go", "")
+    assert flow.wait() == 0, flow.output.read_text()
+    run = latest(repo)
+    assert all(value_of(run.task(TaskName("work", it)), "own") for it in run.tasks("work"))
 
 
 def test_an_interrupt(repo: GitRepo) -> None:
