@@ -21,7 +21,6 @@ A `Connection` is a channel in an event loop: it delivers messages as they come 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import mmap
 import os
 import socket
@@ -43,6 +42,7 @@ from gitflowrun.runtime.ipc.messages import (
     encode,
     parse,
 )
+from gitflowrun.runtime.ipc.process import keep_descriptor
 
 if TYPE_CHECKING:
     from gitflowrun.runtime.ipc.event_loop import EventLoop
@@ -89,10 +89,7 @@ class Channel:
 
     def move_away(self) -> None:
         """Give the socket a high descriptor: programs that make a daemon of themselves close the low ones."""
-        with contextlib.suppress(OSError):  # so many may not be allowed
-            high = fcntl.fcntl(self._socket, fcntl.F_DUPFD_CLOEXEC, limits.HIGH_DESCRIPTOR)
-            self._socket.close()
-            self._socket = socket.socket(fileno=high)
+        self._socket = socket.socket(fileno=keep_descriptor(self._socket.detach()))
 
     def set_blocking(self, blocking: bool) -> None:
         """Choose whether `send` and `receive` wait."""
