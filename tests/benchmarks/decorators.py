@@ -9,15 +9,15 @@ same for a task alone: both less a run of one task. Rounds alternate which comes
 from __future__ import annotations
 
 import argparse
-import os
-import resource
 import statistics
-import subprocess
 import sys
-import tempfile
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.benchmarks.machine import environment, in_memory, measure
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
 MARKS = "@retry(times=2)\n    @catch(var='bad')\n    @timeout(minutes=5)\n    @environment(vars={'A': '1'})\n    "
 FLOW = """from gitflowrun import *
 
@@ -49,23 +49,10 @@ if __name__ == "__main__":
 """
 
 
-def cpu(place: Path, name: str, tasks: int) -> float:
+def cpu(place: Path, program: str, tasks: int, *words: str) -> float:
     """CPU seconds of one run with so many tasks."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    words = [
-        sys.executable,
-        name,
-        "--quiet",
-        "run",
-        "--n",
-        str(tasks),
-        "--max-num-splits",
-        "100000",
-    ]
-    env = {**os.environ, "HOME": str(place), "USER": "ada", "PYTHONPATH": str(ROOT)}
-    subprocess.run(words, cwd=place, env=env, check=True, stdout=subprocess.DEVNULL)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    command = [sys.executable, program, "--quiet", "run", "--n", str(tasks), *words]
+    return measure([*command, "--max-num-splits", "100000"], place, environment()).cpu
 
 
 def main() -> None:
@@ -74,15 +61,9 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory(
-        dir="/dev/shm" if Path("/dev/shm").is_dir() else None
-    ) as directory:
-        place = Path(directory)
-        subprocess.run(["git", "init", "-q"], cwd=place, check=True)
-        for key, value in (("user.name", "Ada"), ("user.email", "ada@example.org")):
-            subprocess.run(["git", "config", key, value], cwd=place, check=True)
-        (place / "plain.py").write_text(FLOW.format(marks=""))
-        (place / "marked.py").write_text(FLOW.format(marks=MARKS))
+    with in_memory(
+        {"plain.py": FLOW.format(marks=""), "marked.py": FLOW.format(marks=MARKS)}
+    ) as place:
         base = min(cpu(place, "plain.py", 1) for _ in range(3))
         whole, each = [], []
         for number in range(given.rounds):

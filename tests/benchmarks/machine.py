@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import platform
@@ -10,9 +11,14 @@ import resource
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[2]
 _PR_SET_CHILD_SUBREAPER = 36
@@ -84,6 +90,14 @@ def repository(path: Path, files: dict[str, str]) -> Path:
     ):
         subprocess.run(["git", *args], cwd=path, check=True)
     return path
+
+
+@contextlib.contextmanager
+def in_memory(files: dict[str, str]) -> Iterator[Path]:
+    """Such a repository in a temporary directory, in memory where that can be: it is not the disk that is measured."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as directory:
+        yield repository(Path(directory) / "repo", files)
 
 
 def environment() -> dict[str, str]:
