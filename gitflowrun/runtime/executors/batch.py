@@ -21,6 +21,7 @@ from collections import defaultdict, deque
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from gitflowrun import limits
 from gitflowrun.runtime.executors.batch_process import BatchProcess, WaitingTask
 from gitflowrun.runtime.executors.executor_limits import MOST_IDLE, SPREAD_AFTER
 from gitflowrun.runtime.executors.local import ForkExecutor
@@ -102,7 +103,7 @@ class BatchExecutor(ForkExecutor):
         self._free: defaultdict[str, dict[int, BatchProcess]] = defaultdict(dict)
         self._waiting: dict[int, BatchProcess] = {}  # by launches that were given ahead
         self._taken_back: deque[WaitingTask] = deque()
-        self._begun: set[int] = set()  # launches that have a process, or will have one
+        self._begun: dict[int, TaskPipes] = {}  # by launches that have a process, or will have one
         self._workers = workers
         self._spreads = False
         self._is_ending = False
@@ -114,7 +115,7 @@ class BatchExecutor(ForkExecutor):
             super().launch(launch, output)
         else:
             self._start(WaitingTask(launch, output))
-        self._begun.add(launch.serial)
+        self._begun[launch.serial] = output
 
     def _start(self, task: WaitingTask) -> None:
         process = self._resting(task.launch.task.step)  # 1
@@ -190,11 +191,11 @@ class BatchExecutor(ForkExecutor):
         """Begin with tasks that wait while fewer run than may."""
         while len(self._begun) < self._workers and (task := self._next_waiting()) is not None:
             serial = task.launch.serial
-            self._begun.add(serial)
+            self._begun[serial] = task.output
             try:
                 self._start(task)
             except OSError as error:
-                self._begun.discard(serial)
+                del self._begun[serial]
                 self._say(LaunchFailed(serial, error.strerror or str(error)))
 
     def _next_waiting(self) -> WaitingTask | None:
@@ -259,11 +260,12 @@ class BatchExecutor(ForkExecutor):
     def lost(self) -> None:
         """Hear what tasks have said before the zygote was killed, and their processes with it."""
         self._is_ending = True
+        self._taken_back.clear()  # or processes that are gone would be given these
         for process in list(self._processes.values()):
             process.read()
             process.end()
         for known in (
-            self._processes, self._tasks, self._idle, self._free, self._waiting, self._taken_back
+            self._processes, self._tasks, self._idle, self._free, self._waiting, self._begun
         ):  # fmt: skip
             known.clear()
 
@@ -296,13 +298,13 @@ class BatchExecutor(ForkExecutor):
         """A task of it has ended, and it goes on."""
         serial = done.result.serial
         del self._tasks[serial]
-        self._begun.discard(serial)
+        self._begun.pop(serial, None)
         process.go_on()
         process.cpu += done.cpu
         if process.task is not None:
             del self._waiting[process.task]
             self._tasks[process.task] = process
-            self._begun.add(process.task)
+            self._begun[process.task] = process.output
         elif process.is_spent:
             process.end()
         else:
@@ -322,14 +324,15 @@ class BatchExecutor(ForkExecutor):
     def _from_zygote(self, message: Message) -> None:
         process = self._processes.get(getattr(message, "serial", 0))
         if process is None:
-            if isinstance(message, Exited | LaunchFailed):
-                self._begun.discard(message.serial)
             self._on_message(message)
+            if isinstance(message, Exited | LaunchFailed):
+                self._leave(message.serial)
         elif isinstance(message, Started):
             self._begin(process, message.pid)
         elif isinstance(message, LaunchFailed):
             self._forget(process)
             self._on_message(message)
+            self._leave(message.serial)
         elif isinstance(message, Exited):
             self._ended(process, message)
         self._spread_soon()
@@ -356,6 +359,16 @@ class BatchExecutor(ForkExecutor):
         else:
             cpu = max(exited.cpu - process.cpu, 0.0)
             self._on_message(Exited(task, exited.status, cpu, exited.max_rss))
+        self._leave(task)
+
+    def _leave(self, serial: int) -> None:
+        """Give up the place of a task whose process has ended, once what that has left behind has ended, too."""
+        output = self._begun.get(serial)
+        if output is not None and output.is_open:
+            self._loop.after(limits.LEFT_BEHIND_PAUSE, partial(self._leave, serial))
+        else:
+            self._begun.pop(serial, None)
+            self._spread_soon()
 
     def _forget(self, process: BatchProcess) -> None:
         process.end()
@@ -364,7 +377,6 @@ class BatchExecutor(ForkExecutor):
         self._idle.pop(process.serial, None)
         if process.task is not None:
             del self._tasks[process.task]
-            self._begun.discard(process.task)
 
 
 def _is_small(launch: Launch) -> bool:

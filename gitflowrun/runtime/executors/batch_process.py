@@ -91,6 +91,11 @@ class BatchProcess:
             and self._pipes[self._turn ^ 1].is_drained
         )
 
+    @property
+    def output(self) -> TaskPipes:
+        """The pipes of the task that it runs, or has run last."""
+        return self._pipes[self._turn]
+
     def make_ends(self) -> PipeEnds:
         """Make its pipes: what it gets with its first task, its socket among them. Raises OSError: it can't."""
         ends = self._pipes[0].make()

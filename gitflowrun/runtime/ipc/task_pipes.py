@@ -50,6 +50,11 @@ class TaskPipes:
         self.is_drained = False
         """Whether all was read that the task has written."""
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there are any that may still be read."""
+        return bool(self._streams)
+
     def make(self) -> PipeEnds:
         """Make them; the ends to write to. Raises OSError: there are no more descriptors."""
         ends = PipeEnds()

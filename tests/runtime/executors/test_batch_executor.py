@@ -77,6 +77,7 @@ class Bench:
         self.loop = EventLoop()
         self.heard: list[Message] = []
         self.outputs: dict[int, TaskPipes] = {}
+        self.leaving: set[int] = set()
         ours, theirs = channel_pair()
         self.zygote = Channel(theirs)
         self.executor = BatchExecutor(
@@ -87,9 +88,9 @@ class Bench:
         self.children: dict[int, Child] = {}
 
     def hear(self, message: Message) -> None:
-        """As the scheduler: note it, and read what a task has written when it ends."""
+        """As the scheduler: note it, and read what a task has written when it ends, or what it has left behind."""
         self.heard.append(message)
-        if isinstance(message, Exited):
+        if isinstance(message, Exited | LaunchLost) and message.serial not in self.leaving:
             self.outputs[message.serial].drain(lambda *_: None)
 
     def give(self, *serials: int, ahead: bool = False) -> None:
@@ -238,6 +239,29 @@ def test_a_process_that_ends_with_its_task(bench: Bench) -> None:
     bench.exit(first)
     assert bench.of(Exited) == [2, 4, 1]
     assert bench.asked() == []
+
+
+def test_what_a_task_has_left_behind_keeps_its_place(bench: Bench) -> None:
+    """Until that has ended, which the scheduler waits for: then what waits begins there."""
+    bench.leaving.add(1)
+    bench.exit(bench.children[1])
+    assert bench.of(Exited) == [1]
+    assert bench.asked() == []
+    bench.outputs[1].drain(lambda *_: None)
+    bench.wait_for(lambda: bench.executor._begun.keys() == {2, 3})
+    assert bench.fork().serial == 3
+
+
+def test_the_zygote_is_lost(bench: Bench) -> None:
+    """What was taken back is not given to a process that is lost with it."""
+    first, second = bench.children[1], bench.children[2]
+    first.channel.send(Result(1, {}, {}, (), None))
+    bench.executor.kill(4, signal.SIGTERM)
+    bench.turn()
+    second.end_task(2)
+    before = len(bench.heard)
+    bench.executor.lost()
+    assert [type(it) for it in bench.heard[before:]] == [Result, Exited]
 
 
 def test_a_signal_for_a_task_that_waits(bench: Bench) -> None:
