@@ -82,6 +82,7 @@ class BatchExecutor(ForkExecutor):
         run: What all tasks have in common.
         steps: The steps whose tasks may share processes.
         workers: How many tasks run at the same time.
+        most_idle: How many processes may wait for tasks; the oldest end first.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class BatchExecutor(ForkExecutor):
         run: RunContext,
         steps: frozenset[str],
         workers: int = 1,
+        most_idle: int = MOST_IDLE,
     ) -> None:
         self._loop = loop
         self._on_message = on_message
@@ -105,6 +107,7 @@ class BatchExecutor(ForkExecutor):
         self._taken_back: deque[WaitingTask] = deque()
         self._begun: dict[int, TaskPipes] = {}  # by launches that have a process, or will have one
         self._workers = workers
+        self._most_idle = most_idle
         self._spreads = False
         self._is_ending = False
         super().__init__(Connection(loop, zygote, self._from_zygote, on_close), run)
@@ -223,14 +226,14 @@ class BatchExecutor(ForkExecutor):
     # ---- the end of tasks ----
 
     def kill(self, serial: int, number: int) -> None:
-        """Send a signal to the process group of a launch; one that waits ends at once, or when it begins."""
+        """Send a signal to the process group of a launch; one that waits is lost, or gets it when it begins."""
         process = self._tasks.get(serial)
         if serial in self._waiting:
             waits = self._waiting[serial]
             if self._take_back(waits) is None:
                 waits.signal = number
             else:
-                self._say(Exited(serial, number, 0.0, 0))
+                self._say(LaunchLost(serial))
         elif process is None:
             super().kill(serial, number)
         elif process.following is None or process.next_unread():
@@ -309,7 +312,7 @@ class BatchExecutor(ForkExecutor):
             process.end()
         else:
             self._idle[process.serial] = process
-            if len(self._idle) > MOST_IDLE:
+            if len(self._idle) > self._most_idle:
                 self._idle.pop(next(iter(self._idle))).end()
         self._on_message(done.result)
         self._on_message(Exited(serial, 0, done.cpu, done.max_rss, done.ended))

@@ -22,6 +22,8 @@ VERIFIED_AT_ONCE = 8 << 20
 """Bytes of what has arrived that are compared with their BLAKE3 in one turn of the scheduler's loop."""
 MOST_IDLE = 64
 """Processes that wait for more tasks of their steps; the oldest end first."""
+FILES_PER_PROCESS = 7
+"""Descriptors that such a process takes of the scheduler: both ends of its socket, four pipes, one on its way."""
 INTAKE_THREADS = 4
 """Threads that look at packs that have arrived, and wait for the disk to have them."""
 UNVERIFIED = 4

@@ -11,6 +11,7 @@ import contextlib
 import os
 import resource
 import signal
+import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from gitflowrun.runs.commit_message import Status
 from gitflowrun.runs.live import LiveState
 from gitflowrun.runtime.executors.batch import BatchExecutor, batched_steps
 from gitflowrun.runtime.executors.card_process import CardRendererProcess
+from gitflowrun.runtime.executors.executor_limits import FILES_PER_PROCESS, MOST_IDLE
 from gitflowrun.runtime.executors.local import (
     ConnectedExecutor,
     Executor,
@@ -121,7 +123,9 @@ class RunExecution:
             self._loop, channels.launcher, self._on_launcher_message, self._on_launcher_lost
         )
         self._loop.on_signal(signal.SIGTERM, partial(self._interrupt, signal.SIGTERM))
-        workers = _affordable(1 if self._is_inline else start.request.max_workers, notify)
+        files = FILES_PER_PROCESS if self._batched and engine is None else limits.FILES_PER_TASK
+        wanted = 1 if self._is_inline else start.request.max_workers
+        workers = _affordable(wanted, files, notify)
         executor = self._executor(isolation, writer, notify, workers)
         live = LiveState(repo, writer.identity.uid)
         self._renderer = self._card_renderer(start)
@@ -187,8 +191,16 @@ class RunExecution:
             self._loop.watch(alive, self._on_zygote_lost)
             if self._batched:
                 lost, run = self._on_zygote_lost, self._run
+                idle = max(1, min(MOST_IDLE, _places(FILES_PER_PROCESS) - workers))
                 self._batch = BatchExecutor(
-                    self._loop, zygote, self._on_task_message, lost, run, self._batched, workers
+                    self._loop,
+                    zygote,
+                    self._on_task_message,
+                    lost,
+                    run,
+                    self._batched,
+                    workers,
+                    idle,
                 )
                 return self._batch
             connection = Connection(self._loop, zygote, self._on_task_message, self._on_zygote_lost)
@@ -265,13 +277,20 @@ def exit_code(status: Status, number: int) -> int:
     return {Status.DONE: 0, Status.INTERRUPTED: 128 + number}.get(status, _FAILURE)
 
 
-def _affordable(workers: int, notify: Listener) -> int:
-    """As many tasks at a time as may be wanted, and as there are descriptors for."""
+def _places(files: int) -> int:
+    """How many tasks there are descriptors for, each of which takes so many; one at least."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    left = limit - limits.SCHEDULER_FILES
-    if limit == resource.RLIM_INFINITY or workers * limits.FILES_PER_TASK <= left:
+    if limit == resource.RLIM_INFINITY:
+        return sys.maxsize
+    return max(1, (limit - limits.SCHEDULER_FILES) // files)
+
+
+def _affordable(workers: int, files: int, notify: Listener) -> int:
+    """As many tasks at a time as may be wanted, and as there are descriptors for."""
+    affordable = _places(files)
+    if workers <= affordable:
         return workers
-    affordable = max(1, left // limits.FILES_PER_TASK)
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     notify(
         Notice(
             f"Tasks run {affordable} at a time, not {workers}: the system allows a process {limit} "

@@ -377,14 +377,15 @@ class _Awaiting:
 
     def __call__(self, _number: int, _frame: FrameType | None) -> None:
         if not self._has_spoken:
-            self._has_spoken = True
             main = self._threading.main_thread()
             threads = [
                 thread.name
                 for thread in self._threading.enumerate()
                 if thread is not main and not thread.daemon
             ]
-            _say(f"The step has ended; its process waits for threads: {', '.join(threads)}.")
+            if threads:  # or else the last one has ended meanwhile
+                self._has_spoken = True
+                _say(f"The step has ended; its process waits for threads: {', '.join(threads)}.")
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

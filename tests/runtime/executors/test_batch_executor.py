@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -11,12 +12,14 @@ import pytest
 
 from gitflowrun.runtime.executors import batch
 from gitflowrun.runtime.executors.batch import BatchExecutor
+from gitflowrun.runtime.executors.batch_process import BatchProcess
 from gitflowrun.runtime.ipc.channel import Channel, channel_pair
 from gitflowrun.runtime.ipc.event_loop import EventLoop
 from gitflowrun.runtime.ipc.messages import (
     Exited,
     Kill,
     Launch,
+    LaunchFailed,
     LaunchItem,
     LaunchLost,
     Message,
@@ -25,7 +28,7 @@ from gitflowrun.runtime.ipc.messages import (
     Started,
     TaskDone,
 )
-from gitflowrun.runtime.ipc.task_pipes import TaskPipes
+from gitflowrun.runtime.ipc.task_pipes import PipeEnds, TaskPipes
 from tests.helpers.descriptors import open_files
 from tests.helpers.engine_driver import PARENT, RUN
 from tests.runtime.executors.test_batch_process import launch_of
@@ -71,9 +74,10 @@ class Bench:
 
     Args:
         workers: How many tasks run at the same time.
+        most_idle: How many processes may wait for tasks.
     """
 
-    def __init__(self, workers: int = 2) -> None:
+    def __init__(self, workers: int = 2, most_idle: int = 2) -> None:
         self.loop = EventLoop()
         self.heard: list[Message] = []
         self.outputs: dict[int, TaskPipes] = {}
@@ -82,7 +86,7 @@ class Bench:
         self.zygote = Channel(theirs)
         self.executor = BatchExecutor(
             self.loop, Channel(ours, blocking=False), self.hear, lambda: None, CONTEXT,
-            frozenset({"work"}), workers,
+            frozenset({"work"}), workers, most_idle,
         )  # fmt: skip
         assert isinstance(self.zygote.receive()[0], RunContext)
         self.children: dict[int, Child] = {}
@@ -90,8 +94,9 @@ class Bench:
     def hear(self, message: Message) -> None:
         """As the scheduler: note it, and read what a task has written when it ends, or what it has left behind."""
         self.heard.append(message)
-        if isinstance(message, Exited | LaunchLost) and message.serial not in self.leaving:
-            self.outputs[message.serial].drain(lambda *_: None)
+        is_end = isinstance(message, Exited | LaunchLost | LaunchFailed)
+        if is_end and getattr(message, "serial", 0) not in self.leaving:
+            self.outputs[message.serial].drain(lambda *_: None)  # type: ignore[union-attr]
 
     def give(self, *serials: int, ahead: bool = False) -> None:
         """Give tasks; those that begin get a process each."""
@@ -252,6 +257,41 @@ def test_what_a_task_has_left_behind_keeps_its_place(bench: Bench) -> None:
     assert bench.fork().serial == 3
 
 
+def test_what_waits_and_gets_no_process(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has failed to be launched, and what waits behind it has its place when there is one again."""
+    make = BatchProcess.make_ends
+    errors = [OSError(errno.EMFILE, "Too many open files")]
+
+    def fails(process: BatchProcess) -> PipeEnds:
+        if errors:
+            raise errors.pop()
+        return make(process)
+
+    monkeypatch.setattr(BatchProcess, "make_ends", fails)
+    bench.exit(bench.children[1], 9)
+    bench.wait_for(lambda: bench.of(LaunchFailed))
+    assert [it.reason for it in bench.heard if isinstance(it, LaunchFailed)] == [
+        "Too many open files"
+    ]
+    bench.wait_for(lambda: bench.executor._begun.keys() == {2, 4})
+    assert bench.fork().serial == 4
+    assert bench.of(LaunchFailed) == [3]
+
+
+def test_processes_that_wait_for_tasks() -> None:
+    """No more than may: the one that has waited longest ends."""
+    bench = Bench(2, most_idle=1)
+    bench.give(1, 2)
+    for serial in (1, 2):
+        bench.fork().end_task(serial)
+        bench.turn()
+    first, second = bench.children.values()
+    assert first.channel.receive() == (None, ())
+    bench.give(3)
+    assert second.read() == 3
+    bench.close()
+
+
 def test_the_zygote_is_lost(bench: Bench) -> None:
     """What was taken back is not given to a process that is lost with it."""
     first, second = bench.children[1], bench.children[2]
@@ -265,10 +305,10 @@ def test_the_zygote_is_lost(bench: Bench) -> None:
 
 
 def test_a_signal_for_a_task_that_waits(bench: Bench) -> None:
-    """It ends without having begun, as if by that."""
+    """It is lost, for it has not begun: there is nothing to record of it."""
     bench.executor.kill(3, signal.SIGTERM)
     bench.turn()
-    assert bench.heard[-1] == Exited(3, signal.SIGTERM, 0.0, 0)
+    assert bench.heard[-1] == LaunchLost(3)
     assert bench.asked() == []
     assert bench.executor.ahead("work") == 2
 

@@ -11,11 +11,12 @@ from gitflowrun import limits
 from gitflowrun.runs.commit_message import Status
 from gitflowrun.runtime.ipc import events
 from gitflowrun.runtime.ipc.messages import Launch, LaunchFailed, LaunchLost, Retries, Started
+from gitflowrun.runtime.ipc.remote_messages import TaskPlaced
 from gitflowrun.runtime.scheduler.commit_queue import CommitQueue
 from tests.runtime.scheduler.test_course import FOREACH, Bench, ends, failing, good, sent, starts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import pytest
 
@@ -230,3 +231,17 @@ def test_nothing_is_launched_in_the_place_of_what_has_failed() -> None:
     bench = Bench(lambda it: failing(it) if it.frames else good(it), FOREACH, max_workers=1)
     assert bench.run()[0] is Status.FAILED
     assert [str(it.task) for it in bench.launched] == ["start/1", "work/2"]
+
+
+def test_a_task_that_has_waited_for_a_worker() -> None:
+    """Others see it when it is placed, with the machine that it runs on."""
+
+    def placed(launch: Launch) -> Sequence[Callable[[], None]]:
+        assert not bench.begun
+        messages = TaskPlaced(launch.serial, "far", "far (agent 1)"), *good(launch)
+        return [partial(bench.scheduler.deliver, it) for it in messages]
+
+    bench = Bench(placed)
+    bench.is_remote = True
+    assert bench.run() == (Status.DONE, None)
+    assert [(str(it.name), it.host) for it in bench.begun] == [("end/1", "far")]

@@ -462,6 +462,12 @@ def test_an_executor_that_is_lost_is_replaced_once(sent: list[tuple[int, int]]) 
         close=lambda: bench.closed.append("spare"),
     )
     bench.scheduler._substitute = lambda: spare
+    lost: list[tuple[str, ...]] = []
+
+    def commit(tasks: list[FinishedTask], **_: object) -> None:
+        lost.extend(it.lost for task in tasks for it in task.record.attempts)
+
+    bench.writer.commit = commit
     status, error = bench.run()
     assert (status, error) == (
         Status.FAILED,
@@ -472,6 +478,7 @@ def test_an_executor_that_is_lost_is_replaced_once(sent: list[tuple[int, int]]) 
     (notice,) = bench.of(events.Notice)
     assert notice.bad
     assert bench.closed == ["live", "spare"]
+    assert lost == [("its process was lost with the zygote",)]  # of the attempt that is recorded
 
 
 def test_a_task_that_ran_in_the_launcher_process_ends_with_it() -> None:

@@ -35,22 +35,23 @@ def test_nobody_needs_to_be_at_the_other_end() -> None:
 
 
 @pytest.mark.parametrize(
-    ("limit", "workers", "affordable"),
+    ("limit", "workers", "files", "affordable"),
     [
-        (resource.RLIM_INFINITY, 1000, 1000),
-        (64 + 40, 10, 10),
-        (64 + 39, 10, 9),
-        (64, 10, 1),
-        (10, 2, 1),
+        (resource.RLIM_INFINITY, 1000, 4, 1000),
+        (64 + 40, 10, 4, 10),
+        (64 + 39, 10, 4, 9),
+        (64 + 69, 10, 7, 9),
+        (64, 10, 4, 1),
+        (10, 2, 4, 1),
     ],
 )
 def test_so_many_tasks_run_at_a_time_as_there_are_descriptors_for(
-    monkeypatch: pytest.MonkeyPatch, limit: int, workers: int, affordable: int
+    monkeypatch: pytest.MonkeyPatch, limit: int, workers: int, files: int, affordable: int
 ) -> None:
     """Fewer than wanted are told; one always runs."""
     monkeypatch.setattr(resource, "getrlimit", lambda _: (limit, limit))
     events: list[Event] = []
-    assert setup._affordable(workers, events.append) == affordable
+    assert setup._affordable(workers, files, events.append) == affordable
     assert len(events) == (affordable != workers)
 
 
