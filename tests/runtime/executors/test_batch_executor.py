@@ -276,6 +276,7 @@ def test_what_waits_and_gets_no_process(bench: Bench, monkeypatch: pytest.Monkey
     bench.wait_for(lambda: bench.executor._begun.keys() == {2, 4})
     assert bench.fork().serial == 4
     assert bench.of(LaunchFailed) == [3]
+    assert len(bench.loop._watched) == 1 + len(bench.executor._processes)  # nothing of it is left
 
 
 def test_processes_that_wait_for_tasks() -> None:
