@@ -160,6 +160,10 @@ def _in_memory() -> None:
         tempfile.tempdir = None  # what was found before
 
 
+_OF_TESTS = "GITFLOWRUN_TEST_"
+"""What names of variables begin with that say what to test, and nothing to the package."""
+
+
 def _isolate() -> None:
     # At import, before libgit2 reads HOME for the first time.
     home = Path(tempfile.mkdtemp(prefix="gitflowrun-home-"))
@@ -173,10 +177,10 @@ def _isolate() -> None:
         f"[init]\n\tdefaultBranch = main\n\ttemplateDir = {template}\n[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n"
         '[protocol "file"]\n\tallow = always\n'
     )
-    for name in [
-        name for name in os.environ if name.startswith(("GIT_", "GITFLOWRUN_", "METAFLOW_"))
-    ]:
-        del os.environ[name]
+    for name in list(os.environ):
+        is_ours = name.startswith("GITFLOWRUN_") and not name.startswith(_OF_TESTS)
+        if is_ours or name.startswith(("GIT_", "METAFLOW_")):
+            del os.environ[name]
     os.environ.update(
         HOME=str(home),
         XDG_CONFIG_HOME=str(home / ".config"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,3 +44,14 @@ def test_files_say_what_they_are(flow: Path) -> None:
     assert "from metaflow import" in text
     assert flow_name(text) in text
     assert all(": " in line for line in declared(text, "differs"))
+
+
+def test_the_seal_of_the_tests_leaves_what_says_what_to_test() -> None:
+    """The interpreter is heard of, though settings of the machine are not."""
+    env = {**os.environ, "GITFLOWRUN_TEST_METAFLOW": "there", "GITFLOWRUN_RUNS_USER": "x"}
+    code = "import os, tests.conftest; print(*(it for it in os.environ if 'GITFLOWRUN' in it))"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(
+        command, cwd=FLOWS.parents[2], env=env, check=True, capture_output=True, text=True
+    )
+    assert done.stdout.split() == ["GITFLOWRUN_TEST_METAFLOW"]
