@@ -265,7 +265,7 @@ class Arrival:
             elif chunk.oid in self._blobs:
                 is_right = self._blobs[chunk.oid] == (chunk.size, chunk.digest)
                 yield 0, "" if is_right else _named(chunk)
-            elif self._published:
+            else:
                 data = self._objects.blob(chunk.oid, max(chunk.size, 1))
                 is_right = digest(data) == chunk.digest
                 yield len(data), _difference(chunk, data) if is_right else _named(chunk)

@@ -236,6 +236,24 @@ def test_parts_that_the_agent_had_already_are_asked_for(driver: Driver, tmp_path
     assert driver.hears(Result).artifacts["x"] == ref
 
 
+@pytest.mark.parametrize("differs", [{}, {"digest": digest(b"x")}, {"size": len(BIG) + 1}])
+def test_parts_that_were_here_are_what_the_reference_says(
+    driver: Driver, repo: GitRepo, differs: dict[str, Any]
+) -> None:
+    """An agent sends nothing of them, and yet nothing is recorded that could not be read."""
+    repo.git("hash-object", "-w", "--stdin", stdin=BIG)
+    driver.launch(1)
+    agent = driver.agent()
+    agent.hears(Launch)
+    ref = artifact(BIG, TaskName("start", "1"))
+    said = replace(ref, **differs, chunks=(replace(ref.chunks[0], **differs),))
+    agent.says(result_of(1, x=said), Exited(1, 0, 0.0, 0))
+    if differs:
+        assert "damaged" in driver.hears(TaskLost).reason
+    else:
+        assert driver.hears(Result).artifacts["x"] == ref
+
+
 @pytest.mark.parametrize("error", ["", "its cache was removed"])
 def test_an_agent_that_has_not_got_them_either(driver: Driver, error: str) -> None:
     """The task is launched again, with what the agent has said."""
