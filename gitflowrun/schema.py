@@ -65,7 +65,7 @@ class Kind(Generic[T]):
 
 
 def _of(kind: type[T], wanted: str) -> Callable[[Any], T]:
-    """A reader that takes values of one of Python's types; a flag is no number."""
+    """A reader that takes values of one of Python's types; a flag is no number, and a number no flag."""
 
     def load(value: Any) -> T:
         if type(value) is not kind and (not isinstance(value, kind) or isinstance(value, bool)):
@@ -136,7 +136,7 @@ INTEGER = Kind(_integer, plain="type({}) is int")
 COUNT = Kind(_count, plain="type({}) is int and v >= 0")
 REAL = Kind(_real, plain=f"type({{}}) is float and {-_MOST!r} <= v <= {_MOST!r}")
 TIME = Kind(_time, recorded_time, plain=f"type({{}}) is float and 0 <= v <= {MAX_TIME!r}")
-FLAG = Kind(bool, plain="type({}) is bool")
+FLAG = Kind(_of(bool, "true or false"), plain="type({}) is bool")
 BINARY = Kind(_binary, plain="type({}) is bytes")
 MAP = Kind(_map, dict)
 TEXTS = Kind(lambda value: tuple(map(_text, _array(value))), list)
@@ -145,6 +145,17 @@ DIGEST = Kind(lambda value: Digest(value if type(value) is bytes else _binary(va
 FLOW_NAME = Kind(lambda value: check_flow_name(_text(value)))
 RUN_ID = Kind(lambda value: any_id(_text(value)), str)
 TASK_NAME = Kind(lambda value: TaskName.parse(value if type(value) is str else _text(value)), str)
+
+
+def one_of(*texts: str) -> Kind[str]:
+    """A field that is one of some texts."""
+
+    def load(value: Any) -> str:
+        if _text(value) not in texts:
+            raise _unexpected(" or ".join(map(repr, texts)), value)
+        return str(value)
+
+    return Kind(load)
 
 
 def optional(kind: Kind[T]) -> Kind[T | None]:

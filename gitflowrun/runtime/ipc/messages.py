@@ -19,6 +19,7 @@ Serials number launches, not tasks: what arrives late from one attempt is never 
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from gitflowrun.artifacts.reference import ARTIFACT_REF, ArtifactRef
@@ -41,6 +42,7 @@ from gitflowrun.schema import (
     ANY,
     BINARY,
     COUNT,
+    DIGEST,
     FLAG,
     INTEGER,
     MAP,
@@ -583,11 +585,20 @@ def _load_parents(data: Any) -> tuple[Parent, ...]:
     )
 
 
+def _wait_status(value: Any) -> int:
+    """How a process has ended, as it is told by `wait`."""
+    status = INTEGER.load(value)
+    os.waitstatus_to_exitcode(status)  # a ValueError or an OverflowError: it is none
+    return status
+
+
 _PARENT = ArraySchema(Parent, "parent", TASK_NAME, OID)
 _PARENTS = Kind(_load_parents, _dump_parents)
 _INLINE = Kind(
-    lambda data: {Digest(digest): payload for digest, payload in data.items()}, lambda value: value
+    lambda data: {DIGEST.load(digest): BINARY.load(payload) for digest, payload in data.items()},
+    lambda value: value,
 )
+_WAIT_STATUS = Kind(_wait_status, plain="type({}) is int and v == 0")
 _UIDS = Kind(lambda uids: frozenset(map(OID.load, uids)), lambda uids: sorted(map(bytes, uids)))
 _RESOURCES = map_of(ArraySchema(Resources, "resources", REAL, REAL, REAL))
 _RETRIES = map_of(ArraySchema(Retries, "retries", COUNT, COUNT))
@@ -629,7 +640,7 @@ _SCHEMAS: dict[str, ArraySchema[Any]] = {
         (Started, COUNT, COUNT, REAL),
         (LaunchFailed, COUNT, TEXT),
         (LaunchLost, COUNT),
-        (Exited, COUNT, INTEGER, REAL, COUNT, REAL),
+        (Exited, COUNT, _WAIT_STATUS, REAL, COUNT, REAL),
         (FlowImported, TEXT),
         (OpenRepository, MAP, TEXT_MAP),
         (RenderCards, COUNT, TASK_NAME, COUNT, TEXT),

@@ -32,7 +32,8 @@ from gitflowrun.errors import CorruptRecord
 from gitflowrun.msgpack import pack_message, pack_message_around, unpack_message
 from gitflowrun.runs.records import OID
 from gitflowrun.runtime.ipc import messages
-from gitflowrun.schema import BINARY, COUNT, FLAG, TEXT, TEXT_MAP, TEXTS, ArraySchema, many
+from gitflowrun.runtime.ipc.task_pipes import STREAMS
+from gitflowrun.schema import BINARY, COUNT, FLAG, TEXT, TEXT_MAP, TEXTS, ArraySchema, many, one_of
 from gitflowrun.values import frozen
 
 if TYPE_CHECKING:
@@ -269,7 +270,7 @@ _SCHEMAS: dict[str, ArraySchema[Any]] = {
         (AgentStop,),
         (WantObjects, COUNT, many(OID), FLAG, many(OID)),
         (Objects, COUNT, BINARY, FLAG, TEXT),
-        (TaskOutput, COUNT, TEXT, BINARY),
+        (TaskOutput, COUNT, one_of(*STREAMS), BINARY),
         (TaskNote, COUNT, TEXT),
         (TaskPack, COUNT, TEXT, BINARY, FLAG, TEXT),
         (CardRequested, COUNT, TEXT, BINARY),

@@ -264,11 +264,12 @@ class Plan:
         width = transition.num_splits or 0
         if not width or transition.foreach is None:
             raise FlowError(f"the foreach in step {task.step!r} has no items")
+        target = transition.targets[0]
+        self._count(target, width)
         barrier = _Barrier.of(task, width)
         frame = ForeachLevel(task.step, transition.foreach, width, 0)
-        target = transition.targets[0]
         items = _Items(target, (done,), frame, values, barrier, self._iterations(target))
-        self._hold(items, width)
+        self._held.append(items)
 
     def _go(
         self,
@@ -302,17 +303,21 @@ class Plan:
             return ()
         return (before[0] + 1,) if before else (0,)
 
-    def _hold(self, item: PlannedTask | _Items, count: int = 1) -> None:
-        """Let tasks wait for `release`: all of a step are one directory, however many foreaches lead to it."""
-        self._tasks[item.step] += count
-        if self._tasks[item.step] > MOST_SPLITS:
+    def _hold(self, task: PlannedTask) -> None:
+        """Let a task wait for `release`."""
+        self._count(task.step)
+        self._held.append(task)
+
+    def _count(self, step: str, number: int = 1) -> None:
+        """Count the tasks of a step: all are one directory, however many foreaches lead to it."""
+        self._tasks[step] += number
+        if self._tasks[step] > MOST_SPLITS:
             raise FlowError(
-                f"step {item.step!r} would have more than {MOST_SPLITS:,} tasks",
+                f"step {step!r} would have more than {MOST_SPLITS:,} tasks",
                 hint="let an iteration do more than one round of work"
-                if item.step in self.shape.loops
+                if step in self.shape.loops
                 else "foreaches within one another multiply: let a task take several items",
             )
-        self._held.append(item)
 
 
 class SpunPlan(Plan):

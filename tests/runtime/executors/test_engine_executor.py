@@ -16,6 +16,7 @@ from gitflowrun.errors import RepositoryError
 from gitflowrun.git.objects import Oid
 from gitflowrun.git.pack.reader import PackReader
 from gitflowrun.git.transport.streamed_packs import IncomingPack
+from gitflowrun.msgpack import pack
 from gitflowrun.names import Digest, TaskName
 from gitflowrun.runtime.executors import engine_executor, object_exchange
 from gitflowrun.runtime.executors.engine import Resources
@@ -27,6 +28,7 @@ from gitflowrun.runtime.ipc.messages import (
     LaunchFailed,
     Result,
     Started,
+    encode,
 )
 from gitflowrun.runtime.ipc.remote_messages import (
     AgentRefused,
@@ -452,13 +454,36 @@ def test_cards_are_kept_where_those_of_this_machine_are(driver: Driver, repo: Gi
     ]
 
 
-def test_messages_that_are_none(driver: Driver) -> None:
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"\x93nonsense",
+        pack(["Exited", 1, "0", 0.0, 0, 0.0]),
+        pack(["Exited", 1, 127, 0.0, 0, 0.0]),
+        pack(["Exited", 1, 1 << 40, 0.0, 0, 0.0]),
+        pack(["TaskOutput", 1, "stdin", b"hi"]),
+        pack(["TaskPack", 1, "p", b"PACK", 1, ""]),
+        *(
+            pack([*encode(result_of(1))[:3], inline, *encode(result_of(1))[4:]])
+            for inline in (
+                {bytes(32): 7},
+                {bytes(32): None},
+                {bytes(32): "a"},
+                {bytes(9): b""},
+                [1],
+            )
+        ),
+    ],
+    ids=str,
+)
+def test_messages_that_are_none(driver: Driver, said: bytes) -> None:
     """An agent that sends them is lost."""
     driver.launch(1)
     agent = driver.agent()
     agent.hears(Launch)
-    agent.link.send(b"\x93nonsense")
-    assert driver.hears(TaskLost).serial == 1
+    agent.link.send(said)
+    lost = driver.hears(TaskLost)
+    assert (lost.serial, "it has sent malformed" in lost.reason) == (1, True)
 
 
 def test_close_stops_agents(driver: Driver) -> None:

@@ -213,6 +213,16 @@ def test_no_step_has_more_tasks_than_a_directory_can_list(monkeypatch: pytest.Mo
     assert plan.held == 10
 
 
+@pytest.mark.parametrize("width", [10**12, 2**64 - 1])
+def test_a_split_that_says_it_has_more_items_than_there_can_be(width: int) -> None:
+    """As the record of an origin may that somebody has forged: nothing is made for them before they are counted."""
+    plan = Plan(Shape("a", "e", frozenset({"d"}), {"a": ("b",), "b": ("d",), "d": ("e",), "e": ()}))
+    start = plan.take()
+    assert start is not None
+    with pytest.raises(FlowError, match=r"step 'b' would have more than 100,000 tasks"):
+        plan.finish(start, START, Transition(("b",), "xs", width))
+
+
 @pytest.mark.parametrize(
     ("transition", "message"),
     [
