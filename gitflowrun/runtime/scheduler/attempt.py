@@ -185,7 +185,7 @@ class TaskAttempt:
         name = process.signal_name(-code)
         if -code == signal.SIGSEGV:
             return f"killed by {name}", "Task failed with a segmentation fault."
-        hint = _LIKELY.get(-code, "")
+        hint = _LIKELY.get(-code, ".")
         return f"killed by {name}", f"Task failed: its process was killed by {name}{hint}"
 
 
