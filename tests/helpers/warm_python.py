@@ -567,8 +567,9 @@ class _Held:
         self._calls.close()
         return self._pid
 
-    def spawn(self, path: str, argv: Any, env: Mapping[str, str], **how: Any) -> int:
-        """`os.posix_spawn`."""
+    def spawn(self, path: str, argv: Any, env: Mapping[str, str] | None, **how: Any) -> int:
+        """`os.posix_spawn`, which from Python 3.13 on takes None for the environment of this process."""
+        env = os.environ if env is None else env
         words, given = _without_env([*argv], env)
         if not self.suits(words, given):
             return self._spawn(path, argv, env, **how)
