@@ -87,13 +87,11 @@ class Batch:
         for canary in self.world.canaries.iterdir():
             self.note("", "somewhere", f"canary {canary.name}")
             canary.unlink()
-        listed = repo.runs("list", "--json", "-n", "1000000", env={"PYTHONSAFEPATH": "1"})
+        listed = self.world.program(repo, *GIT_RUNS, "list", "--json", "-n", "1000000")
+        out, err = listed.stdout.decode(), listed.stderr.decode(errors="replace")
         for honest_run in (OWN, COLLEAGUES):
-            if (
-                f'"{honest_run}"' not in listed.out
-                and honest_run.rpartition("/")[2] not in listed.out
-            ):
-                self.note("", "list --json", f"{honest_run} is not listed: {listed.err[-300:]}")
+            if f'"{honest_run}"' not in out and honest_run.rpartition("/")[2] not in out:
+                self.note("", "list --json", f"{honest_run} is not listed: {err[-300:]}")
         if own_refs(repo) != own:
             self.note("", "refs", f"the victim's refs changed: {own_refs(repo)}")
 

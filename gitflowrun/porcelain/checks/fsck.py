@@ -582,9 +582,9 @@ class _RunCheck:
             found = None
             with contextlib.suppress(*_Unreadable):
                 found = self._payload_rows(tree)
-            self._chunks[tree] = found
-            if len(self._chunks) > FSCK_PRODUCERS:
+            if len(self._chunks) >= FSCK_PRODUCERS:
                 self._chunks.popitem(last=False)
+            self._chunks[tree] = found
         return self._chunks[tree]
 
     def _payload_rows(self, tree: Oid) -> Mapping[bytes, Oid] | None:

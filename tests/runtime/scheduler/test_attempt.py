@@ -160,7 +160,13 @@ def test_a_task_has_succeeded_if_its_step_returned_and_its_process_ended_well(
             "killed by SIGBUS",
             "Task failed: its process was killed by SIGBUS: did a file become shorter",
         ),
-        (50, None, None, "killed by signal 50", "Task failed: its process was killed by signal 50."),
+        (
+            50,
+            None,
+            None,
+            "killed by signal 50",
+            "Task failed: its process was killed by signal 50.",
+        ),
     ],
 )
 def test_why_an_attempt_failed(
